@@ -1,0 +1,98 @@
+//! The seam between a guest and what lies outside its sandbox.
+//!
+//! The host links the standard interfaces; whether a call reaches anything is decided by what the capabilities handed
+//! in at start have admitted. Implementations live in `wharf-capabilities` or in anybody's own crate.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use wasmtime::component::Linker;
+use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
+
+use crate::http::HttpClient;
+use crate::instance::InstanceState;
+
+/// A future that a capability hands to the host.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + Sync>>;
+
+/// Something that guests may reach.
+pub trait Capability: Send + Sync + 'static {
+    /// The one word for it: manifest section, WIT folder, metric prefix, docs page.
+    fn name(&self) -> &'static str;
+
+    /// Once per component: adds functions of its own to what the component can import.
+    ///
+    /// The standard interfaces are linked already; a capability that only grants one of them has nothing to do here.
+    fn link(&self, linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+        let _ = linker;
+        Ok(())
+    }
+
+    /// Once per instance: grants. Cheap, and never waits.
+    fn admit(&self, admission: &mut Admission<'_>) -> wasmtime::Result<()>;
+}
+
+/// What one new instance is granted. All is denied that no capability grants.
+pub struct Admission<'a> {
+    pub(crate) wasi: &'a mut WasiCtxBuilder,
+    pub(crate) http_client: &'a mut Option<Arc<dyn HttpClient>>,
+    pub(crate) network: &'a mut Option<Arc<dyn Network>>,
+}
+
+impl Admission<'_> {
+    /// Opens `host` and shows it to the guest as `guest`.
+    ///
+    /// # Errors
+    /// When the folder cannot be opened.
+    pub fn directory(&mut self, host: &Path, guest: &str, permissions: FsPerms) -> wasmtime::Result<()> {
+        self.wasi.preopened_dir(host, guest, permissions)?;
+        Ok(())
+    }
+
+    /// Lets `wasi:http/client` send through `client`.
+    pub fn http_client(&mut self, client: Arc<dyn HttpClient>) {
+        *self.http_client = Some(client);
+    }
+
+    /// Lets `wasi:sockets` reach what `network` allows.
+    pub fn network(&mut self, network: Arc<dyn Network>) {
+        *self.network = Some(network);
+    }
+}
+
+/// What a guest does with a socket address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressUse {
+    /// The guest binds or listens on this local address.
+    Bind,
+    /// A peer with this address connected to the guest, or sent it a datagram.
+    Accept,
+    /// The guest connects or sends to this address.
+    Connect,
+}
+
+/// Decides which addresses and names `wasi:sockets` reaches.
+pub trait Network: Send + Sync + 'static {
+    /// Whether the guest may use `address`. Asked at the moment of use, with the address itself.
+    fn allows(&self, address: SocketAddr, purpose: AddressUse) -> BoxFuture<bool>;
+
+    /// Resolves a host name for the guest, or says why not.
+    fn resolve(&self, name: String) -> BoxFuture<Result<Vec<IpAddr>, LookupError>>;
+}
+
+/// Why a name was not resolved (`wasi:sockets/ip-name-lookup.error-code`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LookupError {
+    /// The operator has not granted this name.
+    AccessDenied,
+    /// Not a name.
+    InvalidArgument,
+    /// The name has no address.
+    NameUnresolvable,
+    /// The resolver did not answer; trying again may help.
+    TemporaryResolverFailure,
+    /// The resolver answered that it will not.
+    PermanentResolverFailure,
+}

@@ -1,0 +1,39 @@
+//! `wasi:http@0.3` for guests, on the types of the `http` crate.
+//!
+//! The interface's functions are in `http/host.rs`, bodies in `http/body.rs`. Who opens connections for outgoing
+//! requests is decided by the [`HttpClient`] an instance was admitted with; this module opens none.
+
+pub(crate) mod bindings;
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
+
+pub use bindings::wasi::http::types::{DnsErrorPayload, ErrorCode, FieldSizePayload, TlsAlertReceivedPayload};
+
+/// A body on either side of an outgoing call. Its error is what the guest sees.
+pub type Body = UnsyncBoxBody<Bytes, ErrorCode>;
+
+/// The timeouts of one outgoing request (`wasi:http/types.request-options`); `None` means the client's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RequestOptions {
+    /// Until the connection stands, TLS included.
+    pub connect_timeout: Option<Duration>,
+    /// From the request's head being sent to the response's head.
+    pub first_byte_timeout: Option<Duration>,
+    /// Between two pieces of the response's body.
+    pub between_bytes_timeout: Option<Duration>,
+}
+
+/// Sends a guest's outgoing requests (`wasi:http/client`).
+pub trait HttpClient: Send + Sync + 'static {
+    /// Sends `request`, whose URI has scheme and authority, and answers with the response's head and streaming body.
+    ///
+    /// Dropping the future, or the response's body before its end, closes the exchange with the origin.
+    fn send(&self, request: http::Request<Body>, options: RequestOptions) -> Sending;
+}
+
+/// The response to an outgoing request, to come.
+pub type Sending = Pin<Box<dyn Future<Output = Result<http::Response<Body>, ErrorCode>> + Send>>;
