@@ -1,0 +1,1 @@
+//! The program's commands, flags, messages and exit codes.

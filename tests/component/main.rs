@@ -1,0 +1,1 @@
+//! The component model as this engine is configured.

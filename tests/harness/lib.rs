@@ -1,0 +1,1 @@
+//! What the suites share: guests, a scratch folder, the program under test.

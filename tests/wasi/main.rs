@@ -1,0 +1,1 @@
+//! WASI beside HTTP: filesystem, sockets, clocks, random.
