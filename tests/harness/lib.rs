@@ -1,1 +1,19 @@
-//! What the suites share: guests, a scratch folder, the program under test.
+//! What the suites share: guests, the program under test, scratch folders, plain HTTP.
+//!
+//! A suite says what must hold; this library knows how a server is started, spoken to and stopped. Everything here ends
+//! by itself: each wait has a deadline, and what was started is ended when its owner is dropped. The deadlines are
+//! generous, because they only ever matter to a test that fails.
+
+pub mod http;
+pub mod http2;
+mod origin;
+mod program;
+mod scratch;
+mod server;
+mod wait;
+
+pub use origin::Origin;
+pub use program::{Finished, finish, guest, wharf};
+pub use scratch::Scratch;
+pub use server::Server;
+pub use wait::{eventually, eventually_within};

@@ -1,0 +1,125 @@
+//! Builds the guests of the tests: every example of the workspace `tests/guests`, as a component.
+//!
+//! Each lands in `target/guests/NAME.wasm`, where the tests' harness looks for it. A guest that did not change keeps its
+//! file, so that whatever is derived from it (compiled code in a cache) stays good.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::toolchain::{GUEST_TARGET, add_target};
+use crate::workspace::{Workspace, output};
+
+/// Makes further guests from built ones, such as a composition: takes the folder of guests, returns name and component.
+type Derivation = fn(&Path) -> Result<Vec<(String, Vec<u8>)>>;
+
+/// Guests that are not the plain build of one example. A derivation sees the examples' guests, not other derivations'.
+const DERIVATIONS: &[Derivation] = &[];
+
+/// Builds all guests and removes those whose source is gone.
+pub fn build(workspace: &Workspace) -> Result<()> {
+    add_target(GUEST_TARGET)?;
+    let folder = workspace.target().join("guests");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let mut names = Vec::new();
+    for (name, file) in compile(workspace)? {
+        let component = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        store(&folder, &name, &component)?;
+        names.push(name);
+    }
+    for derive in DERIVATIONS {
+        for (name, component) in derive(&folder)? {
+            ensure!(!names.contains(&name), "two guests have the name {name}");
+            store(&folder, &name, &component)?;
+            names.push(name);
+        }
+    }
+    remove_others(&folder, &names)
+}
+
+/// Compiles all examples; returns the components' files by the examples' names.
+fn compile(workspace: &Workspace) -> Result<BTreeMap<String, PathBuf>> {
+    let mut command = workspace.cargo(["build", "--quiet", "--workspace", "--examples", "--release"]);
+    command.args(["--target", GUEST_TARGET, "--message-format", "json-render-diagnostics"]);
+    command
+        .arg("--manifest-path")
+        .arg(workspace.root().join("tests/guests/Cargo.toml"));
+    command.arg("--target-dir").arg(workspace.target().join("guests-build"));
+    let messages = output(&mut command)?;
+    let mut guests = BTreeMap::new();
+    for line in messages.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+        let message = serde_json::from_slice(line).context("cargo wrote a line that is not JSON")?;
+        if let Some((name, file)) = built_example(&message)
+            && guests.insert(name.clone(), file).is_some()
+        {
+            bail!("two guests have the name {name}");
+        }
+    }
+    Ok(guests)
+}
+
+/// The name and the component of an example, if that is what Cargo's message is about.
+fn built_example(message: &Value) -> Option<(String, PathBuf)> {
+    let is_example = message["reason"] == "compiler-artifact" && message["target"]["kind"][0] == "example";
+    let files = message["filenames"].as_array().filter(|_| is_example)?;
+    let file = files
+        .iter()
+        .filter_map(Value::as_str)
+        .find(|file| file.ends_with(".wasm"))?;
+    Some((message["target"]["name"].as_str()?.to_owned(), file.into()))
+}
+
+/// Writes a guest if it changed. The file appears whole or not at all: tests of another run may be reading it.
+fn store(folder: &Path, name: &str, component: &[u8]) -> Result<()> {
+    let file = folder.join(format!("{name}.wasm"));
+    if fs::read(&file).is_ok_and(|old| old == component) {
+        return Ok(());
+    }
+    let unfinished = folder.join(format!("{name}.{}.unfinished", std::process::id()));
+    fs::write(&unfinished, component)
+        .and_then(|()| fs::rename(&unfinished, &file))
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    println!("Built the guest {name} ({} KiB)", component.len() / 1024);
+    Ok(())
+}
+
+fn remove_others(folder: &Path, names: &[String]) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let file = entry?.path();
+        let name = file.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+        if !names.iter().any(|known| known == name) {
+            fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_message(message: &str, expected: Option<(&str, &str)>) {
+        let expected = expected.map(|(name, file)| (name.to_owned(), PathBuf::from(file)));
+        assert_eq!(
+            built_example(&serde_json::from_str(message).unwrap()),
+            expected,
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn examples_are_told_from_other_artifacts() {
+        check_message(
+            r#"{"reason":"compiler-artifact","target":{"kind":["example"],"name":"a-b"},"filenames":["x/a_b.d","x/a_b.wasm"]}"#,
+            Some(("a-b", "x/a_b.wasm")),
+        );
+        check_message(
+            r#"{"reason":"compiler-artifact","target":{"kind":["lib"],"name":"a"},"filenames":["liba.rlib"]}"#,
+            None,
+        );
+        check_message(r#"{"reason":"build-finished","success":true}"#, None);
+    }
+}

@@ -1,0 +1,86 @@
+//! Where this repository is on disk, and running commands in it.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+/// The repository and Cargo's folder for what it builds.
+pub struct Workspace {
+    root: PathBuf,
+    target: PathBuf,
+}
+
+impl Workspace {
+    /// The workspace that this program was built in.
+    pub fn find() -> Result<Self> {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = manifest
+            .parent()
+            .context("xtask is a folder of the repository")?
+            .to_owned();
+        let metadata = metadata(&root.join("Cargo.toml"), &["--no-deps"])?;
+        let target = metadata["target_directory"]
+            .as_str()
+            .context("cargo metadata names no target_directory")?;
+        Ok(Self {
+            target: target.into(),
+            root,
+        })
+    }
+
+    /// The repository's folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Cargo's target folder: `CARGO_TARGET_DIR`, a configuration's choice or `target`.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// A call of the Cargo that runs this program, from the repository's folder.
+    pub fn cargo<I: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = I>) -> Command {
+        let mut command = cargo();
+        command.current_dir(&self.root).args(args);
+        command
+    }
+}
+
+/// What `cargo metadata` says of the package or workspace of a manifest.
+pub fn metadata(manifest: &Path, args: &[&str]) -> Result<Value> {
+    let mut command = cargo();
+    command
+        .args(["metadata", "--format-version", "1", "--manifest-path"])
+        .arg(manifest)
+        .args(args);
+    Ok(serde_json::from_slice(&output(&mut command)?)?)
+}
+
+/// Runs a command and returns its standard output; the user sees its standard error.
+pub fn output(command: &mut Command) -> Result<Vec<u8>> {
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("cannot start {}", shown(command)))?;
+    if !output.status.success() {
+        bail!("{} failed ({})", shown(command), output.status);
+    }
+    Ok(output.stdout)
+}
+
+/// A command as one would type it.
+pub fn shown(command: &Command) -> String {
+    let program = Path::new(command.get_program())
+        .file_stem()
+        .unwrap_or(command.get_program());
+    let words = std::iter::once(program).chain(command.get_args());
+    let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
+    format!("`{}`", words.join(" "))
+}
+
+fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
