@@ -1,1 +1,1 @@
-//! What the guests of this folder share.
+//! What the guests of this folder share: nothing. A command is a plain Rust program.

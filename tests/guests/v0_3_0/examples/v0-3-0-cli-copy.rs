@@ -1,0 +1,3 @@
+//! Copies standard input to standard output; on WASI 0.3.0.
+
+guests_v0_3_0::command!(guests_v0_3_0::cli::copy);

@@ -1,0 +1,3 @@
+//! Prints its arguments, its environment and its initial directory; on WASI 0.3.0.
+
+guests_v0_3_0::command!(guests_v0_3_0::cli::environment);

@@ -1,0 +1,3 @@
+//! Reads the system clock; on WASI 0.3.0.
+
+guests_v0_3_0::command!(guests_v0_3_0::clocks::system);

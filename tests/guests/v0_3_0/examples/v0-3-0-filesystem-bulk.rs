@@ -1,0 +1,3 @@
+//! Writes and reads a big file; on WASI 0.3.0.
+
+guests_v0_3_0::command!(guests_v0_3_0::filesystem::bulk);

@@ -1,0 +1,3 @@
+//! A TCP server that sends everything back; on WASI 0.3.0.
+
+guests_v0_3_0::command!(guests_v0_3_0::sockets::echo);

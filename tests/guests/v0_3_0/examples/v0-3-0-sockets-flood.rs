@@ -1,0 +1,3 @@
+//! Sends to a peer that may not read; on WASI 0.3.0.
+
+guests_v0_3_0::command!(guests_v0_3_0::sockets::flood);

@@ -1,0 +1,3 @@
+//! Many TCP connections within one guest; on WASI 0.3.0.
+
+guests_v0_3_0::command!(guests_v0_3_0::sockets::many);

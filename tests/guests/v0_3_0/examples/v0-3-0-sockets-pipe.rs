@@ -1,0 +1,3 @@
+//! Joins its standard streams to a TCP connection; on WASI 0.3.0.
+
+guests_v0_3_0::command!(guests_v0_3_0::sockets::pipe);

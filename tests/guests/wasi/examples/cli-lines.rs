@@ -1,0 +1,3 @@
+//! Answers line by line.
+
+guests_wasi::command!(guests_wasi::cli::lines);

@@ -1,0 +1,3 @@
+//! Reads the monotonic clock and waits on it.
+
+guests_wasi::command!(guests_wasi::clocks::monotonic);

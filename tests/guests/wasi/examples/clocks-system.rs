@@ -1,0 +1,3 @@
+//! Reads the system clock.
+
+guests_wasi::command!(guests_wasi::clocks::system);

@@ -1,0 +1,3 @@
+//! Asks the unstable timezone interface.
+
+guests_wasi::command!(guests_wasi::timezone::offsets);

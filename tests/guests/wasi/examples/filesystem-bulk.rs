@@ -1,0 +1,3 @@
+//! Writes and reads a big file.
+
+guests_wasi::command!(guests_wasi::filesystem::bulk);

@@ -1,0 +1,3 @@
+//! Opens a named pipe while a timer runs.
+
+guests_wasi::command!(guests_wasi::filesystem::overlap);
