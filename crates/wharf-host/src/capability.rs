@@ -3,6 +3,8 @@
 //! The host links the standard interfaces; whether a call reaches anything is decided by what the capabilities handed
 //! in at start have admitted. Implementations live in `wharf-capabilities` or in anybody's own crate.
 
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::pin::Pin;
@@ -39,6 +41,7 @@ pub struct Admission<'a> {
     pub(crate) wasi: &'a mut WasiCtxBuilder,
     pub(crate) http_client: &'a mut Option<Arc<dyn HttpClient>>,
     pub(crate) network: &'a mut Option<Arc<dyn Network>>,
+    pub(crate) extensions: &'a mut HashMap<TypeId, Box<dyn Any + Send + Sync>>,
 }
 
 impl Admission<'_> {
@@ -59,6 +62,12 @@ impl Admission<'_> {
     /// Lets `wasi:sockets` reach what `network` allows.
     pub fn network(&mut self, network: Arc<dyn Network>) {
         *self.network = Some(network);
+    }
+
+    /// Keeps `state` for this instance; the capability's functions find it again by its type
+    /// ([`InstanceState::extension`]).
+    pub fn extend<T: Send + Sync + 'static>(&mut self, state: T) {
+        self.extensions.insert(TypeId::of::<T>(), Box::new(state));
     }
 }
 

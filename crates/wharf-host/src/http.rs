@@ -4,12 +4,21 @@
 //! requests is decided by the [`HttpClient`] an instance was admitted with; this module opens none.
 
 pub(crate) mod bindings;
+pub(crate) mod body;
+pub(crate) mod fields;
+pub(crate) mod host;
+pub(crate) mod legacy;
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
+
+pub use body::Payload;
+
+use crate::service::Callers;
 
 pub use bindings::wasi::http::types::{DnsErrorPayload, ErrorCode, FieldSizePayload, TlsAlertReceivedPayload};
 
@@ -37,3 +46,19 @@ pub trait HttpClient: Send + Sync + 'static {
 
 /// The response to an outgoing request, to come.
 pub type Sending = Pin<Box<dyn Future<Output = Result<http::Response<Body>, ErrorCode>> + Send>>;
+
+/// What an instance keeps for its HTTP functions.
+pub(crate) struct HttpState {
+    pub client: Option<Arc<dyn HttpClient>>,
+    pub fields_bytes_max: usize,
+    pub legacy: legacy::Legacy,
+    /// The clients a shared instance works for.
+    pub callers: Option<Callers>,
+}
+
+impl HttpState {
+    pub fn new(client: Option<Arc<dyn HttpClient>>, fields_bytes_max: usize) -> Self {
+        let legacy = legacy::Legacy::new(client.clone(), fields_bytes_max);
+        Self { client, fields_bytes_max, legacy, callers: None }
+    }
+}

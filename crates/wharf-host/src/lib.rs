@@ -5,8 +5,21 @@
 //! [`Capability`]s; where requests come from is the caller's business (`wharf-server` is one such caller).
 
 pub mod capability;
+mod component;
+mod engine;
 pub mod http;
 mod instance;
+mod limits;
+mod link;
+mod running;
+mod service;
+mod wasi;
 
 pub use capability::{Admission, Capability};
-pub use instance::InstanceState;
+pub use component::{CacheError, CodeCache, Component, ComponentError};
+pub use engine::{Engine, EngineOptions, Pooling, TICK};
+pub use instance::{Capabilities, InstanceState};
+pub use limits::{CpuTimeExceeded, Limits, Refused};
+pub use link::LinkError;
+pub use service::{Failure, Isolation, Service, ServiceOptions};
+pub use wasi::Environment;

@@ -19,5 +19,9 @@ wasmtime::component::bindgen!({
         "wasi:cli": wasmtime_wasi::p3::bindings::cli,
         "wasi:clocks": wasmtime_wasi::p3::bindings::clocks,
         "wasi:random": wasmtime_wasi::p3::bindings::random,
+        "wasi:http/types.fields": crate::http::fields::Fields,
+        "wasi:http/types.request": crate::http::host::Request,
+        "wasi:http/types.request-options": crate::http::host::Options,
+        "wasi:http/types.response": crate::http::host::Response,
     },
 });

@@ -1,0 +1,167 @@
+//! One engine: Wasm features, memory layout, and the clock that interrupts guests.
+//!
+//! Everything that decides how code is compiled stands here, because compiled code is tied to it
+//! (`component/cache.rs`). What a single instance may use is in `limits.rs`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+/// How often running guests are interrupted. Each tick a busy guest yields to its neighbours, and its limits are
+/// checked; shorter would cost switches, longer would let a busy guest hold a thread noticeably.
+pub const TICK: Duration = Duration::from_millis(10);
+
+/// Linear memory whose pages a finished instance leaves resident for the next one, per slot. Measured: giving pages
+/// back to the kernel is half the cost of a fresh instance.
+const MEMORY_KEEP_RESIDENT_BYTES: usize = 1 << 20;
+
+/// The same for tables.
+const TABLE_KEEP_RESIDENT_BYTES: usize = 64 << 10;
+
+/// Room for the tables of interpreters compiled to Wasm (CPython has some 12,000 functions in one).
+const TABLE_ELEMENTS_MAX: usize = 100_000;
+
+/// How an [`Engine`] is set up.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// How many components may be instantiated at a time. With pooling, address space for each is reserved at start.
+    pub instances_max: u32,
+    /// Whether instances come from a pool.
+    pub pooling: Pooling,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        // A thousand is Wasmtime's own default, and what its peers use: 8 TiB of the 128 TiB of address space.
+        Self { instances_max: 1000, pooling: Pooling::Auto }
+    }
+}
+
+/// Whether instances come from a pool of prepared address space.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pooling {
+    /// A pool where the address space allows one, else memory mapped for each instance (39-bit boards).
+    #[default]
+    Auto,
+    /// Memory mapped for each instance.
+    Never,
+}
+
+/// Compiles and runs components. Cheap to clone; the last clone dropped ends its clock.
+#[derive(Clone)]
+pub struct Engine {
+    wasmtime: wasmtime::Engine,
+    clock: Arc<Clock>,
+    pooled: bool,
+    instances_max: u32,
+    slots: Arc<Semaphore>,
+}
+
+impl Engine {
+    /// Starts an engine, and a thread that ticks its clock.
+    ///
+    /// # Errors
+    /// When the processor or the operating system lacks what compiled code needs.
+    pub fn new(options: EngineOptions) -> wasmtime::Result<Self> {
+        let (wasmtime, pooled) = match options.pooling {
+            Pooling::Never => (wasmtime::Engine::new(&config(None))?, false),
+            Pooling::Auto => match wasmtime::Engine::new(&config(Some(options.instances_max))) {
+                Ok(engine) => (engine, true),
+                Err(error) => {
+                    tracing::info!(%error, "no pool of instances on this machine: memory is mapped for each");
+                    (wasmtime::Engine::new(&config(None))?, false)
+                }
+            },
+        };
+        let clock = Arc::new(Clock::default());
+        tick_while_used(&wasmtime, &clock)?;
+        let slots = Arc::new(Semaphore::new(options.instances_max as usize));
+        Ok(Self { wasmtime, clock, pooled, instances_max: options.instances_max, slots })
+    }
+
+    /// The Wasmtime engine inside, for embedders that go beyond this crate.
+    pub fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.wasmtime
+    }
+
+    /// Whether instances come from a pool.
+    pub fn is_pooled(&self) -> bool {
+        self.pooled
+    }
+
+    /// How many components may be instantiated at a time.
+    pub fn instances_max(&self) -> u32 {
+        self.instances_max
+    }
+
+    /// One permit for each component that may be instantiated; a queue where there is none.
+    pub(crate) fn slots(&self) -> Arc<Semaphore> {
+        self.slots.clone()
+    }
+
+    /// Ticks ([`TICK`]) since the engine started: a clock that costs one load.
+    pub fn ticks(&self) -> u64 {
+        self.clock.ticks.load(Ordering::Relaxed)
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("pooled", &self.pooled).finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+struct Clock {
+    ticks: AtomicU64,
+}
+
+/// Ticks until every [`Engine`] clone is gone; the thread holds only weak references.
+fn tick_while_used(engine: &wasmtime::Engine, clock: &Arc<Clock>) -> std::io::Result<()> {
+    let engine = engine.weak();
+    let clock: Weak<Clock> = Arc::downgrade(clock);
+    std::thread::Builder::new().name("wharf-clock".into()).spawn(move || {
+        loop {
+            std::thread::sleep(TICK);
+            let (Some(clock), Some(engine)) = (clock.upgrade(), engine.upgrade()) else { return };
+            clock.ticks.fetch_add(1, Ordering::Relaxed);
+            engine.increment_epoch();
+        }
+    })?;
+    Ok(())
+}
+
+/// The one configuration; `pool` is how many components a pool must hold.
+fn config(pool: Option<u32>) -> Config {
+    let mut config = Config::new();
+    // All of the async component model. Wasmtime leaves the last three off by default; a server that did so would
+    // refuse components that the standard allows.
+    config.wasm_component_model_async(true);
+    config.wasm_component_model_more_async_builtins(true);
+    config.wasm_component_model_async_stackful(true);
+    config.wasm_component_model_error_context(true);
+    config.epoch_interruption(true);
+    config.memory_init_cow(true);
+    if let Some(components) = pool {
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool_of(components)));
+    }
+    config
+}
+
+fn pool_of(components: u32) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    // A Rust component holds three core instances and one memory; a composed app several times that.
+    pool.total_component_instances(components.saturating_mul(4));
+    pool.total_core_instances(components.saturating_mul(8));
+    pool.total_memories(components.saturating_mul(2));
+    pool.total_tables(components.saturating_mul(4));
+    pool.total_stacks(components.saturating_mul(2));
+    pool.table_elements(TABLE_ELEMENTS_MAX);
+    pool.linear_memory_keep_resident(MEMORY_KEEP_RESIDENT_BYTES);
+    pool.table_keep_resident(TABLE_KEEP_RESIDENT_BYTES);
+    pool.pagemap_scan(Enabled::Auto);
+    pool
+}

@@ -1,0 +1,151 @@
+//! `wasi:http@0.2`, served by `wasmtime-wasi-http` on the same [`HttpClient`] as 0.3.
+//!
+//! Only what it needs from this host stands here: where outgoing requests go, and how errors are named.
+
+use std::sync::Arc;
+
+use http_body_util::BodyExt as _;
+use wasmtime_wasi_http::p2::bindings::http::types as p2;
+use wasmtime_wasi_http::{
+    Error, RequestOptions as LegacyOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
+};
+
+use super::{DnsErrorPayload, ErrorCode, FieldSizePayload, HttpClient, RequestOptions, TlsAlertReceivedPayload};
+use crate::instance::InstanceState;
+
+/// The 0.2 half of an instance's HTTP state.
+pub(crate) struct Legacy {
+    ctx: WasiHttpCtx,
+    hooks: Hooks,
+}
+
+impl Legacy {
+    pub fn new(client: Option<Arc<dyn HttpClient>>, fields_bytes_max: usize) -> Self {
+        let mut ctx = WasiHttpCtx::new();
+        ctx.set_field_size_limit(fields_bytes_max);
+        Self { ctx, hooks: Hooks { client } }
+    }
+}
+
+impl WasiHttpView for InstanceState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        let legacy = &mut self.http.legacy;
+        WasiHttpCtxView { hooks: &mut legacy.hooks, table: &mut self.table, ctx: &mut legacy.ctx }
+    }
+}
+
+struct Hooks {
+    client: Option<Arc<dyn HttpClient>>,
+}
+
+type Sent = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
+
+impl WasiHttpHooks for Hooks {
+    fn send_request(
+        &mut self,
+        request: http::Request<WasiBody>,
+        options: Option<LegacyOptions>,
+        _: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Box<dyn Future<Output = Sent> + Send> {
+        let client = self.client.clone();
+        Box::new(async move {
+            let client = client.ok_or(Error::HttpRequestDenied)?;
+            let request = with_path(request.map(|body| body.map_err(|e| error_code(&e)).boxed_unsync()));
+            let response = client.send(request, options.map(translate).unwrap_or_default()).await.map_err(error)?;
+            let nothing: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(async { Ok(()) });
+            Ok((response.map(|body| body.map_err(error).boxed_unsync()), nothing))
+        })
+    }
+
+    fn p2_error_from_hyper(&mut self, _: &hyper::Error) -> p2::ErrorCode {
+        p2::ErrorCode::ConnectionTerminated
+    }
+}
+
+/// A missing path means `/`.
+fn with_path<B>(mut request: http::Request<B>) -> http::Request<B> {
+    if request.uri().path_and_query().is_none() {
+        let mut parts = request.uri().clone().into_parts();
+        parts.path_and_query = Some(http::uri::PathAndQuery::from_static("/"));
+        if let Ok(uri) = http::Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+    }
+    request
+}
+
+fn translate(options: LegacyOptions) -> RequestOptions {
+    RequestOptions {
+        connect_timeout: options.connect_timeout,
+        first_byte_timeout: options.first_byte_timeout,
+        between_bytes_timeout: options.between_bytes_timeout,
+    }
+}
+
+/// The two enumerations have the same cases; their payloads differ in form only.
+pub(crate) fn error(code: ErrorCode) -> Error {
+    match code {
+        ErrorCode::DnsTimeout => Error::DnsTimeout,
+        ErrorCode::DnsError(DnsErrorPayload { rcode, info_code }) => Error::DnsError { rcode, info_code },
+        ErrorCode::DestinationNotFound => Error::DestinationNotFound,
+        ErrorCode::DestinationUnavailable => Error::DestinationUnavailable,
+        ErrorCode::DestinationIpProhibited => Error::DestinationIpProhibited,
+        ErrorCode::DestinationIpUnroutable => Error::DestinationIpUnroutable,
+        ErrorCode::ConnectionRefused => Error::ConnectionRefused,
+        ErrorCode::ConnectionTerminated => Error::ConnectionTerminated,
+        ErrorCode::ConnectionTimeout => Error::ConnectionTimeout,
+        ErrorCode::ConnectionReadTimeout => Error::ConnectionReadTimeout,
+        ErrorCode::ConnectionWriteTimeout => Error::ConnectionWriteTimeout,
+        ErrorCode::ConnectionLimitReached => Error::ConnectionLimitReached,
+        ErrorCode::TlsProtocolError => Error::TlsProtocolError,
+        ErrorCode::TlsCertificateError => Error::TlsCertificateError,
+        ErrorCode::TlsAlertReceived(TlsAlertReceivedPayload { alert_id, alert_message }) => {
+            Error::TlsAlertReceived { alert_id, alert_message }
+        }
+        ErrorCode::HttpRequestDenied => Error::HttpRequestDenied,
+        ErrorCode::HttpRequestLengthRequired => Error::HttpRequestLengthRequired,
+        ErrorCode::HttpRequestBodySize(size) => Error::HttpRequestBodySize(size),
+        ErrorCode::HttpRequestMethodInvalid => Error::HttpRequestMethodInvalid,
+        ErrorCode::HttpRequestUriInvalid => Error::HttpRequestUriInvalid,
+        ErrorCode::HttpRequestUriTooLong => Error::HttpRequestUriTooLong,
+        ErrorCode::HttpRequestHeaderSectionSize(size) => Error::HttpRequestHeaderSectionSize(size),
+        ErrorCode::HttpRequestHeaderSize(field) => {
+            let FieldSizePayload { field_name, field_size } =
+                field.unwrap_or(FieldSizePayload { field_name: None, field_size: None });
+            Error::HttpRequestHeaderSize { field_name, field_size }
+        }
+        ErrorCode::HttpRequestTrailerSectionSize(size) => Error::HttpRequestTrailerSectionSize(size),
+        ErrorCode::HttpRequestTrailerSize(FieldSizePayload { field_name, field_size }) => {
+            Error::HttpRequestTrailerSize { field_name, field_size }
+        }
+        ErrorCode::HttpResponseIncomplete => Error::HttpResponseIncomplete,
+        ErrorCode::HttpResponseHeaderSectionSize(size) => Error::HttpResponseHeaderSectionSize(size),
+        ErrorCode::HttpResponseHeaderSize(FieldSizePayload { field_name, field_size }) => {
+            Error::HttpResponseHeaderSize { field_name, field_size }
+        }
+        ErrorCode::HttpResponseBodySize(size) => Error::HttpResponseBodySize(size),
+        ErrorCode::HttpResponseTrailerSectionSize(size) => Error::HttpResponseTrailerSectionSize(size),
+        ErrorCode::HttpResponseTrailerSize(FieldSizePayload { field_name, field_size }) => {
+            Error::HttpResponseTrailerSize { field_name, field_size }
+        }
+        ErrorCode::HttpResponseTransferCoding(coding) => Error::HttpResponseTransferCoding(coding),
+        ErrorCode::HttpResponseContentCoding(coding) => Error::HttpResponseContentCoding(coding),
+        ErrorCode::HttpResponseTimeout => Error::HttpResponseTimeout,
+        ErrorCode::HttpUpgradeFailed => Error::HttpUpgradeFailed,
+        ErrorCode::HttpProtocolError => Error::HttpProtocolError,
+        ErrorCode::LoopDetected => Error::LoopDetected,
+        ErrorCode::ConfigurationError => Error::ConfigurationError,
+        ErrorCode::InternalError(text) => Error::InternalError(text),
+    }
+}
+
+/// What a 0.2 guest's body can fail with, on its way out.
+pub(crate) fn error_code(error: &Error) -> ErrorCode {
+    match error {
+        Error::HttpRequestBodySize(size) => ErrorCode::HttpRequestBodySize(*size),
+        Error::HttpResponseBodySize(size) => ErrorCode::HttpResponseBodySize(*size),
+        Error::ConnectionTerminated => ErrorCode::ConnectionTerminated,
+        Error::HttpProtocolError => ErrorCode::HttpProtocolError,
+        other => ErrorCode::InternalError(Some(format!("{other:?}"))),
+    }
+}

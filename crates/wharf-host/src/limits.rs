@@ -1,0 +1,136 @@
+//! What one instance may use, and what happens when it wants more.
+
+use std::time::Duration;
+
+use wasmtime::ResourceLimiter;
+
+use crate::engine::TICK;
+
+/// The bounds of one instance and of one request. Every one of them is enforced whatever the guest does.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Linear memory of one instance, all its components together. Past it `memory.grow` fails, which most guests
+    /// answer with a trap. 512 MiB holds an interpreter and a large working set; a leak ends long before the machine does.
+    pub memory_bytes_max: usize,
+    /// Elements of all tables of one instance; past it `table.grow` fails. Interpreters need some tens of thousands.
+    pub table_elements_max: usize,
+    /// Processor time a guest may use without once waiting, rounded up to ticks of 10 ms. Past it the instance ends.
+    /// Work that takes longer belongs in a queue, not in a request.
+    pub cpu_time_max: Duration,
+    /// From the request's arrival to the response's head. Past it the request is answered with 504 and its work ends.
+    pub response_timeout: Duration,
+    /// How long a guest may go on after its response has ended, before its instance is dropped.
+    pub background_timeout: Duration,
+    /// How long a request waits for a free instance before it is refused.
+    pub queue_timeout: Duration,
+    /// Bytes of the head of a request or response that a guest builds, and of its trailers.
+    pub fields_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_bytes_max: 512 << 20,
+            table_elements_max: 1 << 20,
+            cpu_time_max: Duration::from_secs(10),
+            response_timeout: Duration::from_secs(30),
+            background_timeout: Duration::from_secs(30),
+            queue_timeout: Duration::from_secs(5),
+            fields_bytes_max: 128 << 10,
+        }
+    }
+}
+
+impl Limits {
+    pub(crate) fn cpu_ticks_max(&self) -> u64 {
+        u64::try_from(self.cpu_time_max.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX).max(1)
+    }
+}
+
+/// The guest computed for longer than [`Limits::cpu_time_max`] without waiting once.
+#[derive(Debug, thiserror::Error)]
+#[error("the guest used {} ms of processor time without waiting", limit.as_millis())]
+pub struct CpuTimeExceeded {
+    /// The limit it met.
+    pub limit: Duration,
+}
+
+/// Counts what an instance's memories and tables hold, and refuses growth past the limits.
+#[derive(Debug)]
+pub(crate) struct Growth {
+    memory_bytes: usize,
+    memory_bytes_max: usize,
+    table_elements: usize,
+    table_elements_max: usize,
+    /// Set when growth was refused: what most likely explains a trap that follows.
+    pub(crate) refused: Option<Refused>,
+}
+
+/// Which growth was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Linear memory, in bytes.
+    Memory {
+        /// The limit it met.
+        bytes_max: usize,
+    },
+    /// Table elements.
+    Table {
+        /// The limit it met.
+        elements_max: usize,
+    },
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Memory { bytes_max } => write!(f, "it had been refused memory past {} MiB", bytes_max >> 20),
+            Self::Table { elements_max } => write!(f, "it had been refused a table past {elements_max} elements"),
+        }
+    }
+}
+
+impl Growth {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            memory_bytes: 0,
+            memory_bytes_max: limits.memory_bytes_max,
+            table_elements: 0,
+            table_elements_max: limits.table_elements_max,
+            refused: None,
+        }
+    }
+}
+
+impl ResourceLimiter for Growth {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let total = self.memory_bytes.saturating_sub(current).saturating_add(desired);
+        if total > self.memory_bytes_max {
+            self.refused = Some(Refused::Memory { bytes_max: self.memory_bytes_max });
+            return Ok(false);
+        }
+        self.memory_bytes = total;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let total = self.table_elements.saturating_sub(current).saturating_add(desired);
+        if total > self.table_elements_max {
+            self.refused = Some(Refused::Table { elements_max: self.table_elements_max });
+            return Ok(false);
+        }
+        self.table_elements = total;
+        Ok(true)
+    }
+
+    // A store holds one component's instances; how many those are is bounded by the pool.
+    fn instances(&self) -> usize {
+        10_000
+    }
+    fn tables(&self) -> usize {
+        10_000
+    }
+    fn memories(&self) -> usize {
+        10_000
+    }
+}

@@ -1,0 +1,314 @@
+//! A component that answers HTTP requests, and which of its instances answers which.
+//!
+//! Three ways, chosen per app ([`Isolation`]). `request` and `serial` give a request an instance of its own while it
+//! lasts: the guest runs inside the future that waits for its answer, so that dropping the future (the client left, a
+//! deadline passed) ends exactly this guest's work, and a trap touches nothing else. `shared` is in
+//! `service/shared.rs`. How a single call is made is in `service/call.rs`.
+
+mod call;
+mod failure;
+mod shared;
+
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Sleep};
+
+use crate::component::Component;
+use crate::engine::TICK;
+use crate::http::Payload;
+use crate::http::body::Owner;
+use crate::instance::{Blueprint, Capabilities};
+use crate::limits::Limits;
+use crate::link::LinkError;
+use crate::running::{Progress, Running};
+use crate::wasi::Environment;
+use call::{Handler, Head, Live};
+
+pub use failure::Failure;
+pub(crate) use shared::{Callers, Gone};
+
+/// How many requests meet in one instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// A fresh instance for each request.
+    Request,
+    /// One request at a time; an instance is used again, a bounded number of times.
+    Serial,
+    /// Requests run side by side in one instance.
+    Shared,
+}
+
+/// How a [`Service`] is set up.
+#[derive(Clone)]
+pub struct ServiceOptions {
+    /// How many requests meet in one instance; `None` means `serial` for WASI 0.3 and `request` for 0.2.
+    pub isolation: Option<Isolation>,
+    /// What its guests see of their surroundings.
+    pub environment: Environment,
+    /// What its guests may use.
+    pub limits: Limits,
+    /// Under `serial`: how many requests an instance answers before it is replaced, so that what leaks in a guest is
+    /// given back.
+    pub reuse_max: u32,
+    /// Under `serial`: how many instances are kept while they have nothing to do.
+    pub idle_max: usize,
+    /// Under `shared`: how many requests are in the instance at a time.
+    pub concurrency_max: usize,
+}
+
+impl Default for ServiceOptions {
+    fn default() -> Self {
+        Self {
+            isolation: None,
+            environment: Environment::default(),
+            limits: Limits::default(),
+            // A guest that leaks 10 KiB a request stays below 100 MiB.
+            reuse_max: 10_000,
+            // Enough for as many requests as a machine of some dozen cores works on at the same moment.
+            idle_max: 128,
+            // Parked requests cost some kilobytes each.
+            concurrency_max: 16_384,
+        }
+    }
+}
+
+/// A component that answers HTTP requests (`wasi:http/handler` of 0.3, or 0.2's `incoming-handler`). Cheap to clone.
+#[derive(Clone)]
+pub struct Service(Arc<Inner>);
+
+struct Inner {
+    name: Arc<str>,
+    blueprint: Blueprint,
+    handler: Handler,
+    isolation: Isolation,
+    reuse_max: u32,
+    idle_max: usize,
+    /// Instances with nothing to do, the last used on top: its memory is still in the processor's caches.
+    idle: Mutex<Vec<Live>>,
+    shared: shared::Shared,
+}
+
+impl Service {
+    /// Links `component` with `capabilities`; nothing is instantiated yet.
+    ///
+    /// # Errors
+    /// When it exports no HTTP handler, imports something that is not there, or asks for `shared` with WASI 0.2, whose
+    /// functions hold the whole instance while they wait.
+    pub fn new(component: &Component, capabilities: Capabilities, options: ServiceOptions) -> Result<Self, LinkError> {
+        let handler = Handler::link(component, &capabilities)?;
+        let isolation = options.isolation.unwrap_or(match handler {
+            Handler::V3(_) => Isolation::Serial,
+            Handler::V2(_) => Isolation::Request,
+        });
+        if matches!((&handler, isolation), (Handler::V2(_), Isolation::Shared)) {
+            return Err(LinkError::World {
+                name: component.name().into(),
+                wanted: "a component for WASI 0.2 cannot be shared by requests: its calls hold the whole instance \
+                         while they wait; use `--isolation request` or `--isolation serial`"
+                    .into(),
+            });
+        }
+        let blueprint = Blueprint {
+            engine: component.engine().clone(),
+            capabilities,
+            environment: Arc::new(options.environment),
+            limits: Arc::new(options.limits),
+        };
+        Ok(Self(Arc::new(Inner {
+            name: component.name().into(),
+            blueprint,
+            handler,
+            isolation,
+            reuse_max: options.reuse_max.max(1),
+            idle_max: options.idle_max,
+            idle: Mutex::default(),
+            shared: shared::Shared::new(options.concurrency_max),
+        })))
+    }
+
+    /// The component's name.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// How many requests meet in one instance.
+    pub fn isolation(&self) -> Isolation {
+        self.0.isolation
+    }
+
+    /// Answers one request.
+    ///
+    /// The response's head is there when this returns; its body streams. Dropping the future, or the body before its
+    /// end, ends the work as far as the isolation allows. The request's URI has an authority.
+    ///
+    /// # Errors
+    /// When the guest failed, or could not be given an instance.
+    pub async fn handle<B: Into<Payload>>(
+        &self,
+        request: http::Request<B>,
+    ) -> Result<http::Response<Payload>, Failure> {
+        let request = request.map(Into::into);
+        match self.0.isolation {
+            Isolation::Shared => self.shared(request).await,
+            Isolation::Serial | Isolation::Request => self.exclusive(request).await,
+        }
+    }
+
+    /// In an instance of the request's own while it lasts.
+    async fn exclusive(&self, request: http::Request<Payload>) -> Result<http::Response<Payload>, Failure> {
+        let head = Head::default();
+        let live = match self.take_idle() {
+            Some(live) => live,
+            None => self.fresh().await?,
+        };
+        let busy = live.busy.clone();
+        let work = call::serve(live, self.0.clone(), request, head.clone());
+        let running = Running::new(self.0.blueprint.engine.clone(), busy, work);
+        let timeout = self.limits().response_timeout;
+        Exchange { service: self, running: Some(running), head, begun: self.ticks(), timeout, timer: None }.await
+    }
+
+    /// A store without an instance yet: that is made as part of the call, under its deadline.
+    async fn fresh(&self) -> Result<Live, Failure> {
+        let slot = self.slot().await?;
+        Live::new(&self.0.blueprint, slot).map_err(Failure::Instantiate)
+    }
+
+    /// Waits for a free place among the engine's instances.
+    async fn slot(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        let slots = self.0.blueprint.engine.slots();
+        if let Ok(slot) = slots.clone().try_acquire_owned() {
+            return Ok(slot);
+        }
+        let waited = self.limits().queue_timeout;
+        match tokio::time::timeout(waited, slots.acquire_owned()).await {
+            Ok(Ok(slot)) => Ok(slot),
+            Ok(Err(_)) | Err(_) => Err(Failure::Busy { waited }),
+        }
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.0.blueprint.limits
+    }
+
+    fn ticks(&self) -> u64 {
+        self.0.blueprint.engine.ticks()
+    }
+
+    fn take_idle(&self) -> Option<Live> {
+        if self.0.isolation != Isolation::Serial {
+            return None;
+        }
+        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    /// Keeps an instance whose request is over, if it may be used again.
+    fn keep(&self, mut live: Live) {
+        live.uses += 1;
+        if self.0.isolation != Isolation::Serial || live.uses >= self.0.reuse_max {
+            return;
+        }
+        live.busy.store(0, Ordering::Relaxed);
+        let mut idle = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < self.0.idle_max {
+            idle.push(live);
+        }
+    }
+}
+
+/// One request in an instance of its own, until its head is there.
+struct Exchange<'a> {
+    service: &'a Service,
+    running: Option<Running<call::Finished>>,
+    head: Head,
+    begun: u64,
+    timeout: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Future for Exchange<'_> {
+    type Output = Result<http::Response<Payload>, Failure>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(running) = self.running.as_mut() else { return Poll::Pending };
+        match running.progress(cx) {
+            Progress::Finished(finished) => {
+                self.running = None;
+                Poll::Ready(self.finished(finished))
+            }
+            Progress::Parked | Progress::Yielded if self.head.is_answered() => Poll::Ready(self.detach()),
+            // A busy guest is polled again soon; a timer would not fire earlier.
+            Progress::Yielded => self.check_deadline(),
+            Progress::Parked => self.wait(cx),
+        }
+    }
+}
+
+impl Exchange<'_> {
+    /// The guest did all its work in one go.
+    fn finished(&mut self, (live, result): call::Finished) -> Result<http::Response<Payload>, Failure> {
+        let answer = self.head.take();
+        match result {
+            Ok(()) => {
+                self.service.keep(live);
+                answer.unwrap_or(Err(Failure::NoResponse))
+            }
+            Err(error) => {
+                let failure = Failure::of(error, live.refused());
+                drop(live);
+                match answer {
+                    // The guest failed after it had answered in full: the client is owed the answer.
+                    Some(Ok(response)) if response.body().failed().is_none() => {
+                        tracing::warn!(component = self.service.name(), %failure, "guest failed after its response");
+                        Ok(response)
+                    }
+                    Some(Err(failure)) => Err(failure),
+                    Some(Ok(_)) | None => Err(failure),
+                }
+            }
+        }
+    }
+
+    /// The head is there and the guest is not done: it goes on in a task of its own.
+    fn detach(&mut self) -> Result<http::Response<Payload>, Failure> {
+        let (Some(running), Some(answer)) = (self.running.take(), self.head.take()) else {
+            return Err(Failure::NoResponse);
+        };
+        let service = self.service.clone();
+        let task = tokio::spawn(async move {
+            let (live, result) = running.await;
+            match result {
+                Ok(()) => service.keep(live),
+                Err(error) => {
+                    let failure = Failure::of(error, live.refused());
+                    tracing::warn!(component = service.name(), %failure, "guest failed after its response had begun");
+                }
+            }
+        });
+        answer.map(|mut response| {
+            response.body_mut().set_owner(Owner(task.abort_handle()));
+            response
+        })
+    }
+
+    fn check_deadline(&self) -> Poll<Result<http::Response<Payload>, Failure>> {
+        let ticks = self.service.ticks().saturating_sub(self.begun);
+        let elapsed = TICK.saturating_mul(u32::try_from(ticks).unwrap_or(u32::MAX));
+        if elapsed >= self.timeout {
+            return Poll::Ready(Err(Failure::ResponseTimeout { limit: self.timeout }));
+        }
+        Poll::Pending
+    }
+
+    /// The guest waits. Only now is a timer worth its cost.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<http::Response<Payload>, Failure>> {
+        let limit = self.timeout;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + limit)));
+        timer.as_mut().poll(cx).map(|()| Err(Failure::ResponseTimeout { limit }))
+    }
+}

@@ -1,0 +1,197 @@
+//! One call of a guest's handler, in an instance that is its own for as long as it lasts.
+
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+
+use http_body_util::BodyExt as _;
+use tokio::sync::OwnedSemaphorePermit;
+use wasmtime::Store;
+use wasmtime::component::Accessor;
+use wasmtime_wasi_http::WasiHttpView as _;
+use wasmtime_wasi_http::p2::bindings as p2;
+use wharf_app::inspect::World;
+
+use super::failure::{BackgroundTimeout, Failure};
+use super::Inner;
+use crate::component::Component;
+use crate::http::bindings::{Service as Service3, ServicePre as Service3Pre};
+use crate::http::body::Settled;
+use crate::http::host::Request;
+use crate::http::{Payload, legacy};
+use crate::instance::{Blueprint, Capabilities, InstanceState};
+use crate::limits::Refused;
+use crate::link::{LinkError, link};
+
+/// A linked component's handler.
+pub(super) enum Handler {
+    /// `wasi:http/handler` of 0.3.
+    V3(Service3Pre<InstanceState>),
+    /// `wasi:http/incoming-handler` of 0.2.
+    V2(p2::ProxyPre<InstanceState>),
+}
+
+impl Handler {
+    /// The 0.3 handler wins where a component has both.
+    pub(super) fn link(component: &Component, capabilities: &Capabilities) -> Result<Self, LinkError> {
+        let world = |wanted: String| LinkError::World { name: component.name().into(), wanted };
+        let inspection = component.inspection();
+        let (v3, v2) = (inspection.fits(World::Service03), inspection.fits(World::Proxy02));
+        if !v3 && !v2 {
+            return Err(world(
+                "it exports neither wasi:http/handler@0.3 nor wasi:http/incoming-handler@0.2, so it cannot serve \
+                 HTTP; a command runs with `wharf run`"
+                    .into(),
+            ));
+        }
+        let pre = link(component, capabilities)?;
+        let handler = match v3 {
+            true => Service3Pre::new(pre).map(Self::V3),
+            false => p2::ProxyPre::new(pre).map(Self::V2),
+        };
+        handler.map_err(|error| world(format!("its HTTP handler does not have the standard's type: {error:#}")))
+    }
+}
+
+/// A store, and the instance in it once there is one.
+pub(super) struct Live {
+    store: Store<InstanceState>,
+    instance: Option<Instance>,
+    /// Ticks the guest ran without waiting.
+    pub busy: Arc<AtomicU64>,
+    /// Requests it has answered.
+    pub uses: u32,
+    _slot: OwnedSemaphorePermit,
+}
+
+enum Instance {
+    V3(Service3),
+    V2(p2::Proxy),
+}
+
+impl Live {
+    pub(super) fn new(blueprint: &Blueprint, slot: OwnedSemaphorePermit) -> wasmtime::Result<Self> {
+        let busy = Arc::new(AtomicU64::new(0));
+        let store = blueprint.store(busy.clone())?;
+        Ok(Self { store, instance: None, busy, uses: 0, _slot: slot })
+    }
+
+    /// Growth the guest was refused: the likely reason of its failure.
+    pub(super) fn refused(&self) -> Option<Refused> {
+        self.store.data().refused()
+    }
+
+    async fn instantiate(&mut self, handler: &Handler) -> wasmtime::Result<()> {
+        if self.instance.is_none() {
+            self.instance = Some(match handler {
+                Handler::V3(pre) => Instance::V3(pre.instantiate_async(&mut self.store).await?),
+                Handler::V2(pre) => Instance::V2(pre.instantiate_async(&mut self.store).await?),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Where a call leaves its response's head for whoever polls it.
+#[derive(Clone, Default)]
+pub(super) struct Head(Arc<Mutex<Option<Answer>>>);
+
+pub(super) type Answer = Result<http::Response<Payload>, Failure>;
+
+impl Head {
+    fn set(&self, answer: Answer) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(answer);
+    }
+
+    pub(super) fn is_answered(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    pub(super) fn take(&self) -> Option<Answer> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// The instance, and how its call ended. An instance whose call failed is not used again.
+pub(super) type Finished = (Live, wasmtime::Result<()>);
+
+/// Answers `request` through `head`, and goes on until the guest has nothing left to do for it.
+pub(super) async fn serve(mut live: Live, service: Arc<Inner>, request: http::Request<Payload>, head: Head) -> Finished {
+    let result = call(&mut live, &service, request, head).await;
+    (live, result)
+}
+
+async fn call(live: &mut Live, service: &Inner, request: http::Request<Payload>, head: Head) -> wasmtime::Result<()> {
+    // A store that waited in the pool has a deadline in the past, and would yield at once.
+    live.store.set_epoch_deadline(1);
+    live.busy.store(0, Ordering::Relaxed);
+    live.instantiate(&service.handler).await?;
+    match &live.instance {
+        Some(Instance::V3(instance)) => call3(&mut live.store, instance, request, head, &service.blueprint).await,
+        Some(Instance::V2(instance)) => call2(&mut live.store, instance, request, head).await,
+        None => Err(Failure::NoResponse.into()),
+    }
+}
+
+async fn call3(
+    store: &mut Store<InstanceState>,
+    instance: &Service3,
+    request: http::Request<Payload>,
+    head: Head,
+    blueprint: &Blueprint,
+) -> wasmtime::Result<()> {
+    let request = store.data_mut().table.push(Request::received(request))?;
+    let handle = instance.wasi_http_handler().func_handle();
+    let call = handle.start_call_concurrent(&mut *store, (request,))?;
+    let work = async |accessor: &Accessor<InstanceState>| {
+        let (answer,) = handle.finish_call_concurrent(accessor, call).await?;
+        let response = match answer {
+            Ok(response) => accessor.with(|mut store| store.get().table.delete(response))?,
+            Err(error) => {
+                head.set(Err(Failure::Guest(error)));
+                return no_tasks_left(accessor, blueprint).await;
+            }
+        };
+        let body = response.body.as_guest().map(|body| body.watch());
+        head.set(Ok(response.into_http()));
+        if let Some(body) = body {
+            poll_fn(|cx| Settled::poll(&body, cx)).await;
+        }
+        no_tasks_left(accessor, blueprint).await
+    };
+    store.run_concurrent(work).await?
+}
+
+/// Waits until the guest has no work left, within limits: a task that never ends must not keep the instance forever.
+async fn no_tasks_left(accessor: &Accessor<InstanceState>, blueprint: &Blueprint) -> wasmtime::Result<()> {
+    if poll_fn(|cx| Poll::Ready(accessor.poll_no_interesting_tasks(cx).is_ready())).await {
+        return Ok(());
+    }
+    let limit = blueprint.limits.background_timeout;
+    let idle = poll_fn(|cx| accessor.poll_no_interesting_tasks(cx));
+    tokio::time::timeout(limit, idle).await.map_err(|_| BackgroundTimeout { limit }.into())
+}
+
+async fn call2(
+    store: &mut Store<InstanceState>,
+    instance: &p2::Proxy,
+    request: http::Request<Payload>,
+    head: Head,
+) -> wasmtime::Result<()> {
+    let request = request.map(|body| body.map_err(legacy::error).boxed_unsync());
+    let mut http = store.data_mut().http();
+    let request = http.new_incoming_request(p2::http::types::Scheme::Http, request)?;
+    let out = http.new_response_outparam_from_callback(move |response| {
+        head.set(match response {
+            Ok(response) => Ok(response.map(|body| {
+                let body: crate::http::Body = body.map_err(|error| legacy::error_code(&error)).boxed_unsync();
+                Payload::from(body)
+            })),
+            Err(error) => Err(Failure::Guest(legacy::error_code(&error.into()))),
+        });
+    })?;
+    let handle = instance.wasi_http_incoming_handler().func_handle();
+    let call = handle.start_call_concurrent(&mut *store, (request, out))?;
+    store.run_concurrent(async |accessor| handle.finish_call_concurrent(accessor, call).await).await?
+}

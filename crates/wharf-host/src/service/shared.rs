@@ -1,0 +1,263 @@
+//! Requests side by side in one instance.
+//!
+//! The instance lives in a task of its own; requests reach it through a mailbox. Wasmtime cannot yet cancel one task of
+//! a store, so when a client leaves, its body streams and outgoing calls are closed and its guest task is left to find
+//! out; and when the guest traps, the instance ends with every request in it. Of those, the ones that nobody could tell
+//! were ever sent (safe methods, RFC 9110 section 9.2.1, without a body) are answered once more by an instance of their own.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use wasmtime::Store;
+use wasmtime::component::{Accessor, GuestTaskId};
+
+use super::call::{Answer, Handler};
+use super::failure::Failure;
+use super::{Inner, Service};
+use crate::http::Payload;
+use crate::http::bindings::Service as Service3;
+use crate::http::host::Request;
+use crate::instance::InstanceState;
+use crate::running::Running;
+
+/// The one instance that requests share, made when the first comes.
+pub(super) struct Shared {
+    worker: Mutex<Option<Arc<Worker>>>,
+    places: Arc<Semaphore>,
+}
+
+struct Worker {
+    mailbox: mpsc::UnboundedSender<Job>,
+    ended: AtomicBool,
+    reason: Mutex<Arc<str>>,
+}
+
+struct Job {
+    request: http::Request<Payload>,
+    answer: oneshot::Sender<Answer>,
+}
+
+impl Shared {
+    pub(super) fn new(concurrency_max: usize) -> Self {
+        Self { worker: Mutex::default(), places: Arc::new(Semaphore::new(concurrency_max.clamp(1, Semaphore::MAX_PERMITS))) }
+    }
+}
+
+impl Service {
+    pub(super) async fn shared(&self, request: http::Request<Payload>) -> Answer {
+        let waited = self.limits().queue_timeout;
+        let _place = match tokio::time::timeout(waited, self.0.shared.places.clone().acquire_owned()).await {
+            Ok(Ok(place)) => place,
+            Ok(Err(_)) | Err(_) => return Err(Failure::Busy { waited }),
+        };
+        let again = replayable(&request);
+        let worker = self.worker();
+        let (answer, answered) = oneshot::channel();
+        let limit = self.limits().response_timeout;
+        if worker.mailbox.send(Job { request, answer }).is_ok() {
+            match tokio::time::timeout(limit, answered).await {
+                Ok(Ok(answer)) => return answer,
+                Ok(Err(_)) => {}
+                Err(_) => return Err(Failure::ResponseTimeout { limit }),
+            }
+        }
+        match again {
+            Some(request) => self.exclusive(request).await,
+            None => Err(Failure::SharedInstanceEnded { reason: worker.reason() }),
+        }
+    }
+
+    /// The live instance's task, or a new one.
+    fn worker(&self) -> Arc<Worker> {
+        let mut current = self.0.shared.worker.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(worker) = current.as_ref().filter(|worker| !worker.ended.load(Ordering::Acquire)) {
+            return worker.clone();
+        }
+        let (mailbox, jobs) = mpsc::unbounded_channel();
+        let worker = Arc::new(Worker { mailbox, ended: AtomicBool::new(false), reason: Mutex::new("".into()) });
+        *current = Some(worker.clone());
+        tokio::spawn(run(self.clone(), worker.clone(), jobs));
+        worker
+    }
+}
+
+impl Worker {
+    fn reason(&self) -> Arc<str> {
+        self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn end(&self, reason: String) {
+        *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = reason.into();
+        self.ended.store(true, Ordering::Release);
+    }
+}
+
+/// The same request once more, if sending it twice cannot do harm.
+fn replayable(request: &http::Request<Payload>) -> Option<http::Request<Payload>> {
+    if !request.method().is_safe() || !http_body::Body::is_end_stream(request.body()) {
+        return None;
+    }
+    let mut again = http::Request::new(Payload::default());
+    *again.method_mut() = request.method().clone();
+    *again.uri_mut() = request.uri().clone();
+    *again.version_mut() = request.version();
+    *again.headers_mut() = request.headers().clone();
+    Some(again)
+}
+
+async fn run(service: Service, worker: Arc<Worker>, jobs: mpsc::UnboundedReceiver<Job>) {
+    let busy = Arc::new(AtomicU64::new(0));
+    let work = serve(service.0.clone(), busy.clone(), jobs, worker.clone());
+    let running = Running::new(service.0.blueprint.engine.clone(), busy, work);
+    let reason = match running.await {
+        Ok(()) => "it was stopped".to_owned(),
+        Err(failure) => {
+            tracing::warn!(component = service.name(), %failure, "shared instance ended");
+            failure.to_string()
+        }
+    };
+    worker.end(reason);
+}
+
+async fn serve(
+    service: Arc<Inner>,
+    busy: Arc<AtomicU64>,
+    mut jobs: mpsc::UnboundedReceiver<Job>,
+    worker: Arc<Worker>,
+) -> Result<(), Failure> {
+    let slots = service.blueprint.engine.slots();
+    let _slot = slots.acquire_owned().await.map_err(|_| Failure::NoResponse)?;
+    let mut store = service.blueprint.store(busy).map_err(Failure::Instantiate)?;
+    let Handler::V3(pre) = &service.handler else { return Err(Failure::NoResponse) };
+    let instance = pre.instantiate_async(&mut store).await.map_err(Failure::Instantiate)?;
+    store.data_mut().http.callers = Some(Callers::default());
+    let result = take_jobs(&mut store, &instance, &mut jobs).await;
+    // From here on the mailbox takes no more; what is in it finds its answer channel closed.
+    worker.ended.store(true, Ordering::Release);
+    result.map_err(|error| Failure::of(error, store.data().refused()))
+}
+
+/// Takes requests as long as the guest's own backpressure allows, until the service is gone.
+async fn take_jobs(
+    store: &mut Store<InstanceState>,
+    instance: &Service3,
+    jobs: &mut mpsc::UnboundedReceiver<Job>,
+) -> wasmtime::Result<()> {
+    let handle = *instance.wasi_http_handler().func_handle().func();
+    let work = async |accessor: &Accessor<InstanceState>| {
+        let mut calls = FuturesUnordered::new();
+        poll_fn(|cx| {
+            loop {
+                match calls.poll_next_unpin(cx) {
+                    Poll::Ready(Some(Ok(()))) => continue,
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                    Poll::Ready(None) | Poll::Pending => {}
+                }
+                if accessor.poll_ready_for_concurrent_call(handle, cx).is_pending() {
+                    return Poll::Pending;
+                }
+                match jobs.poll_recv(cx) {
+                    Poll::Ready(Some(job)) => calls.push(answer(accessor, instance, job)),
+                    Poll::Ready(None) if calls.is_empty() => return Poll::Ready(Ok(())),
+                    Poll::Ready(None) | Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await
+    };
+    store.run_concurrent(work).await?
+}
+
+async fn answer(accessor: &Accessor<InstanceState>, instance: &Service3, job: Job) -> wasmtime::Result<()> {
+    let Job { request, answer: mut sender } = job;
+    let handle = instance.wasi_http_handler().func_handle();
+    let (call, task, gone) = accessor.with(|mut store| {
+        let request = store.get().table.push(Request::received(request))?;
+        let call = handle.start_call_concurrent(&mut store, (request,))?;
+        let task = call.task();
+        let gone = store.get().http.callers.as_mut().map(|callers| callers.enter(task));
+        Ok::<_, wasmtime::Error>((call, task, gone))
+    })?;
+    let mut called = std::pin::pin!(handle.finish_call_concurrent(accessor, call));
+    let answered = poll_fn(|cx| {
+        if let Poll::Ready(answered) = called.as_mut().poll(cx) {
+            return Poll::Ready(Some(answered));
+        }
+        sender.poll_closed(cx).map(|()| None)
+    })
+    .await;
+    let answered = match answered {
+        Some(answered) => answered,
+        None => {
+            // The client left: what the guest still does for it can reach nothing outside any more.
+            if let Some(gone) = &gone {
+                gone.leave();
+            }
+            called.await
+        }
+    };
+    let answer = match answered?.0 {
+        Ok(response) => Ok(accessor.with(|mut store| store.get().table.delete(response))?.into_http()),
+        Err(error) => Err(Failure::Guest(error)),
+    };
+    // An unwanted response is dropped here, which closes its body.
+    let _ = sender.send(answer);
+    accessor.with(|mut store| {
+        if let Some(callers) = store.get().http.callers.as_mut() {
+            callers.leave(task);
+        }
+    });
+    Ok(())
+}
+
+/// The requests in a shared instance, by the guest task that answers each.
+#[derive(Default)]
+pub(crate) struct Callers(HashMap<GuestTaskId, Arc<Gone>>);
+
+impl Callers {
+    fn enter(&mut self, task: GuestTaskId) -> Arc<Gone> {
+        self.0.entry(task).or_default().clone()
+    }
+
+    fn leave(&mut self, task: GuestTaskId) {
+        self.0.remove(&task);
+    }
+
+    /// Whether the client that `stack` works for has left.
+    pub(crate) fn of(&self, mut stack: impl Iterator<Item = GuestTaskId>) -> Option<Arc<Gone>> {
+        stack.find_map(|task| self.0.get(&task).cloned())
+    }
+}
+
+/// Says when a client has left.
+#[derive(Default)]
+pub(crate) struct Gone {
+    left: AtomicBool,
+    told: tokio::sync::Notify,
+}
+
+impl Gone {
+    fn leave(&self) {
+        self.left.store(true, Ordering::Release);
+        self.told.notify_waiters();
+    }
+
+    /// Ready once the client has left.
+    pub(crate) async fn wait(&self) {
+        let mut told = std::pin::pin!(self.told.notified());
+        loop {
+            told.as_mut().enable();
+            if self.left.load(Ordering::Acquire) {
+                return;
+            }
+            told.as_mut().await;
+            told.set(self.told.notified());
+        }
+    }
+}

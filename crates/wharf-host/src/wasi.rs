@@ -1,0 +1,100 @@
+//! WASI for every guest: what it sees of its environment, and the interfaces that are linked.
+//!
+//! Most of WASI is Wasmtime's own. Ours are `wasi:http@0.3` (`http.rs`), name lookup, whose answer depends on what the
+//! operator granted, and the time zone, which Wasmtime leaves out.
+
+pub(crate) mod lookup;
+mod timezone;
+
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use tokio::io::empty;
+use wasmtime::component::{HasSelf, Linker};
+use wasmtime_wasi::WasiCtxBuilder;
+use wasmtime_wasi::cli::{StdinStream, StdoutStream};
+
+use crate::http::bindings::wasi::http as http3;
+use crate::instance::InstanceState;
+
+/// What a guest sees of its surroundings. The default is nothing: no variables, no arguments, closed streams.
+#[derive(Clone)]
+pub struct Environment {
+    /// The guest's arguments; by custom the first is its own name.
+    pub arguments: Vec<String>,
+    /// The guest's whole environment, in order.
+    pub variables: Vec<(String, String)>,
+    /// Where it reads from.
+    pub stdin: Arc<dyn StdinStream + Sync>,
+    /// Where its output goes.
+    pub stdout: Arc<dyn StdoutStream + Sync>,
+    /// Where its messages go.
+    pub stderr: Arc<dyn StdoutStream + Sync>,
+    /// The zone that `wasi:clocks/timezone` tells of.
+    pub time_zone: TimeZone,
+}
+
+impl Default for Environment {
+    fn default() -> Self {
+        Self {
+            arguments: Vec::new(),
+            variables: Vec::new(),
+            stdin: Arc::new(empty()),
+            stdout: Arc::new(empty()),
+            stderr: Arc::new(empty()),
+            time_zone: TimeZone::UTC,
+        }
+    }
+}
+
+impl Environment {
+    pub(crate) fn describe(&self, wasi: &mut WasiCtxBuilder) {
+        wasi.args(&self.arguments).envs(&self.variables);
+        wasi.stdin(self.stdin.clone()).stdout(self.stdout.clone()).stderr(self.stderr.clone());
+    }
+}
+
+/// Adds all of WASI 0.2 and 0.3. What it reaches is decided for each instance, when it is admitted.
+pub(crate) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+    // Name lookup is defined once by Wasmtime and then again by us.
+    linker.allow_shadowing(true);
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+    wasmtime_wasi::p3::add_to_linker(linker)?;
+    lookup::link(linker)?;
+    timezone::link(linker)?;
+    http3::types::add_to_linker::<_, HasSelf<InstanceState>>(linker, |state| state)?;
+    http3::client::add_to_linker::<_, HasSelf<InstanceState>>(linker, |state| state)?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// Bindings of what is ours beside HTTP.
+#[allow(missing_docs, unused_qualifications, clippy::all, reason = "generated code")]
+mod bindings {
+    pub mod v3 {
+        wasmtime::component::bindgen!({
+            path: "../../wit/wasi-0.3",
+            world: "wharf:host/beside-http",
+            imports: { default: trappable },
+            with: {
+                "wasi:clocks/types": wasmtime_wasi::p3::bindings::clocks::types,
+                "wasi:clocks/system-clock": wasmtime_wasi::p3::bindings::clocks::system_clock,
+                "wasi:sockets/types": wasmtime_wasi::p3::bindings::sockets::types,
+            },
+        });
+    }
+    pub mod v2 {
+        wasmtime::component::bindgen!({
+            path: "../../wit/wasi-0.2",
+            world: "wharf:host/beside-http",
+            imports: { default: trappable },
+            require_store_data_send: true,
+            with: {
+                "wasi:io": wasmtime_wasi::p2::bindings::io,
+                "wasi:sockets/network": wasmtime_wasi::p2::bindings::sockets::network,
+                "wasi:sockets/ip-name-lookup.resolve-address-stream": crate::wasi::lookup::Answers,
+            },
+        });
+    }
+}
