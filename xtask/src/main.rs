@@ -3,8 +3,13 @@
 //! Each task is a module. What a task needs and the machine lacks is either added (a target by rustup) or named, with
 //! the command that adds it. Tasks print what they do in one line each and leave the rest to the tools they call.
 
+mod check;
+mod demo;
+mod foreign_c;
 mod guests;
+mod test;
 mod toolchain;
+mod wit;
 mod workspace;
 
 use std::process::ExitCode;
@@ -19,7 +24,11 @@ Automation of this repository.
 Usage: cargo xtask TASK
 
 Tasks:
+  demo [FLAGS]      Builds the example service and serves it; FLAGS are those of `wharf serve`
+  test [ARGS]       Sets up and passes all tests; ARGS are those of `cargo test`, such as `-- http::echo`
+  check             Checks formatting, lints, the repository's own rules, documentation and other systems
   guests            Builds the guests of the tests into target/guests
+  wit [--check]     Prints the WIT of the standards into wit, or checks that it is there as printed
 ";
 
 fn main() -> ExitCode {
@@ -34,17 +43,28 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &[String]) -> Result<()> {
-    let workspace = Workspace::find()?;
     let Some((task, args)) = args.split_first() else {
         print!("{USAGE}");
         return Ok(());
     };
+    if task == foreign_c::TASK {
+        return foreign_c::run(args);
+    }
+    let workspace = Workspace::find()?;
     match (task.as_str(), args) {
+        ("demo", args) => demo::demo(&workspace, args),
+        ("test", args) => test::test(&workspace, args),
+        ("check", []) => check::check(&workspace),
         ("guests", []) => guests::build(&workspace),
+        ("wit", []) => wit::print(&workspace),
+        ("wit", [flag]) if flag == "--check" => wit::check(&workspace),
         ("help" | "--help" | "-h", _) => {
             print!("{USAGE}");
             Ok(())
         }
-        _ => bail!("there is no task `{task} {}` (see `cargo xtask help`)", args.join(" ")),
+        _ => bail!(
+            "there is no task `{}` (see `cargo xtask help`)",
+            [&[task.clone()], args].concat().join(" ")
+        ),
     }
 }

@@ -41,6 +41,13 @@ impl Workspace {
         &self.target
     }
 
+    /// Where a build of the development profile puts the program.
+    pub fn program(&self) -> PathBuf {
+        self.target
+            .join("debug/wharf")
+            .with_extension(std::env::consts::EXE_EXTENSION)
+    }
+
     /// A call of the Cargo that runs this program, from the repository's folder.
     pub fn cargo<I: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = I>) -> Command {
         let mut command = cargo();
@@ -57,6 +64,17 @@ pub fn metadata(manifest: &Path, args: &[&str]) -> Result<Value> {
         .arg(manifest)
         .args(args);
     Ok(serde_json::from_slice(&output(&mut command)?)?)
+}
+
+/// Runs a command whose output the user sees.
+pub fn run(command: &mut Command) -> Result<()> {
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start {}", shown(command)))?;
+    if !status.success() {
+        bail!("{} failed ({status})", shown(command));
+    }
+    Ok(())
 }
 
 /// Runs a command and returns its standard output; the user sees its standard error.

@@ -1,0 +1,143 @@
+//! Builds the example service and serves it until Ctrl-C.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::toolchain::{GUEST_TARGET, add_target};
+use crate::workspace::{Workspace, output, run};
+
+const EXAMPLE: &str = "examples/two-routes";
+
+/// Builds the program and the example, serves it and shows how to call it. `args` are further flags of `wharf serve`.
+pub fn demo(workspace: &Workspace, args: &[String]) -> Result<()> {
+    add_target(GUEST_TARGET)?;
+    println!("Building {EXAMPLE}");
+    let component = build_example(workspace)?;
+    println!("Building wharf (development profile; the first build takes minutes, most of them for the engine)");
+    run(&mut workspace.cargo(["build", "--workspace", "--bin", "wharf"]))?;
+
+    let mut command = Command::new(workspace.program());
+    command
+        .args(["serve", "--addr", "127.0.0.1:0"])
+        .args(args)
+        .arg(component);
+    serve(command)
+}
+
+fn build_example(workspace: &Workspace) -> Result<PathBuf> {
+    let mut command = workspace.cargo(["build", "--release", "--target", GUEST_TARGET]);
+    command
+        .arg("--manifest-path")
+        .arg(workspace.root().join(EXAMPLE).join("Cargo.toml"));
+    command.arg("--target-dir").arg(workspace.target().join("guests-build"));
+    let messages = output(command.args(["--message-format", "json-render-diagnostics"]))?;
+    let messages = messages
+        .split(|&byte| byte == b'\n')
+        .filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+    let files = messages.flat_map(|message| message["filenames"].as_array().cloned().unwrap_or_default());
+    let mut component = files
+        .filter_map(|file| file.as_str().map(PathBuf::from))
+        .filter(|file| file.ends_with(COMPONENT));
+    component
+        .next_back()
+        .with_context(|| format!("{EXAMPLE} was built without {COMPONENT}"))
+}
+
+const COMPONENT: &str = "two_routes.wasm";
+
+fn serve(mut command: Command) -> Result<()> {
+    command.stdin(Stdio::null()).stderr(Stdio::piped());
+    let mut server = stopping::spawn(command)?;
+    let mut log = BufReader::new(server.stderr.take().context("the log is piped")?);
+    let mut first = String::new();
+    log.read_line(&mut first).context("cannot read the server's log")?;
+    eprint!("{first}");
+    if let Some(url) = url(&first) {
+        print_calls(url);
+    }
+    // A terminal that is gone is no reason to end before the server does.
+    let _ = std::io::copy(&mut log, &mut std::io::stderr());
+    let status = server.wait().context("cannot wait for the server")?;
+    ensure!(status.success(), "the server ended with {status}");
+    Ok(())
+}
+
+fn print_calls(url: &str) {
+    println!(
+        "
+The example service is at {url} (Ctrl-C stops it). Try in another terminal:
+
+  curl {url}/api/health      # answers at once
+  curl {url}/api/data        # waits for a database
+  curl -N {url}/api/stream   # rows arrive one by one, as they are produced
+"
+    );
+}
+
+/// The URL in the server's first line.
+fn url(line: &str) -> Option<&str> {
+    let start = line.find("http://")?;
+    line[start..]
+        .split_whitespace()
+        .next()
+        .map(|url| url.trim_end_matches('/'))
+}
+
+/// Ctrl-C stops the server, and this program ends after it.
+#[cfg(unix)]
+mod stopping {
+    use std::os::unix::process::CommandExt;
+    use std::process::{Child, Command};
+    use std::thread;
+
+    use anyhow::{Context, Result};
+    use rustix::process::{Pid, Signal, kill_process};
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    use signal_hook::iterator::Signals;
+
+    /// Starts the server in a group of its own, so that Ctrl-C in the terminal reaches this program alone, which passes it
+    /// on once: a server that gets a second signal may stop without finishing its work.
+    pub fn spawn(mut command: Command) -> Result<Child> {
+        let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot wait for Ctrl-C")?;
+        let server = command.process_group(0).spawn().context("cannot start wharf")?;
+        let process = Pid::from_child(&server);
+        thread::spawn(move || {
+            for _ in &mut signals {
+                // This program ends when the server has: until then the number is the server's.
+                let _ = kill_process(process, Signal::TERM);
+            }
+        });
+        Ok(server)
+    }
+}
+
+/// The console sends Ctrl-C to the server as well.
+#[cfg(not(unix))]
+mod stopping {
+    use std::process::{Child, Command};
+
+    use anyhow::{Context, Result};
+
+    pub fn spawn(mut command: Command) -> Result<Child> {
+        command.spawn().context("cannot start wharf")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_url_is_found_in_the_first_line() {
+        assert_eq!(
+            url("Serving a.wasm at http://127.0.0.1:80/ until Ctrl-C\n"),
+            Some("http://127.0.0.1:80")
+        );
+        assert_eq!(url("http://[::1]:80\n"), Some("http://[::1]:80"));
+        assert_eq!(url("error: a.wasm is not a component\n"), None);
+    }
+}

@@ -1,0 +1,72 @@
+//! Sets up and passes all tests.
+
+use anyhow::{Context, Result};
+
+use crate::guests;
+use crate::workspace::{Workspace, metadata, run};
+
+/// Builds the guests, the program and the tests, and runs the tests. `args` go to `cargo test`; a first filter of the
+/// form `SUITE::NAME` chooses the suite, too, since the tests inside it are named without it.
+pub fn test(workspace: &Workspace, args: &[String]) -> Result<()> {
+    guests::build(workspace)?;
+    let args = with_suite(args, &suites(workspace)?);
+    // The program and the tests in one build: two would settle on different features of shared dependencies, and
+    // compile the engine twice.
+    run(&mut workspace.cargo(["build", "--workspace", "--bins", "--tests"]))?;
+    let mut tests = workspace.cargo(["test", "--workspace", "--no-fail-fast"]);
+    run(tests.args(args).env("WHARF_BIN", workspace.program()))?;
+    println!("All tests passed");
+    Ok(())
+}
+
+/// The names of the suites in `tests/`.
+fn suites(workspace: &Workspace) -> Result<Vec<String>> {
+    let metadata = metadata(&workspace.root().join("tests/Cargo.toml"), &["--no-deps"])?;
+    let packages = metadata["packages"]
+        .as_array()
+        .context("cargo metadata lists no packages")?;
+    let targets = packages
+        .iter()
+        .filter_map(|package| package["targets"].as_array())
+        .flatten();
+    let suites = targets
+        .filter(|target| target["kind"][0] == "test")
+        .filter_map(|target| target["name"].as_str());
+    Ok(suites.map(str::to_owned).collect())
+}
+
+/// Replaces `-- SUITE::NAME` by `--test SUITE -- NAME`.
+fn with_suite(args: &[String], suites: &[String]) -> Vec<String> {
+    if let Some(divider) = args.iter().position(|arg| arg == "--")
+        && let Some((suite, name)) = args.get(divider + 1).and_then(|filter| filter.split_once("::"))
+        && suites.iter().any(|known| known == suite)
+    {
+        let (before, after) = (&args[..divider], &args[divider + 2..]);
+        let chosen = ["--test", suite, "--", name].map(str::to_owned);
+        return [before, &chosen, after].concat();
+    }
+    args.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_args(args: &str, expected: &str) {
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(with_suite(&words(args), &words("http cli")), words(expected), "{args}");
+    }
+
+    #[test]
+    fn a_suite_is_chosen_by_its_name_in_a_filter() {
+        check_args("", "");
+        check_args("-- http::echo", "--test http -- echo");
+        check_args(
+            "--quiet -- cli::a::b --nocapture",
+            "--quiet --test cli -- a::b --nocapture",
+        );
+        check_args("-- route::longest", "-- route::longest");
+        check_args("--test http", "--test http");
+        check_args("-- --nocapture", "-- --nocapture");
+    }
+}
