@@ -469,8 +469,11 @@ mod tests {
     use super::*;
     use crate::Origin;
 
+    /// Status, content and trailers.
+    type Understood = (u16, &'static str, &'static [(&'static str, &'static str)]);
+
     /// What a peer that sends `raw` and closes is understood to have said.
-    fn check(raw: &'static str, expected: Result<(u16, &str, &[(&str, &str)]), io::ErrorKind>) {
+    fn check(raw: &'static str, expected: Result<Understood, io::ErrorKind>) {
         let origin = Origin::start(move |mut connection| connection.send(raw));
         let reply = Connection::open(origin.addr()).try_reply();
         let reply = reply

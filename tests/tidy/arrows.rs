@@ -1,0 +1,66 @@
+//! Which crate knows which: the architecture, in seven lines.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::{cargo, check_none};
+
+/// The arrows between the crates of the product. One more is a decision, and is written down in `docs/decisions`.
+const ARROWS: [&str; 7] = [
+    "wharf -> wharf-capabilities",
+    "wharf -> wharf-host",
+    "wharf -> wharf-server",
+    "wharf-capabilities -> wharf-host",
+    "wharf-host -> wharf-app",
+    "wharf-server -> wharf-app",
+    "wharf-server -> wharf-host",
+];
+
+#[test]
+fn there_are_seven_arrows_between_the_crates() {
+    let metadata = cargo(&["metadata", "--no-deps", "--format-version", "1"]);
+    let metadata: Value = serde_json::from_str(&metadata).expect("cargo writes JSON");
+    let packages = metadata["packages"].as_array().expect("a workspace has packages");
+    let crates: Vec<_> = packages.iter().filter(|package| is_product(package)).collect();
+    let names: BTreeSet<_> = crates.iter().filter_map(|package| package["name"].as_str()).collect();
+
+    let mut arrows = BTreeSet::new();
+    for package in &crates {
+        let dependencies = package["dependencies"]
+            .as_array()
+            .expect("a package has a list of dependencies");
+        // Tests may look further than the product: `kind` is null for what the product itself stands on.
+        let own = dependencies.iter().filter(|dependency| dependency["kind"] != "dev");
+        let known = own
+            .filter_map(|dependency| dependency["name"].as_str())
+            .filter(|name| names.contains(name));
+        arrows.extend(known.map(|name| format!("{} -> {name}", package["name"].as_str().unwrap_or_default())));
+    }
+    assert_eq!(arrows, ARROWS.map(str::to_owned).into());
+}
+
+/// Whether a package is one of `crates/`.
+fn is_product(package: &Value) -> bool {
+    let manifest = package["manifest_path"].as_str().unwrap_or_default().replace('\\', "/");
+    manifest.contains("/crates/")
+}
+
+/// What an app is at rest, and automation, must build in seconds.
+#[test]
+fn the_engine_is_not_under_what_does_without_it() {
+    for package in ["wharf-app", "xtask"] {
+        let tree = cargo(&[
+            "tree",
+            "--package",
+            package,
+            "--edges",
+            "normal,build",
+            "--prefix",
+            "none",
+        ]);
+        let packages = tree.lines().filter_map(|line| line.split(' ').next());
+        let engine = packages.filter(|name| name.starts_with("wasmtime") || name.starts_with("cranelift"));
+        check_none(engine.map(str::to_owned), &format!("{package} stands on the engine"));
+    }
+}
