@@ -5,6 +5,7 @@
 //! [`Capability`]s; where requests come from is the caller's business (`wharf-server` is one such caller).
 
 pub mod capability;
+mod command;
 mod component;
 mod engine;
 pub mod http;
@@ -16,6 +17,7 @@ mod service;
 mod wasi;
 
 pub use capability::{Admission, Capability};
+pub use command::{Command, Exit};
 pub use component::{CacheError, CodeCache, Component, ComponentError};
 pub use engine::{Engine, EngineOptions, Pooling, TICK};
 pub use instance::{Capabilities, InstanceState};

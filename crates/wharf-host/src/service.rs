@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
+use tokio_util::task::TaskTracker;
 
 use crate::component::Component;
 use crate::engine::TICK;
@@ -84,13 +85,15 @@ pub struct Service(Arc<Inner>);
 struct Inner {
     name: Arc<str>,
     blueprint: Blueprint,
-    handler: Handler,
+    handler: Arc<Handler>,
     isolation: Isolation,
     reuse_max: u32,
     idle_max: usize,
     /// Instances with nothing to do, the last used on top: its memory is still in the processor's caches.
     idle: Mutex<Vec<Live>>,
     shared: shared::Shared,
+    /// Instances at work in tasks of their own.
+    tasks: TaskTracker,
 }
 
 impl Service {
@@ -122,12 +125,13 @@ impl Service {
         Ok(Self(Arc::new(Inner {
             name: component.name().into(),
             blueprint,
-            handler,
+            handler: Arc::new(handler),
             isolation,
             reuse_max: options.reuse_max.max(1),
             idle_max: options.idle_max,
             idle: Mutex::default(),
             shared: shared::Shared::new(options.concurrency_max),
+            tasks: TaskTracker::new(),
         })))
     }
 
@@ -157,6 +161,13 @@ impl Service {
             Isolation::Shared => self.shared(request).await,
             Isolation::Serial | Isolation::Request => self.exclusive(request).await,
         }
+    }
+
+    /// Waits until no guest is at work any more. New requests may still come.
+    pub async fn finished(&self) {
+        self.0.tasks.close();
+        self.0.shared.stop();
+        self.0.tasks.wait().await;
     }
 
     /// In an instance of the request's own while it lasts.
@@ -280,7 +291,7 @@ impl Exchange<'_> {
             return Err(Failure::NoResponse);
         };
         let service = self.service.clone();
-        let task = tokio::spawn(async move {
+        let task = self.service.0.tasks.spawn(async move {
             let (live, result) = running.await;
             match result {
                 Ok(()) => service.keep(live),

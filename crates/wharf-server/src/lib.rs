@@ -1,1 +1,91 @@
-//! placeholder
+//! The HTTP front end of Wharf: it takes connections, hands requests to a [`Service`], and drains.
+//!
+//! What a component is and how it runs is `wharf-host`'s; where messages and signals come from and go to is the
+//! program's (`wharf`).
+
+mod connection;
+mod dispatch;
+mod listener;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+pub use listener::BindError;
+pub use wharf_host::Service;
+
+use listener::Listener;
+
+/// How a [`Server`] is set up.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// Where it listens; port 0 picks a free one.
+    pub addr: SocketAddr,
+    /// How long work in progress may take once the server stops.
+    pub drain_timeout: Duration,
+    /// How long a client may take for the head of a request.
+    pub head_timeout: Duration,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            addr: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            // What orchestrators grant between SIGTERM and SIGKILL.
+            drain_timeout: Duration::from_secs(30),
+            // A head is a packet or two; the slowest honest client sends it within seconds.
+            head_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A listening server.
+pub struct Server {
+    listener: Listener,
+    options: ServerOptions,
+    service: Service,
+}
+
+/// How a server's work ended once it was told to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Everything in progress was finished.
+    Completely,
+    /// The drain's time was over with work still in progress, which was ended.
+    TimedOut,
+}
+
+impl Server {
+    /// Listens at the address of `options`.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub fn bind(options: ServerOptions, service: Service) -> Result<Self, BindError> {
+        Ok(Self { listener: Listener::bind(options.addr)?, options, service })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `stop` is ready; then takes no more connections and lets work in progress finish.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Drained {
+        let graceful = hyper_util::server::graceful::GracefulShutdown::new();
+        let serve = self.listener.serve(|stream| {
+            connection::spawn(stream, &self.service, &self.options, &graceful);
+        });
+        tokio::select! {
+            () = serve => {}
+            () = stop => {}
+        }
+        drop(self.listener);
+        let finish = async {
+            graceful.shutdown().await;
+            self.service.finished().await;
+        };
+        match tokio::time::timeout(self.options.drain_timeout, finish).await {
+            Ok(()) => Drained::Completely,
+            Err(_) => Drained::TimedOut,
+        }
+    }
+}

@@ -92,6 +92,9 @@ impl Payload {
     /// Drops the body without ending what writes it: nobody is to read it, by the rules of HTTP.
     pub fn discard(mut self) {
         self.owner = None;
+        if let Kind::Guest(body) = &self.kind {
+            body.pipe.lock().settle(Ok(()));
+        }
     }
 
     /// Why this body will break off, if that is known before it is read.

@@ -19,11 +19,11 @@ use wasmtime::component::{Accessor, GuestTaskId};
 
 use super::call::{Answer, Handler};
 use super::failure::Failure;
-use super::{Inner, Service};
+use super::Service;
 use crate::http::Payload;
 use crate::http::bindings::Service as Service3;
 use crate::http::host::Request;
-use crate::instance::InstanceState;
+use crate::instance::{Blueprint, InstanceState};
 use crate::running::Running;
 
 /// The one instance that requests share, made when the first comes.
@@ -32,8 +32,13 @@ pub(super) struct Shared {
     places: Arc<Semaphore>,
 }
 
+/// The way to the instance. Its task ends once nobody holds this any more.
 struct Worker {
     mailbox: mpsc::UnboundedSender<Job>,
+    state: Arc<State>,
+}
+
+struct State {
     ended: AtomicBool,
     reason: Mutex<Arc<str>>,
 }
@@ -45,7 +50,13 @@ struct Job {
 
 impl Shared {
     pub(super) fn new(concurrency_max: usize) -> Self {
-        Self { worker: Mutex::default(), places: Arc::new(Semaphore::new(concurrency_max.clamp(1, Semaphore::MAX_PERMITS))) }
+        let places = Arc::new(Semaphore::new(concurrency_max.clamp(1, Semaphore::MAX_PERMITS)));
+        Self { worker: Mutex::default(), places }
+    }
+
+    /// Lets the instance end once it has answered what it has taken.
+    pub(super) fn stop(&self) {
+        self.worker.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
@@ -69,25 +80,26 @@ impl Service {
         }
         match again {
             Some(request) => self.exclusive(request).await,
-            None => Err(Failure::SharedInstanceEnded { reason: worker.reason() }),
+            None => Err(Failure::SharedInstanceEnded { reason: worker.state.reason() }),
         }
     }
 
     /// The live instance's task, or a new one.
     fn worker(&self) -> Arc<Worker> {
         let mut current = self.0.shared.worker.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(worker) = current.as_ref().filter(|worker| !worker.ended.load(Ordering::Acquire)) {
+        if let Some(worker) = current.as_ref().filter(|worker| !worker.state.ended.load(Ordering::Acquire)) {
             return worker.clone();
         }
         let (mailbox, jobs) = mpsc::unbounded_channel();
-        let worker = Arc::new(Worker { mailbox, ended: AtomicBool::new(false), reason: Mutex::new("".into()) });
+        let state = Arc::new(State { ended: AtomicBool::new(false), reason: Mutex::new("".into()) });
+        let worker = Arc::new(Worker { mailbox, state: state.clone() });
         *current = Some(worker.clone());
-        tokio::spawn(run(self.clone(), worker.clone(), jobs));
+        self.0.tasks.spawn(run(self.0.blueprint.clone(), self.0.handler.clone(), state, jobs));
         worker
     }
 }
 
-impl Worker {
+impl State {
     fn reason(&self) -> Arc<str> {
         self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -111,35 +123,41 @@ fn replayable(request: &http::Request<Payload>) -> Option<http::Request<Payload>
     Some(again)
 }
 
-async fn run(service: Service, worker: Arc<Worker>, jobs: mpsc::UnboundedReceiver<Job>) {
+async fn run(
+    blueprint: Blueprint,
+    handler: Arc<Handler>,
+    state: Arc<State>,
+    jobs: mpsc::UnboundedReceiver<Job>,
+) {
     let busy = Arc::new(AtomicU64::new(0));
-    let work = serve(service.0.clone(), busy.clone(), jobs, worker.clone());
-    let running = Running::new(service.0.blueprint.engine.clone(), busy, work);
-    let reason = match running.await {
+    let engine = blueprint.engine.clone();
+    let work = serve(blueprint, handler, busy.clone(), jobs, state.clone());
+    let reason = match Running::new(engine, busy, work).await {
         Ok(()) => "it was stopped".to_owned(),
         Err(failure) => {
-            tracing::warn!(component = service.name(), %failure, "shared instance ended");
+            tracing::warn!(%failure, "shared instance ended");
             failure.to_string()
         }
     };
-    worker.end(reason);
+    state.end(reason);
 }
 
 async fn serve(
-    service: Arc<Inner>,
+    blueprint: Blueprint,
+    handler: Arc<Handler>,
     busy: Arc<AtomicU64>,
     mut jobs: mpsc::UnboundedReceiver<Job>,
-    worker: Arc<Worker>,
+    state: Arc<State>,
 ) -> Result<(), Failure> {
-    let slots = service.blueprint.engine.slots();
+    let slots = blueprint.engine.slots();
     let _slot = slots.acquire_owned().await.map_err(|_| Failure::NoResponse)?;
-    let mut store = service.blueprint.store(busy).map_err(Failure::Instantiate)?;
-    let Handler::V3(pre) = &service.handler else { return Err(Failure::NoResponse) };
+    let mut store = blueprint.store(busy).map_err(Failure::Instantiate)?;
+    let Handler::V3(pre) = &*handler else { return Err(Failure::NoResponse) };
     let instance = pre.instantiate_async(&mut store).await.map_err(Failure::Instantiate)?;
     store.data_mut().http.callers = Some(Callers::default());
     let result = take_jobs(&mut store, &instance, &mut jobs).await;
     // From here on the mailbox takes no more; what is in it finds its answer channel closed.
-    worker.ended.store(true, Ordering::Release);
+    state.ended.store(true, Ordering::Release);
     result.map_err(|error| Failure::of(error, store.data().refused()))
 }
 
@@ -164,7 +182,9 @@ async fn take_jobs(
                 }
                 match jobs.poll_recv(cx) {
                     Poll::Ready(Some(job)) => calls.push(answer(accessor, instance, job)),
-                    Poll::Ready(None) if calls.is_empty() => return Poll::Ready(Ok(())),
+                    Poll::Ready(None) if calls.is_empty() => {
+                        return accessor.poll_no_interesting_tasks(cx).map(|()| Ok(()));
+                    }
                     Poll::Ready(None) | Poll::Pending => return Poll::Pending,
                 }
             }
