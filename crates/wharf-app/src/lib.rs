@@ -1,1 +1,12 @@
-//! placeholder
+//! What an app is, at rest: its components, what they import and export, how they are joined.
+//!
+//! Nothing here runs, compiles or opens anything: bytes go in, facts and bytes come out. Running them is
+//! `wharf-host`'s business.
+
+pub mod compose;
+pub mod imports;
+pub mod inspect;
+
+pub use compose::{ComposeError, middleware_chain};
+pub use imports::{Missing, MissingImports, missing};
+pub use inspect::{InspectError, Inspection, World};
