@@ -16,7 +16,12 @@ fn check(subject: &str) {
     let file = Path::new(FOLDER).join(format!("{subject}.wast"));
     // The spectest imports are the engine authors' small host: functions that answer at once, late or never.
     let mut context = WastContext::new(&engine(), Async::Yes, |_| {});
-    context.register_spectest(&wasmtime_wast::SpectestConfig { use_shared_memory: false, suppress_prints: true }).unwrap();
+    context
+        .register_spectest(&wasmtime_wast::SpectestConfig {
+            use_shared_memory: false,
+            suppress_prints: true,
+        })
+        .unwrap();
     if let Err(error) = context.run_file(&file) {
         panic!("{error:#}");
     }
@@ -39,5 +44,10 @@ macro_rules! subjects {
 }
 
 subjects! {
+    backpressure = "backpressure",
+    cancel = "cancel",
+    context = "context",
     task_return = "task-return",
+    waitable_set = "waitable-set",
+    yields = "yield",
 }
