@@ -1,1 +1,4 @@
 //! The component model as this engine is configured.
+
+mod engine;
+mod wast;
