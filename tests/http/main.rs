@@ -1,1 +1,33 @@
 //! Serving and calling over HTTP.
+//!
+//! Cases are data; what one subject needs to know of HTTP is in its one `check`. Most run once per isolation and
+//! protocol (`axes.rs`), because nothing of what they check may depend on either.
+
+mod axes;
+mod client;
+mod witness;
+
+/// Content in both directions: whole, streamed, held back.
+mod bodies;
+/// Clients that leave.
+mod cancel;
+/// SIGTERM, and logs that nobody reads.
+mod drain;
+/// Environment, standard streams, files.
+mod environment;
+/// What a failing guest looks like from outside, and in the log.
+mod failures;
+/// `fields`, `request-options` and the parts of messages, function by function.
+mod fields;
+/// Which requests meet in one instance, and what one of them does to the others.
+mod isolation;
+/// WASI 0.2.
+mod legacy;
+/// `--middleware`.
+mod middleware;
+/// Calls that guests make.
+mod outgoing;
+/// HTTP itself: connections, framing, methods, statuses, requests that are none.
+mod protocol;
+/// Trailers, both ways.
+mod trailers;

@@ -1,8 +1,9 @@
-//! Spins forever at the place named by `at`: `handler` or `body`; anywhere else it answers.
+//! Spins forever at the place named by `at`: `handler` or `body`; anywhere else it answers after `hold`
+//! milliseconds.
 
 use std::hint::black_box;
 
-use guests_http::{Query, fields, reply};
+use guests_http::{Query, fields, reply, sleep_ms};
 use wasip3::http::types::{ErrorCode, Request, Response};
 use wasip3::wit_bindgen::spawn_local;
 
@@ -14,6 +15,7 @@ async fn handle(request: Request) -> Result<Response, ErrorCode> {
     if at == "handler" {
         spin();
     }
+    sleep_ms(query.number("hold").unwrap_or(0)).await;
     let (response, mut reply) = reply(fields(&[("content-type", "text/plain")]));
     spawn_local(async move {
         reply.write(b"turning".to_vec()).await;

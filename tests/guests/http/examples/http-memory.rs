@@ -1,5 +1,6 @@
 //! Takes memory: `grow` asks for pages until refused and reports how many it got; `touch` writes to each of them;
-//! `abort` allocates until the allocator gives up, which traps; `take` keeps that many MiB and answers.
+//! `abort` allocates until the allocator gives up, which traps; `take` keeps `mib` MiB for `hold` milliseconds and answers;
+//! anything else answers after `hold` milliseconds.
 
 use std::arch::wasm32::memory_grow;
 use std::hint::black_box;
@@ -23,7 +24,10 @@ async fn handle(request: Request) -> Result<Response, ErrorCode> {
             sleep_ms(query.number("hold").unwrap_or(0)).await;
             format!("took {} MiB", black_box(blocks).len())
         }
-        _ => "nothing taken".to_owned(),
+        _ => {
+            sleep_ms(query.number("hold").unwrap_or(0)).await;
+            "nothing taken".to_owned()
+        }
     };
     Ok(text(answer))
 }

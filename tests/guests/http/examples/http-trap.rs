@@ -1,5 +1,6 @@
 //! Traps at the place named by `at`: `before-head`, `after-head` (nothing of the body written), `in-body` (half of it
-//! written), `after-response`; anywhere else it answers as if nothing were. `hold` milliseconds pass before the trap.
+//! written), `after-response`; anywhere else it answers, too. `hold` milliseconds pass before
+//! the trap, or before the answer.
 
 use guests_http::{Query, fields, reply, sleep_ms};
 use wasip3::http::types::{ErrorCode, Request, Response};
@@ -11,8 +12,10 @@ async fn handle(request: Request) -> Result<Response, ErrorCode> {
     let query = Query::of(&request);
     let at = query.text("at").unwrap_or("nowhere").to_owned();
     let hold = query.number("hold").unwrap_or(0);
-    if at == "before-head" {
-        fall(hold).await;
+    match at.as_str() {
+        "before-head" => fall(hold).await,
+        "after-head" | "in-body" | "after-response" => {}
+        _ => sleep_ms(hold).await,
     }
     let (response, mut reply) = reply(fields(&[("content-type", "text/plain")]));
     spawn_local(async move {

@@ -52,14 +52,21 @@ fn files(directory: &str) -> io::Result<()> {
     let path = |name: &str| format!("{directory}/{name}");
     fs::create_dir(path("inner"))?;
     fs::write(path("inner/one"), "first")?;
-    fs::OpenOptions::new().append(true).open(path("inner/one"))?.write_all(b" and second")?;
+    fs::OpenOptions::new()
+        .append(true)
+        .open(path("inner/one"))?
+        .write_all(b" and second")?;
     fs::rename(path("inner/one"), path("two"))?;
     fs::copy(path("two"), path("three"))?;
     fs::OpenOptions::new().write(true).open(path("three"))?.set_len(5)?;
     fs::hard_link(path("three"), path("four"))?;
     fs::remove_dir(path("inner"))?;
     println!("two {:?}", fs::read_to_string(path("two"))?);
-    println!("three {:?} {}", fs::read_to_string(path("three"))?, fs::metadata(path("three"))?.len());
+    println!(
+        "three {:?} {}",
+        fs::read_to_string(path("three"))?,
+        fs::metadata(path("three"))?.len()
+    );
     fs::remove_file(path("four"))?;
     let mut names: Vec<String> = fs::read_dir(directory)?
         .map(|entry| entry.map(|entry| entry.file_name().into_string().unwrap()))
@@ -123,7 +130,10 @@ fn udp(address: &str) -> io::Result<()> {
 }
 
 fn resolve(name: &str) -> io::Result<()> {
-    let mut addresses: Vec<String> = (name, 0).to_socket_addrs()?.map(|address| address.ip().to_string()).collect();
+    let mut addresses: Vec<String> = (name, 0)
+        .to_socket_addrs()?
+        .map(|address| address.ip().to_string())
+        .collect();
     addresses.sort();
     addresses.dedup();
     println!("addresses {}", addresses.join(" "));

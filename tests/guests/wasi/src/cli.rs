@@ -26,7 +26,9 @@ pub async fn environment() -> Result<(), ()> {
     for (name, value) in environment::get_environment() {
         report.line(format!("variable {name:?} {value:?}")).await;
     }
-    report.line(format!("directory {:?}", environment::get_initial_cwd())).await;
+    report
+        .line(format!("directory {:?}", environment::get_initial_cwd()))
+        .await;
     report.close().await
 }
 
@@ -203,4 +205,3 @@ pub async fn terminal() -> Result<(), ()> {
         .await;
     report.close().await
 }
-

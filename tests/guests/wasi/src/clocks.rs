@@ -12,7 +12,9 @@ const MILLISECOND: u64 = 1_000_000;
 /// Reads the monotonic clock and waits on it in every way.
 pub async fn monotonic() -> Result<(), ()> {
     let mut report = Report::on_stdout();
-    report.line(format!("resolution {}", monotonic_clock::get_resolution())).await;
+    report
+        .line(format!("resolution {}", monotonic_clock::get_resolution()))
+        .await;
 
     let readings: Vec<u64> = (0..1000).map(|_| monotonic_clock::now()).collect();
     let decreases = readings.windows(2).filter(|pair| pair[1] < pair[0]).count();
@@ -35,7 +37,9 @@ pub async fn monotonic() -> Result<(), ()> {
     }
     report.line("past").await;
 
-    report.line(format!("order {:?}", finished_in_order([60, 20, 40]).await)).await;
+    report
+        .line(format!("order {:?}", finished_in_order([60, 20, 40]).await))
+        .await;
     abandon_an_endless_wait().await;
     report.line("abandoned").await;
     report.close().await
@@ -82,7 +86,9 @@ pub async fn timers() -> Result<(), ()> {
 /// Reads the system clock.
 pub async fn system() -> Result<(), ()> {
     let mut report = Report::on_stdout();
-    report.line(format!("resolution {}", system_clock::get_resolution())).await;
+    report
+        .line(format!("resolution {}", system_clock::get_resolution()))
+        .await;
     let system_clock::Instant { seconds, nanoseconds } = system_clock::now();
     report.line(format!("now {seconds} {nanoseconds}")).await;
     report.close().await

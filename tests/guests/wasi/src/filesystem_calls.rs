@@ -70,7 +70,14 @@ async fn make(descriptors: &mut Descriptors, call: &str) -> String {
             let same = descriptors.get(one).is_same_object(descriptors.get(other)).await;
             format!("ok {same}")
         }
-        [verb @ ("link-at" | "rename-at"), old, old_path, new, new_path, flags @ ..] => {
+        [
+            verb @ ("link-at" | "rename-at"),
+            old,
+            old_path,
+            new,
+            new_path,
+            flags @ ..,
+        ] => {
             let (old, new) = (descriptors.get(old), descriptors.get(new));
             let (old_path, new_path) = (old_path.to_string(), new_path.to_string());
             let done = match *verb {
@@ -112,9 +119,10 @@ async fn call_on(descriptor: &Descriptor, verb: &str, arguments: &[&str]) -> Ans
         ("get-flags", []) => descriptor.get_flags().await.map(descriptor_flags_text),
         ("get-type", []) => descriptor.get_type().await.map(kebab),
         ("set-size", [bytes]) => descriptor.set_size(number(bytes)).await.map(unit),
-        ("set-times", [accessed, modified]) => {
-            descriptor.set_times(timestamp(accessed), timestamp(modified)).await.map(unit)
-        }
+        ("set-times", [accessed, modified]) => descriptor
+            .set_times(timestamp(accessed), timestamp(modified))
+            .await
+            .map(unit),
         ("read-directory", []) => read_directory(descriptor).await,
         ("count-directory", []) => read_directory(descriptor)
             .await
@@ -134,9 +142,15 @@ async fn call_at(directory: &Descriptor, verb: &str, path: &str, rest: &[&str]) 
         ("times-at", flags) => directory.stat_at(path_flags(flags), owned).await.map(times_text),
         ("set-times-at", [accessed, modified, flags @ ..]) => {
             let (accessed, modified) = (timestamp(accessed), timestamp(modified));
-            directory.set_times_at(path_flags(flags), owned, accessed, modified).await.map(unit)
+            directory
+                .set_times_at(path_flags(flags), owned, accessed, modified)
+                .await
+                .map(unit)
         }
-        ("metadata-hash-at", flags) => directory.metadata_hash_at(path_flags(flags), owned).await.map(hash_text),
+        ("metadata-hash-at", flags) => directory
+            .metadata_hash_at(path_flags(flags), owned)
+            .await
+            .map(hash_text),
         ("create-directory-at", []) => directory.create_directory_at(owned).await.map(unit),
         ("remove-directory-at", []) => directory.remove_directory_at(owned).await.map(unit),
         ("unlink-file-at", []) => directory.unlink_file_at(owned).await.map(unit),

@@ -12,7 +12,9 @@ pub async fn bytes() -> Result<(), ()> {
         report.line(format!("length {requested} {secure} {insecure}")).await;
     }
     for _ in 0..4 {
-        report.line(format!("secure {}", hex(&random::get_random_bytes(16)))).await;
+        report
+            .line(format!("secure {}", hex(&random::get_random_bytes(16))))
+            .await;
         report
             .line(format!("insecure {}", hex(&insecure::get_insecure_random_bytes(16))))
             .await;

@@ -203,6 +203,8 @@ pub async fn many() -> Result<(), ()> {
     }));
     let (at_once, answered) = join!(serve, call);
     report.line(format!("open {at_once}")).await;
-    report.line(format!("answered {}", answered.iter().sum::<usize>())).await;
+    report
+        .line(format!("answered {}", answered.iter().sum::<usize>()))
+        .await;
     report.close().await
 }

@@ -70,7 +70,10 @@ impl Sockets {
     /// `@NAME` where the address is that of a socket here; otherwise without its port, which differs in every run.
     fn address_text(&self, address: IpSocketAddress) -> String {
         let text = address_text(address);
-        let known = self.0.iter().find(|(_, socket)| local(socket).is_ok_and(|own| address_text(own) == text));
+        let known = self
+            .0
+            .iter()
+            .find(|(_, socket)| local(socket).is_ok_and(|own| address_text(own) == text));
         match (known, text.parse::<SocketAddr>().unwrap()) {
             (Some((name, _)), _) => format!("@{name}"),
             (None, address) if address.port() == 0 => address.to_string(),
@@ -137,7 +140,12 @@ async fn make(sockets: &mut Sockets, call: &str) -> String {
         }
         ["send-to", name, text, to] => {
             let to = sockets.address(to);
-            outcome(udp(sockets.get(name)).send(text.as_bytes().to_vec(), Some(to)).await.map(unit))
+            outcome(
+                udp(sockets.get(name))
+                    .send(text.as_bytes().to_vec(), Some(to))
+                    .await
+                    .map(unit),
+            )
         }
         ["resolve", name] => outcome(resolve(name).await),
         [verb, name, arguments @ ..] => {

@@ -15,7 +15,9 @@ pub async fn offsets() -> Result<(), ()> {
             seconds: seconds.parse().unwrap(),
             nanoseconds: 0,
         };
-        report.line(format!("offset {seconds} {:?}", timezone::utc_offset(instant))).await;
+        report
+            .line(format!("offset {seconds} {:?}", timezone::utc_offset(instant)))
+            .await;
     }
     report.close().await
 }
