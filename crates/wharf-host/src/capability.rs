@@ -14,7 +14,7 @@ use wasmtime::component::Linker;
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 use crate::http::HttpClient;
-use crate::instance::InstanceState;
+use crate::state::InstanceState;
 
 /// A future that a capability hands to the host.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + Sync>>;

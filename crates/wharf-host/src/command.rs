@@ -10,7 +10,7 @@ use wasmtime_wasi::{I32Exit, p2, p3};
 use wharf_app::inspect::World;
 
 use crate::component::Component;
-use crate::instance::{Blueprint, Capabilities, InstanceState};
+use crate::state::{Blueprint, Capabilities, InstanceState};
 use crate::limits::{Limits, Refused};
 use crate::link::{LinkError, link};
 use crate::running::Running;

@@ -1,127 +1,117 @@
-//! What a store holds for one instance, and how a store is made.
+//! An instance that the embedder calls: for plugins, and for trying a component by hand.
 
-use std::any::{Any, TypeId};
-use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
-use wasmtime::component::ResourceTable;
-use wasmtime::{Store, UpdateDeadline};
-use wasmtime_wasi::sockets::SocketAddrUse;
-use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime::Store;
+use wasmtime::component::{self, ComponentExportIndex, ComponentNamedList, Lift, Lower};
 
-use crate::capability::{AddressUse, Admission, Capability, Network};
-use crate::engine::Engine;
-use crate::http::HttpState;
-use crate::limits::{CpuTimeExceeded, Growth, Limits, Refused};
+use crate::component::Component;
+use crate::limits::Limits;
+use crate::link::{LinkError, link};
+use crate::running::Running;
+use crate::service::Failure;
+use crate::state::{Blueprint, Capabilities, InstanceState};
 use crate::wasi::Environment;
 
-/// The capabilities that the instances of a component are admitted with.
-pub type Capabilities = Arc<[Arc<dyn Capability>]>;
-
-/// The state of one instance, inside its store.
-pub struct InstanceState {
-    wasi: WasiCtx,
-    pub(crate) table: ResourceTable,
-    pub(crate) http: HttpState,
-    pub(crate) network: Option<Arc<dyn Network>>,
-    pub(crate) environment: Arc<Environment>,
-    pub(crate) growth: Growth,
-    extensions: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
+/// One instance of a component, with the same limits and the same sandbox as a served one.
+pub struct Instance {
+    store: Store<InstanceState>,
+    instance: component::Instance,
+    blueprint: Blueprint,
+    busy: Arc<AtomicU64>,
 }
 
-impl InstanceState {
-    /// What a capability stored for this instance when it admitted it, found by its type.
-    pub fn extension<T: Send + Sync + 'static>(&mut self) -> Option<&mut T> {
-        self.extensions.get_mut(&TypeId::of::<T>())?.downcast_mut()
-    }
-
-    /// The resources the guest holds.
-    pub fn table(&mut self) -> &mut ResourceTable {
-        &mut self.table
-    }
-
-    /// Growth that was refused, the likely reason of a trap that follows.
-    pub(crate) fn refused(&self) -> Option<Refused> {
-        self.growth.refused
-    }
+/// Why a call has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The component cannot be linked.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The component exports no such function.
+    #[error("the component exports no function {0}")]
+    NoSuchFunction(String),
+    /// The function has another type than the caller expects.
+    #[error("function {function} has another type: {error:#}")]
+    Type {
+        /// The function's name.
+        function: String,
+        /// What differs.
+        error: wasmtime::Error,
+    },
+    /// The guest failed. The instance cannot be used again.
+    #[error(transparent)]
+    Failed(#[from] Failure),
 }
 
-impl WasiView for InstanceState {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
-    }
-}
-
-/// Everything that new instances of one component have in common.
-#[derive(Clone)]
-pub(crate) struct Blueprint {
-    pub engine: Engine,
-    pub capabilities: Capabilities,
-    pub environment: Arc<Environment>,
-    pub limits: Arc<Limits>,
-}
-
-impl Blueprint {
-    /// A store for one instance, admitted and limited. `busy` counts the ticks it runs without waiting.
-    pub fn store(&self, busy: Arc<AtomicU64>) -> wasmtime::Result<Store<InstanceState>> {
-        let mut store = Store::new(self.engine.wasmtime(), self.state()?);
-        store.limiter(|state| &mut state.growth);
-        self.interrupt(&mut store, busy);
-        Ok(store)
-    }
-
-    fn state(&self) -> wasmtime::Result<InstanceState> {
-        let mut wasi = WasiCtxBuilder::new();
-        self.environment.describe(&mut wasi);
-        let mut http_client = None;
-        let mut network = None;
-        let mut extensions = HashMap::new();
-        for capability in self.capabilities.iter() {
-            capability.admit(&mut Admission {
-                wasi: &mut wasi,
-                http_client: &mut http_client,
-                network: &mut network,
-                extensions: &mut extensions,
-            })?;
-        }
-        if let Some(network) = &network {
-            admit_sockets(&mut wasi, network.clone());
-        }
-        Ok(InstanceState {
-            wasi: wasi.build(),
-            table: ResourceTable::new(),
-            http: HttpState::new(http_client, self.limits.fields_bytes_max),
-            network,
-            environment: self.environment.clone(),
-            growth: Growth::new(&self.limits),
-            extensions,
-        })
-    }
-
-    /// Each tick a running guest yields to its neighbours, until it has used up its processor time.
-    fn interrupt(&self, store: &mut Store<InstanceState>, busy: Arc<AtomicU64>) {
-        let limit = self.limits.cpu_time_max;
-        let ticks_max = self.limits.cpu_ticks_max();
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(move |_| {
-            if busy.fetch_add(1, Ordering::Relaxed) >= ticks_max {
-                return Err(CpuTimeExceeded { limit }.into());
-            }
-            Ok(UpdateDeadline::Yield(1))
-        });
-    }
-}
-
-fn admit_sockets(wasi: &mut WasiCtxBuilder, network: Arc<dyn Network>) {
-    wasi.allow_tcp(true).allow_udp(true);
-    wasi.socket_addr_check(move |address: SocketAddr, purpose| {
-        let purpose = match purpose {
-            SocketAddrUse::TcpBind | SocketAddrUse::TcpListen | SocketAddrUse::UdpBind => AddressUse::Bind,
-            SocketAddrUse::TcpAccept | SocketAddrUse::UdpReceive => AddressUse::Accept,
-            SocketAddrUse::TcpConnect | SocketAddrUse::UdpSend => AddressUse::Connect,
+impl Instance {
+    /// Links and instantiates `component`.
+    ///
+    /// # Errors
+    /// When something it imports is not there, or its start-up code fails.
+    pub async fn new(
+        component: &Component,
+        capabilities: Capabilities,
+        environment: Environment,
+        limits: Limits,
+    ) -> Result<Self, CallError> {
+        let pre = link(component, &capabilities)?;
+        let blueprint = Blueprint {
+            engine: component.engine().clone(),
+            capabilities,
+            environment: Arc::new(environment),
+            limits: Arc::new(limits),
         };
-        network.allows(address, purpose)
-    });
+        let busy = Arc::new(AtomicU64::new(0));
+        let mut store = blueprint.store(busy.clone()).map_err(Failure::Instantiate)?;
+        let work = pre.instantiate_async(&mut store);
+        let instance = Running::new(blueprint.engine.clone(), busy.clone(), work).await.map_err(Failure::Instantiate)?;
+        Ok(Self { store, instance, blueprint, busy })
+    }
+
+    /// Calls the exported function `name`: its plain name, or `namespace:package/interface@version#name`.
+    ///
+    /// Dropping the future ends the call, and with it the instance's use: the next call fails.
+    ///
+    /// # Errors
+    /// When there is no such function, its type differs, it fails, or it takes longer than
+    /// [`Limits::response_timeout`].
+    pub async fn call<Params, Return>(&mut self, name: &str, params: Params) -> Result<Return, CallError>
+    where
+        Params: ComponentNamedList + Lower + Send + Sync + 'static,
+        Return: ComponentNamedList + Lift + Send + Sync + 'static,
+    {
+        let index = self.find(name).ok_or_else(|| CallError::NoSuchFunction(name.to_owned()))?;
+        let function = self
+            .instance
+            .get_typed_func::<Params, Return>(&mut self.store, index)
+            .map_err(|error| CallError::Type { function: name.to_owned(), error })?;
+        self.store.set_epoch_deadline(1);
+        let limit = self.blueprint.limits.response_timeout;
+        let work = self.store.run_concurrent(async |accessor| function.call_concurrent(accessor, params).await);
+        let running = Running::new(self.blueprint.engine.clone(), self.busy.clone(), work);
+        match tokio::time::timeout(limit, running).await {
+            Ok(result) => {
+                result.flatten().map_err(|error| Failure::of(error, self.store.data().refused()).into())
+            }
+            Err(_) => Err(Failure::ResponseTimeout { limit }.into()),
+        }
+    }
+
+    fn find(&mut self, name: &str) -> Option<ComponentExportIndex> {
+        let (interface, function) = match name.rsplit_once('#') {
+            Some((interface, function)) => (Some(interface), function),
+            None => (None, name),
+        };
+        let parent = match interface {
+            Some(interface) => Some(self.instance.get_export_index(&mut self.store, None, interface)?),
+            None => None,
+        };
+        self.instance.get_export_index(&mut self.store, parent.as_ref(), function)
+    }
+
+    /// What a capability stored for this instance, found by its type.
+    pub fn extension<T: Send + Sync + 'static>(&mut self) -> Option<&mut T> {
+        self.store.data_mut().extension()
+    }
 }

@@ -6,7 +6,7 @@ use wasmtime::component::{InstancePre, Linker};
 use wharf_app::imports::{MissingImports, missing};
 
 use crate::component::Component;
-use crate::instance::{Capabilities, InstanceState};
+use crate::state::{Capabilities, InstanceState};
 use crate::wasi;
 
 /// Why a component cannot be linked.

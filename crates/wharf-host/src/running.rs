@@ -14,8 +14,8 @@ use futures_util::task::AtomicWaker;
 use crate::engine::Engine;
 
 /// A guest's work with its store inside.
-pub(crate) struct Running<T> {
-    work: Pin<Box<dyn Future<Output = T> + Send>>,
+pub(crate) struct Running<'a, T> {
+    work: Pin<Box<dyn Future<Output = T> + Send + 'a>>,
     burst: Arc<Burst>,
     waker: Waker,
     busy: Arc<AtomicU64>,
@@ -32,9 +32,9 @@ pub(crate) enum Progress<T> {
     Yielded,
 }
 
-impl<T> Running<T> {
+impl<'a, T> Running<'a, T> {
     /// `busy` counts the ticks the guest ran without waiting; it is set back whenever the guest waits.
-    pub fn new(engine: Engine, busy: Arc<AtomicU64>, work: impl Future<Output = T> + Send + 'static) -> Self {
+    pub fn new(engine: Engine, busy: Arc<AtomicU64>, work: impl Future<Output = T> + Send + 'a) -> Self {
         let burst = Arc::new(Burst { state: AtomicU8::new(IDLE), outside: AtomicWaker::new() });
         let waker = Waker::from(burst.clone());
         Self { work: Box::pin(work), burst, waker, busy, engine }
@@ -62,7 +62,7 @@ impl<T> Running<T> {
     }
 }
 
-impl<T> Future for Running<T> {
+impl<T> Future for Running<'_, T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {

@@ -23,7 +23,7 @@ use crate::component::Component;
 use crate::engine::TICK;
 use crate::http::Payload;
 use crate::http::body::Owner;
-use crate::instance::{Blueprint, Capabilities};
+use crate::state::{Blueprint, Capabilities};
 use crate::limits::Limits;
 use crate::link::LinkError;
 use crate::running::{Progress, Running};
@@ -235,7 +235,7 @@ impl Service {
 /// One request in an instance of its own, until its head is there.
 struct Exchange<'a> {
     service: &'a Service,
-    running: Option<Running<call::Finished>>,
+    running: Option<Running<'static, call::Finished>>,
     head: Head,
     begun: u64,
     timeout: Duration,

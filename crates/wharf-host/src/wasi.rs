@@ -15,7 +15,7 @@ use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::cli::{StdinStream, StdoutStream};
 
 use crate::http::bindings::wasi::http as http3;
-use crate::instance::InstanceState;
+use crate::state::InstanceState;
 
 /// What a guest sees of its surroundings. The default is nothing: no variables, no arguments, closed streams.
 #[derive(Clone)]

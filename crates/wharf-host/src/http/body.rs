@@ -22,7 +22,7 @@ use wasmtime::{AsContextMut, StoreContextMut};
 
 use super::bindings::wasi::http::types::ErrorCode;
 use super::fields::Fields;
-use crate::instance::InstanceState;
+use crate::state::InstanceState;
 
 /// What a guest may write ahead of the network. Large enough that a stream costs few switches between guest and
 /// socket, small enough that ten thousand slow readers stay within 1.3 GB.

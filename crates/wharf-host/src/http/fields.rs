@@ -6,7 +6,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use wasmtime::component::Resource;
 
 use super::bindings::wasi::http::types::{HeaderError, HostFields};
-use crate::instance::InstanceState;
+use crate::state::InstanceState;
 
 /// Headers that describe the connection rather than the message (RFC 9110 section 7.6.1), or that the host sets
 /// itself. Guests neither see nor set them; the same list as Wasmtime's.

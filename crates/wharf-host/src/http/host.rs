@@ -16,7 +16,7 @@ use super::bindings::wasi::http::{client, types};
 use super::body::{Direction, GuestTrailers, Payload, adopt, consume};
 use super::fields::Fields;
 use super::{Body, RequestOptions, Sending};
-use crate::instance::InstanceState;
+use crate::state::InstanceState;
 use crate::service::Gone;
 use types::{ErrorCode, RequestOptionsError};
 

@@ -11,7 +11,7 @@ use wasmtime_wasi_http::{
 };
 
 use super::{DnsErrorPayload, ErrorCode, FieldSizePayload, HttpClient, RequestOptions, TlsAlertReceivedPayload};
-use crate::instance::InstanceState;
+use crate::state::InstanceState;
 
 /// The 0.2 half of an instance's HTTP state.
 pub(crate) struct Legacy {

@@ -20,7 +20,7 @@ use crate::http::bindings::{Service as Service3, ServicePre as Service3Pre};
 use crate::http::body::Settled;
 use crate::http::host::Request;
 use crate::http::{Payload, legacy};
-use crate::instance::{Blueprint, Capabilities, InstanceState};
+use crate::state::{Blueprint, Capabilities, InstanceState};
 use crate::limits::Refused;
 use crate::link::{LinkError, link};
 

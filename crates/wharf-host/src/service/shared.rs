@@ -23,7 +23,7 @@ use super::Service;
 use crate::http::Payload;
 use crate::http::bindings::Service as Service3;
 use crate::http::host::Request;
-use crate::instance::{Blueprint, InstanceState};
+use crate::state::{Blueprint, InstanceState};
 use crate::running::Running;
 
 /// The one instance that requests share, made when the first comes.

@@ -12,7 +12,7 @@ use wasmtime_wasi::p3::bindings::sockets::types::IpAddress;
 use super::bindings::v2::wasi::sockets::ip_name_lookup as v2;
 use super::bindings::v3::wasi::sockets::ip_name_lookup as v3;
 use crate::capability::{BoxFuture, LookupError};
-use crate::instance::InstanceState;
+use crate::state::InstanceState;
 
 type Addresses = Result<Vec<IpAddr>, LookupError>;
 

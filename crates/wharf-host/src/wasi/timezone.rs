@@ -6,7 +6,7 @@ use wasmtime::component::{HasSelf, Linker};
 use wasmtime_wasi::p3::bindings::clocks::system_clock::Instant;
 
 use super::bindings::v3::wasi::clocks::timezone;
-use crate::instance::InstanceState;
+use crate::state::InstanceState;
 
 pub(super) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
     let mut options = timezone::LinkOptions::default();

@@ -1,0 +1,21 @@
+//! Loads a component and calls it: `embed FILE.wasm`, where the component exports `add: func(a: u32, b: u32) -> u32`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use wharf_host::{Component, Engine, EngineOptions, Environment, Instance, Limits};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let file = std::env::args().nth(1).ok_or("usage: embed FILE.wasm")?;
+    let engine = Engine::new(EngineOptions::default())?;
+    let component = Component::from_file(&engine, Path::new(&file), None)?;
+    // No capabilities, no environment: the plugin can compute, and reach nothing.
+    let mut plugin = Instance::new(&component, Arc::new([]), Environment::default(), Limits::default()).await?;
+    let (sum,): (u32,) = plugin.call("add", (2u32, 3u32)).await?;
+    #[expect(clippy::print_stdout, reason = "an example shows what it did")]
+    {
+        println!("2 + 3 = {sum}");
+    }
+    Ok(())
+}

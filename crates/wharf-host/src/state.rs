@@ -1,0 +1,127 @@
+//! What a store holds for one instance, and how a store is made.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use wasmtime::component::ResourceTable;
+use wasmtime::{Store, UpdateDeadline};
+use wasmtime_wasi::sockets::SocketAddrUse;
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+
+use crate::capability::{AddressUse, Admission, Capability, Network};
+use crate::engine::Engine;
+use crate::http::HttpState;
+use crate::limits::{CpuTimeExceeded, Growth, Limits, Refused};
+use crate::wasi::Environment;
+
+/// The capabilities that the instances of a component are admitted with.
+pub type Capabilities = Arc<[Arc<dyn Capability>]>;
+
+/// The state of one instance, inside its store.
+pub struct InstanceState {
+    wasi: WasiCtx,
+    pub(crate) table: ResourceTable,
+    pub(crate) http: HttpState,
+    pub(crate) network: Option<Arc<dyn Network>>,
+    pub(crate) environment: Arc<Environment>,
+    pub(crate) growth: Growth,
+    extensions: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
+}
+
+impl InstanceState {
+    /// What a capability stored for this instance when it admitted it, found by its type.
+    pub fn extension<T: Send + Sync + 'static>(&mut self) -> Option<&mut T> {
+        self.extensions.get_mut(&TypeId::of::<T>())?.downcast_mut()
+    }
+
+    /// The resources the guest holds.
+    pub fn table(&mut self) -> &mut ResourceTable {
+        &mut self.table
+    }
+
+    /// Growth that was refused, the likely reason of a trap that follows.
+    pub(crate) fn refused(&self) -> Option<Refused> {
+        self.growth.refused
+    }
+}
+
+impl WasiView for InstanceState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// Everything that new instances of one component have in common.
+#[derive(Clone)]
+pub(crate) struct Blueprint {
+    pub engine: Engine,
+    pub capabilities: Capabilities,
+    pub environment: Arc<Environment>,
+    pub limits: Arc<Limits>,
+}
+
+impl Blueprint {
+    /// A store for one instance, admitted and limited. `busy` counts the ticks it runs without waiting.
+    pub fn store(&self, busy: Arc<AtomicU64>) -> wasmtime::Result<Store<InstanceState>> {
+        let mut store = Store::new(self.engine.wasmtime(), self.state()?);
+        store.limiter(|state| &mut state.growth);
+        self.interrupt(&mut store, busy);
+        Ok(store)
+    }
+
+    fn state(&self) -> wasmtime::Result<InstanceState> {
+        let mut wasi = WasiCtxBuilder::new();
+        self.environment.describe(&mut wasi);
+        let mut http_client = None;
+        let mut network = None;
+        let mut extensions = HashMap::new();
+        for capability in self.capabilities.iter() {
+            capability.admit(&mut Admission {
+                wasi: &mut wasi,
+                http_client: &mut http_client,
+                network: &mut network,
+                extensions: &mut extensions,
+            })?;
+        }
+        if let Some(network) = &network {
+            admit_sockets(&mut wasi, network.clone());
+        }
+        Ok(InstanceState {
+            wasi: wasi.build(),
+            table: ResourceTable::new(),
+            http: HttpState::new(http_client, self.limits.fields_bytes_max),
+            network,
+            environment: self.environment.clone(),
+            growth: Growth::new(&self.limits),
+            extensions,
+        })
+    }
+
+    /// Each tick a running guest yields to its neighbours, until it has used up its processor time.
+    fn interrupt(&self, store: &mut Store<InstanceState>, busy: Arc<AtomicU64>) {
+        let limit = self.limits.cpu_time_max;
+        let ticks_max = self.limits.cpu_ticks_max();
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(move |_| {
+            if busy.fetch_add(1, Ordering::Relaxed) >= ticks_max {
+                return Err(CpuTimeExceeded { limit }.into());
+            }
+            Ok(UpdateDeadline::Yield(1))
+        });
+    }
+}
+
+fn admit_sockets(wasi: &mut WasiCtxBuilder, network: Arc<dyn Network>) {
+    wasi.allow_tcp(true).allow_udp(true);
+    wasi.socket_addr_check(move |address: SocketAddr, purpose| {
+        let purpose = match purpose {
+            SocketAddrUse::TcpBind | SocketAddrUse::TcpListen | SocketAddrUse::UdpBind => AddressUse::Bind,
+            SocketAddrUse::TcpAccept | SocketAddrUse::UdpReceive => AddressUse::Accept,
+            SocketAddrUse::TcpConnect | SocketAddrUse::UdpSend => AddressUse::Connect,
+        };
+        network.allows(address, purpose)
+    });
+}
