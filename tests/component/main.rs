@@ -1,4 +1,5 @@
 //! The component model as this engine is configured.
 
 mod engine;
+mod payloads;
 mod wast;

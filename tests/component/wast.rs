@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use wasmtime_wast::{Async, WastContext};
+use wasmtime_wast::{Async, SpectestConfig, WastContext};
 
 use crate::engine::engine;
 
@@ -14,16 +14,20 @@ const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/component/wast");
 
 fn check(subject: &str) {
     let file = Path::new(FOLDER).join(format!("{subject}.wast"));
-    // The spectest imports are the engine authors' small host: functions that answer at once, late or never.
+    run(subject, &std::fs::read_to_string(file).unwrap());
+}
+
+/// Runs one script; `subject` names it where it fails.
+pub fn run(subject: &str, script: &str) {
     let mut context = WastContext::new(&engine(), Async::Yes, |_| {});
-    context
-        .register_spectest(&wasmtime_wast::SpectestConfig {
-            use_shared_memory: false,
-            suppress_prints: true,
-        })
-        .unwrap();
-    if let Err(error) = context.run_file(&file) {
-        panic!("{error:#}");
+    // The spectest imports are the engine authors' small host: functions that answer at once, late or never.
+    let spectest = SpectestConfig {
+        use_shared_memory: false,
+        suppress_prints: true,
+    };
+    context.register_spectest(&spectest).unwrap();
+    if let Err(error) = context.run_wast(subject, script.as_bytes()) {
+        panic!("{subject}: {error:#}");
     }
 }
 
@@ -47,6 +51,11 @@ subjects! {
     backpressure = "backpressure",
     cancel = "cancel",
     context = "context",
+    error_context = "error-context",
+    future = "future",
+    lift_lower = "lift-lower",
+    stream = "stream",
+    stream_passing = "stream-passing",
     task_return = "task-return",
     waitable_set = "waitable-set",
     yields = "yield",
