@@ -28,7 +28,11 @@ fn a_dozen_bytes() {
         let server = isolation.serve("http-hello", &[]);
         for _ in 0..3 {
             let reply = Ask::get("/").over(protocol, server.addr());
-            assert_eq!((reply.status, reply.text().as_str()), (200, "hello, wharf"), "{isolation:?} {protocol:?}");
+            assert_eq!(
+                (reply.status, reply.text().as_str()),
+                (200, "hello, wharf"),
+                "{isolation:?} {protocol:?}"
+            );
         }
     }
 }
@@ -99,7 +103,11 @@ fn what_a_guest_generates_arrives_whole() {
     for (isolation, protocol) in all() {
         let server = isolation.serve("http-download", &[]);
         let reply = Ask::get(format!("/?bytes={length}")).over(protocol, server.addr());
-        assert!(reply.body == pattern(length), "{isolation:?} {protocol:?}: {} bytes", reply.body.len());
+        assert!(
+            reply.body == pattern(length),
+            "{isolation:?} {protocol:?}: {} bytes",
+            reply.body.len()
+        );
     }
 }
 
@@ -146,7 +154,10 @@ fn chunks_arrive_as_they_are_written() {
         assert_eq!(arrivals.len(), 4, "{isolation:?}");
         // Three waits lie between them; a little less is left when the first was late to be read.
         let spread = arrivals[3] - arrivals[0];
-        assert!(spread >= Duration::from_millis(200), "{isolation:?}: all within {spread:?}");
+        assert!(
+            spread >= Duration::from_millis(200),
+            "{isolation:?}: all within {spread:?}"
+        );
     }
 }
 
@@ -166,7 +177,10 @@ fn chunks_arrive_as_they_are_written_over_http2() {
             }
             assert_eq!(text, b"chunk 0\nchunk 1\nchunk 2\nchunk 3\n", "{isolation:?}");
             let spread = *arrivals.last().unwrap() - arrivals[0];
-            assert!(spread >= Duration::from_millis(200), "{isolation:?}: all within {spread:?}");
+            assert!(
+                spread >= Duration::from_millis(200),
+                "{isolation:?}: all within {spread:?}"
+            );
         });
     }
 }
@@ -185,7 +199,10 @@ fn a_client_that_does_not_read_holds_the_guest_back() {
         let mut first = vec![0; MIB];
         stream.read_exact(&mut first).unwrap();
         let written = settled(|| witness.reports().len()) * MIB;
-        assert!(written <= MIB + HELD_BACK_BYTES_MAX, "{isolation:?}: {written} bytes were taken from the guest");
+        assert!(
+            written <= MIB + HELD_BACK_BYTES_MAX,
+            "{isolation:?}: {written} bytes were taken from the guest"
+        );
         assert_growth(&server, before, &format!("{isolation:?}"));
         // It goes on where it stopped.
         let mut more = vec![0; 2 * HELD_BACK_BYTES_MAX];
@@ -216,7 +233,10 @@ fn a_client_that_does_not_read_holds_the_guest_back_over_http2() {
                 }
                 written = witness.reports().len();
             }
-            assert!(written * MIB <= HELD_BACK_BYTES_MAX, "{isolation:?}: {written} MiB were taken from the guest");
+            assert!(
+                written * MIB <= HELD_BACK_BYTES_MAX,
+                "{isolation:?}: {written} MiB were taken from the guest"
+            );
             assert_growth(&server, before, &format!("{isolation:?}"));
             // One stream that is not read holds no other up.
             let other = http2::get(&handle, server.addr(), "/?bytes=1000").await;
@@ -233,9 +253,16 @@ fn a_guest_that_does_not_read_holds_the_client_back() {
         assert_eq!(get(server.addr(), "/").status, 200);
         let before = server.resident_bytes();
         let mut stream = TcpStream::connect(server.addr()).unwrap();
-        write!(stream, "POST /?wait=60000 HTTP/1.1\r\nhost: a.test\r\ncontent-length: 1073741824\r\n\r\n").unwrap();
+        write!(
+            stream,
+            "POST /?wait=60000 HTTP/1.1\r\nhost: a.test\r\ncontent-length: 1073741824\r\n\r\n"
+        )
+        .unwrap();
         let accepted = write_until_held_back(&mut stream);
-        assert!(accepted <= HELD_BACK_BYTES_MAX, "{isolation:?}: {accepted} bytes were taken from the client");
+        assert!(
+            accepted <= HELD_BACK_BYTES_MAX,
+            "{isolation:?}: {accepted} bytes were taken from the client"
+        );
         assert_growth(&server, before, &format!("{isolation:?}"));
     }
 }
@@ -260,7 +287,10 @@ fn a_guest_that_does_not_read_holds_the_client_back_over_http2() {
                 let capacity = window.unwrap().unwrap();
                 sending.send_data(Bytes::from(vec![0; capacity]), false).unwrap();
                 accepted += capacity;
-                assert!(accepted <= HELD_BACK_BYTES_MAX, "{isolation:?}: {accepted} bytes were taken from the client");
+                assert!(
+                    accepted <= HELD_BACK_BYTES_MAX,
+                    "{isolation:?}: {accepted} bytes were taken from the client"
+                );
             }
             assert!(accepted > 0, "{isolation:?}: the server opened no window");
             assert_growth(&server, before, &format!("{isolation:?}"));
@@ -281,7 +311,11 @@ fn long_bodies_pass_in_flat_memory() {
         let mut connection = Connection::open(server.addr());
         let mut sending = connection.stream().try_clone().unwrap();
         let sender = std::thread::spawn(move || {
-            write!(sending, "POST / HTTP/1.1\r\nhost: a.test\r\ncontent-length: {length}\r\n\r\n").unwrap();
+            write!(
+                sending,
+                "POST / HTTP/1.1\r\nhost: a.test\r\ncontent-length: {length}\r\n\r\n"
+            )
+            .unwrap();
             let piece = pattern(251 * 4096);
             let mut left = length;
             while left > 0 {
@@ -295,7 +329,10 @@ fn long_bodies_pass_in_flat_memory() {
         let expected = pattern(251 + 65_536);
         while let Some(piece) = connection.data() {
             for part in piece.chunks(65_536) {
-                assert!(part == &expected[received % 251..][..part.len()], "{isolation:?} at {received}");
+                assert!(
+                    part == &expected[received % 251..][..part.len()],
+                    "{isolation:?} at {received}"
+                );
                 received += part.len();
             }
         }
@@ -322,13 +359,19 @@ fn declared_lengths() {
                 let path = format!("/?declared={declared}&actual={actual}");
                 let outcome = Ask::get(path).try_over(protocol, server.addr());
                 let context = format!("{isolation:?} {protocol:?} {actual} bytes of {declared}: {outcome:?}");
-                assert!(outcome.is_err() || outcome.is_ok_and(|reply| reply.status >= 500), "{context}");
+                assert!(
+                    outcome.is_err() || outcome.is_ok_and(|reply| reply.status >= 500),
+                    "{context}"
+                );
             }
             for (declared, actual) in [(5, 10), (0, 10), (70_000, 100_000)] {
                 let path = format!("/?declared={declared}&actual={actual}");
                 if let Ok(reply) = Ask::get(path).try_over(protocol, server.addr()) {
                     let context = format!("{isolation:?} {protocol:?} {actual} bytes of {declared}");
-                    assert!(reply.status >= 500 || reply.body.len() <= declared, "{context}: {reply:?}");
+                    assert!(
+                        reply.status >= 500 || reply.body.len() <= declared,
+                        "{context}: {reply:?}"
+                    );
                 }
             }
         }
@@ -344,7 +387,8 @@ fn transmission_of_responses() {
         let report = witness.url("/report");
         for (query, ok) in [("bytes=1000", true), ("bytes=0", true), ("bytes=1000&error=yes", false)] {
             let known = witness.reports().len();
-            let reply = Ask::get(format!("/?kind=response&{query}&report={report}")).try_over(Protocol::Http1, server.addr());
+            let reply =
+                Ask::get(format!("/?kind=response&{query}&report={report}")).try_over(Protocol::Http1, server.addr());
             assert_eq!(reply.is_ok(), ok, "{isolation:?} {query}: {reply:?}");
             eventually(|| witness.reports().len() > known, "the guest's report");
             let outcome = witness.reports()[known].clone();
@@ -383,5 +427,8 @@ fn settled(value: impl Fn() -> usize) -> usize {
 fn assert_growth(server: &Server, before: u64, context: &str) {
     let now = server.resident_bytes();
     let growth = now.saturating_sub(before);
-    assert!(growth <= GROWTH_BYTES_MAX, "{context}: grew from {before} to {now} bytes");
+    assert!(
+        growth <= GROWTH_BYTES_MAX,
+        "{context}: grew from {before} to {now} bytes"
+    );
 }

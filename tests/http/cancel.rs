@@ -34,7 +34,12 @@ enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 4] = [Self::BeforeTheContent, Self::InTheContent, Self::BeforeTheAnswer, Self::InTheAnswer];
+    const ALL: [Self; 4] = [
+        Self::BeforeTheContent,
+        Self::InTheContent,
+        Self::BeforeTheAnswer,
+        Self::InTheAnswer,
+    ];
 
     fn query(self) -> &'static str {
         match self {
@@ -77,7 +82,10 @@ fn work_for_a_client_that_left_is_cancelled() {
         // Whoever was not cancelled says so by now.
         wait(WORK + Duration::from_secs(1));
         let finished: Vec<_> = witness.heads().iter().map(|head| head.start.clone()).collect();
-        let finished: Vec<_> = finished.iter().filter(|line| line.contains("/report-finished-")).collect();
+        let finished: Vec<_> = finished
+            .iter()
+            .filter(|line| line.contains("/report-finished-"))
+            .collect();
         assert!(finished.is_empty(), "these worked on: {finished:?}");
         let last = Ask::get("/?delay=1").over(Protocol::Http1, server.addr());
         assert_eq!(last.text(), "done", "{isolation:?}");
@@ -104,11 +112,19 @@ fn check(server: &Server, witness: &Witness, stage: Stage, protocol: Protocol, m
         Protocol::Http1 => leave_http1(server, &path, stage, manner, is_open),
         Protocol::Http2 => http2::run(leave_http2(server, &path, stage, manner, is_open)),
     };
-    eventually_within(CLOSED_WITHIN, || !witness.left(&hang).is_empty(), &format!("{case}: its call to be closed"));
+    eventually_within(
+        CLOSED_WITHIN,
+        || !witness.left(&hang).is_empty(),
+        &format!("{case}: its call to be closed"),
+    );
     let closed_after = witness.left(&hang)[0].saturating_duration_since(left);
     println!("{case}: closed after {closed_after:?}");
     let neighbour = neighbour.join().expect("the neighbour has an answer");
-    assert_eq!((neighbour.status, neighbour.text().as_str()), (200, "done"), "{case}: the neighbour");
+    assert_eq!(
+        (neighbour.status, neighbour.text().as_str()),
+        (200, "done"),
+        "{case}: the neighbour"
+    );
 }
 
 /// Leaves once the guest's call is open; returns when.
@@ -116,7 +132,9 @@ fn leave_http1(server: &Server, path: &str, stage: Stage, manner: Manner, is_ope
     let mut connection = Connection::open(server.addr());
     match stage {
         Stage::BeforeTheContent | Stage::InTheContent => {
-            connection.send(format!("POST {path} HTTP/1.1\r\nhost: a.test\r\ncontent-length: 10\r\n\r\n"));
+            connection.send(format!(
+                "POST {path} HTTP/1.1\r\nhost: a.test\r\ncontent-length: 10\r\n\r\n"
+            ));
         }
         _ => connection.send(format!("GET {path} HTTP/1.1\r\nhost: a.test\r\n\r\n")),
     }
@@ -136,24 +154,23 @@ fn leave_http1(server: &Server, path: &str, stage: Stage, manner: Manner, is_ope
     left
 }
 
-async fn leave_http2(
-    server: &Server,
-    path: &str,
-    stage: Stage,
-    manner: Manner,
-    is_open: impl Fn() -> bool,
-) -> Instant {
+async fn leave_http2(server: &Server, path: &str, stage: Stage, manner: Manner, is_open: impl Fn() -> bool) -> Instant {
     let mut handle = http2::connect(server.addr()).await;
     let whole = matches!(stage, Stage::BeforeTheAnswer | Stage::InTheAnswer);
     let request = Request::post(server.url(path)).body(()).expect("the path is one");
     let (response, mut sending) = handle.send_request(request, whole).expect("the server takes a request");
     if stage == Stage::InTheContent {
-        sending.send_data(Bytes::from_static(b"12345"), false).expect("the stream is open");
+        sending
+            .send_data(Bytes::from_static(b"12345"), false)
+            .expect("the stream is open");
     }
     let (mut waiting, mut receiving) = (Some(response), None);
     if let (Stage::InTheAnswer, Some(response)) = (stage, waiting.take_if(|_| stage == Stage::InTheAnswer)) {
         let mut body = response.await.expect("the guest answers").into_body();
-        assert_eq!(http2::data(&mut body).await.expect("it has begun"), Some(Bytes::from_static(b"begun, ")));
+        assert_eq!(
+            http2::data(&mut body).await.expect("it has begun"),
+            Some(Bytes::from_static(b"begun, "))
+        );
         receiving = Some(body);
     }
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -212,9 +229,17 @@ fn many_leave_and_some_stay() {
         let staying: Vec<_> = (0..5)
             .map(|_| std::thread::spawn(move || Ask::get("/?delay=3000").over(protocol, addr)))
             .collect();
-        eventually_within(Duration::from_secs(20), || witness.open("/hang") == 20, "all calls to be open");
+        eventually_within(
+            Duration::from_secs(20),
+            || witness.open("/hang") == 20,
+            "all calls to be open",
+        );
         drop(leaving);
-        eventually_within(CLOSED_WITHIN, || witness.open("/hang") == 0, &format!("{isolation:?}: all calls to be closed"));
+        eventually_within(
+            CLOSED_WITHIN,
+            || witness.open("/hang") == 0,
+            &format!("{isolation:?}: all calls to be closed"),
+        );
         for stayed in staying {
             let reply = stayed.join().expect("who stays has an answer");
             assert_eq!(reply.text(), "done", "{isolation:?} {protocol:?}");
@@ -232,6 +257,10 @@ fn work_after_the_answer_is_not_cancelled() {
         let reply = Ask::get(path).over(protocol, server.addr());
         assert_eq!(reply.text(), "answered", "{isolation:?} {protocol:?}");
         let reported = || witness.reports() == ["worked on"];
-        eventually_within(Duration::from_secs(20), reported, &format!("{isolation:?} {protocol:?}: the work's report"));
+        eventually_within(
+            Duration::from_secs(20),
+            reported,
+            &format!("{isolation:?} {protocol:?}: the work's report"),
+        );
     }
 }

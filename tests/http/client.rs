@@ -182,5 +182,8 @@ pub fn pattern(length: usize) -> Vec<u8> {
 
 /// Makes a URL fit to stand in a query.
 pub fn escape(url: &str) -> String {
-    url.replace('%', "%25").replace('&', "%26").replace('?', "%3f").replace('=', "%3d")
+    url.replace('%', "%25")
+        .replace('&', "%26")
+        .replace('?', "%3f")
+        .replace('=', "%3d")
 }

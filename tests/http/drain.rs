@@ -28,7 +28,10 @@ fn what_is_under_way_is_finished() {
             ];
             std::thread::sleep(Duration::from_millis(600));
             server.terminate();
-            eventually(|| TcpStream::connect(addr).is_err(), &format!("{context}: connections to be refused"));
+            eventually(
+                || TcpStream::connect(addr).is_err(),
+                &format!("{context}: connections to be refused"),
+            );
             for (asking, text) in asking.into_iter().zip(["done", "begun, done"]) {
                 let reply = asking.join().expect("it has an answer");
                 assert_eq!(reply.text(), text, "{context}");
@@ -59,7 +62,11 @@ fn idle_connections_are_closed_at_once() {
         });
         assert_eq!(server.wait().code(), Some(0), "{isolation:?}: {}", server.log());
         // A hundred seconds would have been granted.
-        assert!(asked.elapsed() < Duration::from_secs(30), "{isolation:?}: {:?}", asked.elapsed());
+        assert!(
+            asked.elapsed() < Duration::from_secs(30),
+            "{isolation:?}: {:?}",
+            asked.elapsed()
+        );
         assert!(used.is_closed(), "{isolation:?}");
         assert!(unused.is_closed(), "{isolation:?}");
     }
@@ -74,7 +81,10 @@ fn the_last_answer_says_so() {
     std::thread::sleep(Duration::from_millis(500));
     server.terminate();
     let reply = connection.reply();
-    assert_eq!((reply.text().as_str(), reply.header("connection")), ("done", Some("close")));
+    assert_eq!(
+        (reply.text().as_str(), reply.header("connection")),
+        ("done", Some("close"))
+    );
     assert!(connection.is_closed());
     assert_eq!(server.wait().code(), Some(0));
 }
@@ -86,7 +96,9 @@ fn streams_are_finished() {
     http2::run(async {
         let mut handle = http2::connect(server.addr()).await;
         let request = |path: &str| Request::get(server.url(path)).body(()).expect("the path is one");
-        let (response, _) = handle.send_request(request("/?delay=1500"), true).expect("the server takes a request");
+        let (response, _) = handle
+            .send_request(request("/?delay=1500"), true)
+            .expect("the server takes a request");
         tokio::time::sleep(Duration::from_millis(500)).await;
         server.terminate();
         let reply = http2::collect(response).await.expect("it is finished");
@@ -113,7 +125,11 @@ fn work_after_the_answer_is_finished() {
 /// Whoever takes longer than it may is left behind.
 #[test]
 fn the_drain_timeout_ends_it() {
-    for (guest, path) in [("http-slow", "/?delay=600000"), ("http-slow", "/?delay=600000&at=body"), ("http-loop", "/?at=handler")] {
+    for (guest, path) in [
+        ("http-slow", "/?delay=600000"),
+        ("http-slow", "/?delay=600000&at=body"),
+        ("http-loop", "/?at=handler"),
+    ] {
         for isolation in Isolation::ALL {
             let server = isolation.serve(guest, &["--drain-timeout", "1s"]);
             let mut connection = Connection::open(server.addr());
@@ -137,14 +153,27 @@ struct Unread {
 impl Unread {
     fn start(guest: &str) -> Self {
         let mut command = Server::command(guest, &[]);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
         let mut stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
         let mut line = String::new();
         stderr.read_line(&mut line).expect("the first line");
-        let url = line.split("http://").nth(1).unwrap_or_else(|| panic!("no address in {line:?}"));
-        let addr: String = url.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect();
-        Self { child, addr: addr.trim_end_matches(['.', ':']).parse().expect("an address"), stderr: Some(stderr) }
+        let url = line
+            .split("http://")
+            .nth(1)
+            .unwrap_or_else(|| panic!("no address in {line:?}"));
+        let addr: String = url
+            .chars()
+            .take_while(|c| c.is_ascii_digit() || ".:".contains(*c))
+            .collect();
+        Self {
+            child,
+            addr: addr.trim_end_matches(['.', ':']).parse().expect("an address"),
+            stderr: Some(stderr),
+        }
     }
 }
 
@@ -186,7 +215,10 @@ fn a_closed_log_holds_nobody_up() {
             let _ = get(server.addr, path);
             assert_eq!(get(server.addr, "/").status, 200, "{guest_name}");
         }
-        assert!(server.child.try_wait().expect("a child can be waited for").is_none(), "{guest_name}: it has ended");
+        assert!(
+            server.child.try_wait().expect("a child can be waited for").is_none(),
+            "{guest_name}: it has ended"
+        );
     }
 }
 
@@ -195,7 +227,11 @@ fn a_closed_log_holds_nobody_up() {
 fn what_is_read_is_whole() {
     let server = Server::start("http-env", &[]);
     let reply = get(server.addr(), "/?print=2000000");
-    assert!(reply.text().contains("stdout Ok(())\nstderr Ok(())"), "{}", reply.text());
+    assert!(
+        reply.text().contains("stdout Ok(())\nstderr Ok(())"),
+        "{}",
+        reply.text()
+    );
     let lines = 2_000_000 / 63;
     let count = |text: &str| text.lines().filter(|line| line.ends_with("0123456789 0123456")).count();
     eventually(|| count(&server.stdout()) == lines, "all lines on stdout");
@@ -207,10 +243,16 @@ fn what_is_read_is_whole() {
 fn a_port_that_is_taken() {
     let server = Server::start("http-hello", &[]);
     let mut command = wharf();
-    command.args(["serve", "--addr", &server.addr().to_string()]).arg(guest("http-hello"));
+    command
+        .args(["serve", "--addr", &server.addr().to_string()])
+        .arg(guest("http-hello"));
     let finished = finish(&mut command, "");
     assert_ne!(finished.code(), Some(0));
-    assert!(finished.stderr.contains(&server.addr().to_string()), "{}", finished.stderr);
+    assert!(
+        finished.stderr.contains(&server.addr().to_string()),
+        "{}",
+        finished.stderr
+    );
     assert!(finished.stderr.contains("in use"), "{}", finished.stderr);
     assert_eq!(finished.stdout, "");
     assert_eq!(get(server.addr(), "/").status, 200);
@@ -250,7 +292,10 @@ fn files(folder: &std::path::Path) -> Vec<(std::path::PathBuf, std::time::System
         if path.is_dir() {
             found.extend(files(&path));
         } else {
-            let changed = path.metadata().and_then(|data| data.modified()).expect("a file has a date");
+            let changed = path
+                .metadata()
+                .and_then(|data| data.modified())
+                .expect("a file has a date");
             found.push((path, changed));
         }
     }

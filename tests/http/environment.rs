@@ -11,7 +11,10 @@ fn environment_and_streams() {
     let cases: [(&[&str], &[&str]); 3] = [
         (&[], &[]),
         (&["--env", "A=1"], &["env A=1"]),
-        (&["--env", "A=1", "--env", "EMPTY=", "--env", "B=x=y z"], &["env A=1", "env EMPTY=", "env B=x=y z"]),
+        (
+            &["--env", "A=1", "--env", "EMPTY=", "--env", "B=x=y z"],
+            &["env A=1", "env EMPTY=", "env B=x=y z"],
+        ),
     ];
     for isolation in Isolation::ALL {
         for (flags, expected) in cases {
@@ -19,9 +22,18 @@ fn environment_and_streams() {
             let text = get(server.addr(), "/").text();
             let variables: Vec<_> = text.lines().filter(|line| line.starts_with("env ")).collect();
             assert_eq!(variables, expected, "{isolation:?} {flags:?}");
-            assert!(text.contains("stdin 0 bytes\nstdout Ok(())\nstderr Ok(())\n"), "{isolation:?}: {text}");
-            eventually(|| server.stdout().contains("a line on stdout\n"), "the guest's line on stdout");
-            eventually(|| server.log().contains("a line on stderr\n"), "the guest's line on stderr");
+            assert!(
+                text.contains("stdin 0 bytes\nstdout Ok(())\nstderr Ok(())\n"),
+                "{isolation:?}: {text}"
+            );
+            eventually(
+                || server.stdout().contains("a line on stdout\n"),
+                "the guest's line on stdout",
+            );
+            eventually(
+                || server.log().contains("a line on stderr\n"),
+                "the guest's line on stderr",
+            );
         }
     }
 }
@@ -39,17 +51,41 @@ fn files() {
         let server = isolation.serve("http-files", &["--dir", &writable]);
         assert_eq!(get(server.addr(), "/").text(), "/data\n", "{isolation:?}");
         for _ in 0..3 {
-            assert_eq!(get(server.addr(), "/?path=greeting.txt").text(), "from outside", "{isolation:?}");
+            assert_eq!(
+                get(server.addr(), "/?path=greeting.txt").text(),
+                "from outside",
+                "{isolation:?}"
+            );
         }
-        assert_eq!(get(server.addr(), "/?path=sub/deep.txt").text(), "from below", "{isolation:?}");
+        assert_eq!(
+            get(server.addr(), "/?path=sub/deep.txt").text(),
+            "from below",
+            "{isolation:?}"
+        );
         let name = format!("{isolation:?}.txt");
-        assert_eq!(get(server.addr(), &format!("/?path={name}&write=new")).text(), "written", "{isolation:?}");
-        assert_eq!(std::fs::read_to_string(folder.join(&name)).expect("it was written"), "new", "{isolation:?}");
+        assert_eq!(
+            get(server.addr(), &format!("/?path={name}&write=new")).text(),
+            "written",
+            "{isolation:?}"
+        );
+        assert_eq!(
+            std::fs::read_to_string(folder.join(&name)).expect("it was written"),
+            "new",
+            "{isolation:?}"
+        );
         assert_eq!(get(server.addr(), "/?path=../outside").status, 403, "{isolation:?}");
 
         let server = isolation.serve("http-files", &["--dir-ro", &read_only]);
-        assert_eq!(get(server.addr(), "/?path=greeting.txt").text(), "from outside", "{isolation:?}");
-        assert_eq!(get(server.addr(), "/?path=refused.txt&write=new").status, 403, "{isolation:?}");
+        assert_eq!(
+            get(server.addr(), "/?path=greeting.txt").text(),
+            "from outside",
+            "{isolation:?}"
+        );
+        assert_eq!(
+            get(server.addr(), "/?path=refused.txt&write=new").status,
+            403,
+            "{isolation:?}"
+        );
         assert!(!folder.join("refused.txt").exists(), "{isolation:?}");
 
         let server = isolation.serve("http-files", &[]);
@@ -62,7 +98,10 @@ fn files() {
 #[test]
 fn two_folders() {
     let (first, second) = (Scratch::new(), Scratch::new());
-    let (first, second) = (format!("{}::/first", first.display()), format!("{}::/second", second.display()));
+    let (first, second) = (
+        format!("{}::/first", first.display()),
+        format!("{}::/second", second.display()),
+    );
     let server = Server::start("http-files", &["--dir", &first, "--dir-ro", &second]);
     assert_eq!(get(server.addr(), "/").text(), "/first\n/second\n");
 }

@@ -60,7 +60,10 @@ fn error_codes() {
             for protocol in Protocol::ALL {
                 let reply = Ask::get(format!("/?code={code}")).over(protocol, server.addr());
                 assert_eq!(reply.status, status, "{isolation:?} {protocol:?} {code}");
-                let id = reply.header(ERROR_ID).unwrap_or_else(|| panic!("{code} has no id: {reply:?}")).to_owned();
+                let id = reply
+                    .header(ERROR_ID)
+                    .unwrap_or_else(|| panic!("{code} has no id: {reply:?}"))
+                    .to_owned();
                 eventually(|| server.log().contains(&id), &format!("{code}'s id in the log"));
             }
         }
@@ -82,7 +85,10 @@ fn failures_before_the_answer() {
                 let reply = Ask::get(path).over(protocol, server.addr());
                 let context = format!("{guest}{path} {isolation:?} {protocol:?}");
                 assert_eq!(reply.status, status, "{context}: {reply:?}");
-                let id = reply.header(ERROR_ID).unwrap_or_else(|| panic!("{context}: no id: {reply:?}")).to_owned();
+                let id = reply
+                    .header(ERROR_ID)
+                    .unwrap_or_else(|| panic!("{context}: no id: {reply:?}"))
+                    .to_owned();
                 eventually(|| server.log().contains(&id), &format!("{context}: the id in the log"));
                 assert!(server.log().contains(in_log), "{context}: the log names no {in_log}");
                 assert_tells_nothing(&reply.text(), &context);
@@ -93,7 +99,14 @@ fn failures_before_the_answer() {
 
 /// What a client reads says that something failed, and not what: that is for the log.
 fn assert_tells_nothing(text: &str, context: &str) {
-    for secret in ["wharf_test_trap_here", "wasm", "unreachable", "backtrace", "/work", "src/"] {
+    for secret in [
+        "wharf_test_trap_here",
+        "wasm",
+        "unreachable",
+        "backtrace",
+        "/work",
+        "src/",
+    ] {
         assert!(!text.contains(secret), "{context}: {text}");
     }
 }
@@ -112,7 +125,11 @@ fn failures_after_the_head() {
             };
             assert!(broken, "{at} {isolation:?} {protocol:?}: {outcome:?}");
             eventually(|| server.log().contains("wharf_test_trap_here"), "the trap in the log");
-            assert_eq!(get(server.addr(), "/").text(), "first half, second half", "{at} {isolation:?} {protocol:?}");
+            assert_eq!(
+                get(server.addr(), "/").text(),
+                "first half, second half",
+                "{at} {isolation:?} {protocol:?}"
+            );
         }
     }
 }
@@ -126,7 +143,11 @@ fn a_broken_message_is_seen_to_be_broken() {
         connection.send("GET /?at=in-body&hold=300 HTTP/1.1\r\nhost: a.test\r\n\r\n");
         let head = connection.head();
         assert_eq!(head.status(), 200, "{isolation:?}");
-        assert_eq!(connection.data().as_deref(), Some(&b"first half, "[..]), "{isolation:?}");
+        assert_eq!(
+            connection.data().as_deref(),
+            Some(&b"first half, "[..]),
+            "{isolation:?}"
+        );
         assert!(connection.try_data().is_err(), "{isolation:?}");
         assert!(connection.is_closed(), "{isolation:?}");
     }
@@ -137,7 +158,12 @@ fn a_broken_message_is_seen_to_be_broken() {
 fn each_failure_has_its_own_id() {
     let server = Server::start("http-trap", &[]);
     let ids: Vec<_> = (0..20)
-        .map(|_| get(server.addr(), "/?at=before-head").header(ERROR_ID).expect("an id").to_owned())
+        .map(|_| {
+            get(server.addr(), "/?at=before-head")
+                .header(ERROR_ID)
+                .expect("an id")
+                .to_owned()
+        })
         .collect();
     for (number, id) in ids.iter().enumerate() {
         assert!(!ids[..number].contains(id), "{id} twice");

@@ -44,15 +44,25 @@ fn at_once(count: usize, addr: SocketAddr, ask: &Ask, protocol: Protocol) -> Vec
 }
 
 fn replies(asking: Vec<JoinHandle<Result<Reply, String>>>) -> Vec<Result<Reply, String>> {
-    asking.into_iter().map(|asking| asking.join().expect("asking does not panic")).collect()
+    asking
+        .into_iter()
+        .map(|asking| asking.join().expect("asking does not panic"))
+        .collect()
 }
 
 fn states(asking: Vec<JoinHandle<Result<Reply, String>>>) -> Vec<State> {
-    replies(asking).iter().map(|reply| state(reply.as_ref().expect("an answer"))).collect()
+    replies(asking)
+        .iter()
+        .map(|reply| state(reply.as_ref().expect("an answer")))
+        .collect()
 }
 
 fn instances(states: &[State]) -> usize {
-    states.iter().map(|state| &state.instance).collect::<BTreeSet<_>>().len()
+    states
+        .iter()
+        .map(|state| &state.instance)
+        .collect::<BTreeSet<_>>()
+        .len()
 }
 
 #[test]
@@ -65,7 +75,10 @@ fn request_gives_each_request_an_instance() {
             seen.push(state(&Ask::get("/").over(protocol, server.addr())));
         }
         assert_eq!(instances(&seen), 30, "{protocol:?}");
-        assert!(seen.iter().all(|state| state.request == 1 && state.at_once == 1), "{protocol:?}: {seen:?}");
+        assert!(
+            seen.iter().all(|state| state.request == 1 && state.at_once == 1),
+            "{protocol:?}: {seen:?}"
+        );
     }
 }
 
@@ -73,12 +86,17 @@ fn request_gives_each_request_an_instance() {
 fn serial_keeps_instances_and_gives_them_one_request_at_a_time() {
     let server = Isolation::Serial.serve("http-state", &[]);
     for protocol in Protocol::ALL {
-        let seen: Vec<_> = (0..10).map(|_| state(&Ask::get("/").over(protocol, server.addr()))).collect();
+        let seen: Vec<_> = (0..10)
+            .map(|_| state(&Ask::get("/").over(protocol, server.addr())))
+            .collect();
         assert!(instances(&seen) < 10, "{protocol:?}: none was kept: {seen:?}");
         let hold = Ask::get("/?hold=300");
         let together = states(at_once(20, server.addr(), &hold, protocol));
         assert_eq!(instances(&together), 20, "{protocol:?}: two met: {together:?}");
-        assert!(together.iter().all(|state| state.at_once == 1), "{protocol:?}: {together:?}");
+        assert!(
+            together.iter().all(|state| state.at_once == 1),
+            "{protocol:?}: {together:?}"
+        );
     }
 }
 
@@ -132,18 +150,54 @@ struct Failure {
 }
 
 const FAILURES: [Failure; 6] = [
-    Failure { guest: "http-trap", path: "/?at=before-head", healthy: "/?hold=1500", flags: &[] },
-    Failure { guest: "http-trap", path: "/?at=in-body", healthy: "/?hold=1500", flags: &[] },
-    Failure { guest: "http-trap", path: "/?at=after-response", healthy: "/?hold=1500", flags: &[] },
-    Failure { guest: "http-loop", path: "/?at=handler", healthy: "/?hold=1500", flags: &["--timeout", "4s"] },
-    Failure { guest: "http-loop", path: "/?at=body", healthy: "/?hold=1500", flags: &["--timeout", "4s"] },
-    Failure { guest: "http-memory", path: "/?mode=abort", healthy: "/?hold=1500", flags: &[] },
+    Failure {
+        guest: "http-trap",
+        path: "/?at=before-head",
+        healthy: "/?hold=1500",
+        flags: &[],
+    },
+    Failure {
+        guest: "http-trap",
+        path: "/?at=in-body",
+        healthy: "/?hold=1500",
+        flags: &[],
+    },
+    Failure {
+        guest: "http-trap",
+        path: "/?at=after-response",
+        healthy: "/?hold=1500",
+        flags: &[],
+    },
+    Failure {
+        guest: "http-loop",
+        path: "/?at=handler",
+        healthy: "/?hold=1500",
+        flags: &["--timeout", "4s"],
+    },
+    Failure {
+        guest: "http-loop",
+        path: "/?at=body",
+        healthy: "/?hold=1500",
+        flags: &["--timeout", "4s"],
+    },
+    Failure {
+        guest: "http-memory",
+        path: "/?mode=abort",
+        healthy: "/?hold=1500",
+        flags: &[],
+    },
 ];
 
 /// No healthy request notices, however another one fails.
 #[test]
 fn failures_touch_nobody_else() {
-    for Failure { guest, path, healthy, flags } in FAILURES {
+    for Failure {
+        guest,
+        path,
+        healthy,
+        flags,
+    } in FAILURES
+    {
         for isolation in Isolation::APART {
             let server = isolation.serve(guest, flags);
             let addr = server.addr();
@@ -152,11 +206,17 @@ fn failures_touch_nobody_else() {
                 let failing = at_once(5, addr, &Ask::get(path), protocol);
                 for reply in replies(asking) {
                     let status = reply.as_ref().map(|reply| reply.status);
-                    assert_eq!(status, Ok(200), "{isolation:?} {protocol:?} beside {guest}{path}: {reply:?}");
+                    assert_eq!(
+                        status,
+                        Ok(200),
+                        "{isolation:?} {protocol:?} beside {guest}{path}: {reply:?}"
+                    );
                 }
                 let failed = replies(failing);
                 if path != "/?at=after-response" {
-                    let whole = failed.iter().filter(|reply| reply.as_ref().is_ok_and(|reply| reply.status == 200));
+                    let whole = failed
+                        .iter()
+                        .filter(|reply| reply.as_ref().is_ok_and(|reply| reply.status == 200));
                     assert_eq!(whole.count(), 0, "{isolation:?} {protocol:?} {guest}{path}: {failed:?}");
                 }
             }
@@ -175,7 +235,11 @@ fn shared_asks_again_for_neighbours_of_a_trap() {
         assert_eq!(get(addr, "/?at=before-head").status / 100, 5);
         for reply in replies(asking) {
             let text = reply.as_ref().map(Reply::text);
-            assert_eq!(text.as_deref(), Ok("first half, second half"), "{protocol:?}: {reply:?}");
+            assert_eq!(
+                text.as_deref(),
+                Ok("first half, second half"),
+                "{protocol:?}: {reply:?}"
+            );
         }
     }
 }
@@ -196,7 +260,10 @@ fn shared_does_not_repeat_what_may_have_been_done() {
             let status = reply.as_ref().map(|reply| reply.status);
             assert_eq!(status, Ok(502), "{protocol:?}: {reply:?}");
         }
-        assert!(begun.try_body().is_err(), "{protocol:?}: an answer that breaks off looks whole");
+        assert!(
+            begun.try_body().is_err(),
+            "{protocol:?}: an answer that breaks off looks whole"
+        );
     }
 }
 
@@ -205,7 +272,12 @@ fn shared_does_not_repeat_what_may_have_been_done() {
 fn asking_again_has_an_end() {
     for isolation in Isolation::ALL {
         let server = isolation.serve("http-trap", &[]);
-        let asking = at_once(10, server.addr(), &Ask::get("/?at=before-head&hold=100"), Protocol::Http1);
+        let asking = at_once(
+            10,
+            server.addr(),
+            &Ask::get("/?at=before-head&hold=100"),
+            Protocol::Http1,
+        );
         for reply in replies(asking) {
             let status = reply.as_ref().map(|reply| reply.status / 100);
             assert_eq!(status, Ok(5), "{isolation:?}: {reply:?}");
@@ -244,9 +316,16 @@ fn memory_has_a_limit() {
         // An address space of 4 GiB is 65,536 pages: a guest that gets nearly all of it has no limit.
         assert!(pages < 60_000, "{isolation:?}: {pages} pages");
         assert_eq!(get(server.addr(), "/?mode=abort").status / 100, 5, "{isolation:?}");
-        assert_eq!(get(server.addr(), "/?mode=take&mib=8").text(), "took 8 MiB", "{isolation:?}");
+        assert_eq!(
+            get(server.addr(), "/?mode=take&mib=8").text(),
+            "took 8 MiB",
+            "{isolation:?}"
+        );
         let grew_by = server.resident_bytes().saturating_sub(before);
-        assert!(grew_by < 2 << 30, "{isolation:?}: the server holds {grew_by} bytes more");
+        assert!(
+            grew_by < 2 << 30,
+            "{isolation:?}: the server holds {grew_by} bytes more"
+        );
     }
 }
 

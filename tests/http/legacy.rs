@@ -19,15 +19,25 @@ fn content() {
         let streaming = isolation.serve("http02-streaming", &[]);
         for protocol in Protocol::ALL {
             let context = format!("{isolation:?} {protocol:?}");
-            assert_eq!(Ask::get("/").over(protocol, hello.addr()).text(), "hello, wharf", "{context}");
+            assert_eq!(
+                Ask::get("/").over(protocol, hello.addr()).text(),
+                "hello, wharf",
+                "{context}"
+            );
             for length in [0, 1, 4096, 65_537, 3_000_000] {
                 let sent = pattern(length);
-                let reply = Ask::post("/", sent.clone()).trailer("x-sum", "1").over(protocol, echo.addr());
+                let reply = Ask::post("/", sent.clone())
+                    .trailer("x-sum", "1")
+                    .over(protocol, echo.addr());
                 assert!(reply.body == sent, "{context} {length}: {} bytes", reply.body.len());
                 assert_eq!(reply.trailer("x-sum"), Some("1"), "{context} {length}");
             }
             let reply = Ask::get("/?bytes=5000000").over(protocol, streaming.addr());
-            assert!(reply.body == pattern(5_000_000), "{context}: {} bytes", reply.body.len());
+            assert!(
+                reply.body == pattern(5_000_000),
+                "{context}: {} bytes",
+                reply.body.len()
+            );
         }
     }
 }
@@ -42,8 +52,15 @@ fn chunks_arrive_as_they_are_written() {
         let first = connection.data().expect("the first chunk");
         let began = std::time::Instant::now();
         let rest = connection.body();
-        assert!(began.elapsed() >= Duration::from_millis(200), "{isolation:?}: all at once");
-        assert_eq!([first, rest].concat(), b"chunk 0\nchunk 1\nchunk 2\nchunk 3\n", "{isolation:?}");
+        assert!(
+            began.elapsed() >= Duration::from_millis(200),
+            "{isolation:?}: all at once"
+        );
+        assert_eq!(
+            [first, rest].concat(),
+            b"chunk 0\nchunk 1\nchunk 2\nchunk 3\n",
+            "{isolation:?}"
+        );
     }
 }
 
@@ -52,12 +69,24 @@ fn calls() {
     for isolation in Isolation::APART {
         let witness = Witness::start();
         let server = isolation.serve("http02-outgoing", &ALLOW_ALL);
-        let reply = get(server.addr(), &format!("/?n=30&url={}", witness.raw_url("/together?n=30")));
-        assert_eq!(reply.text().matches("status 200 bytes 8\n").count(), 30, "{isolation:?}: {}", reply.text());
+        let reply = get(
+            server.addr(),
+            &format!("/?n=30&url={}", witness.raw_url("/together?n=30")),
+        );
+        assert_eq!(
+            reply.text().matches("status 200 bytes 8\n").count(),
+            30,
+            "{isolation:?}: {}",
+            reply.text()
+        );
         witness.assert_no_failures();
         let denied = isolation.serve("http02-outgoing", &[]);
         let reply = get(denied.addr(), &format!("/?url={}", witness.raw_url("/ok")));
-        assert!(reply.text().contains("HttpRequestDenied"), "{isolation:?}: {}", reply.text());
+        assert!(
+            reply.text().contains("HttpRequestDenied"),
+            "{isolation:?}: {}",
+            reply.text()
+        );
     }
 }
 
@@ -76,7 +105,9 @@ fn serial_keeps_instances() {
     let texts: Vec<_> = (0..5).map(|_| get(server.addr(), "/").text()).collect();
     assert!(texts.iter().any(|text| !text.contains(" request 1 ")), "{texts:?}");
     let addr = server.addr();
-    let holding: Vec<_> = (0..10).map(|_| thread::spawn(move || get(addr, "/?hold=300").text())).collect();
+    let holding: Vec<_> = (0..10)
+        .map(|_| thread::spawn(move || get(addr, "/?hold=300").text()))
+        .collect();
     let instances: BTreeSet<_> = holding
         .into_iter()
         .map(|holding| holding.join().expect("an answer"))
@@ -89,7 +120,9 @@ fn serial_keeps_instances() {
 #[test]
 fn shared_is_refused() {
     let mut command = wharf();
-    command.args(["serve", "--addr", "127.0.0.1:0", "--isolation", "shared"]).arg(guest("http02-hello"));
+    command
+        .args(["serve", "--addr", "127.0.0.1:0", "--isolation", "shared"])
+        .arg(guest("http02-hello"));
     let finished = finish(&mut command, "");
     assert_ne!(finished.code(), Some(0));
     assert!(finished.stderr.contains("shared"), "{}", finished.stderr);
@@ -122,11 +155,18 @@ fn clients_that_leave() {
         let witness = Witness::start();
         let server = isolation.serve("http02-outgoing", &ALLOW_ALL);
         let mut connection = Connection::open(server.addr());
-        connection.send(format!("GET /?url={} HTTP/1.1\r\nhost: a.test\r\n\r\n", witness.raw_url("/hang")));
+        connection.send(format!(
+            "GET /?url={} HTTP/1.1\r\nhost: a.test\r\n\r\n",
+            witness.raw_url("/hang")
+        ));
         eventually(|| witness.open("/hang") == 1, "the guest's call");
         drop(connection);
         let closed = || !witness.left("/hang").is_empty();
-        eventually_within(Duration::from_secs(5), closed, &format!("{isolation:?}: the call to be closed"));
+        eventually_within(
+            Duration::from_secs(5),
+            closed,
+            &format!("{isolation:?}: the call to be closed"),
+        );
     }
 }
 

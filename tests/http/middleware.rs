@@ -8,7 +8,12 @@ use crate::client::{Ask, pattern};
 
 /// The flags that put `names` in front, in this order.
 fn flags(names: &[&str]) -> Vec<String> {
-    let pair = |name: &&str| ["--middleware".to_owned(), guest(&format!("http-middleware-{name}")).display().to_string()];
+    let pair = |name: &&str| {
+        [
+            "--middleware".to_owned(),
+            guest(&format!("http-middleware-{name}")).display().to_string(),
+        ]
+    };
     names.iter().flat_map(pair).collect()
 }
 
@@ -49,8 +54,14 @@ fn bodies_pass() {
         let server = serve(isolation, "http-echo", &["outer", "inner"]);
         for protocol in Protocol::ALL {
             let content = pattern(1_000_003);
-            let reply = Ask::post("/", content.clone()).trailer("x-sum", "1").over(protocol, server.addr());
-            assert!(reply.body == content, "{isolation:?} {protocol:?}: {} bytes", reply.body.len());
+            let reply = Ask::post("/", content.clone())
+                .trailer("x-sum", "1")
+                .over(protocol, server.addr());
+            assert!(
+                reply.body == content,
+                "{isolation:?} {protocol:?}: {} bytes",
+                reply.body.len()
+            );
             assert_eq!(reply.trailer("x-sum"), Some("1"), "{isolation:?} {protocol:?}");
         }
     }
@@ -62,10 +73,18 @@ fn one_that_refuses() {
     for isolation in Isolation::ALL {
         let server = serve(isolation, "http-ordered", &["outer", "inner"]);
         let by_outer = get(server.addr(), "/?refuse=outer");
-        assert_eq!((by_outer.status, by_outer.text().as_str()), (403, "refused by outer"), "{isolation:?}");
+        assert_eq!(
+            (by_outer.status, by_outer.text().as_str()),
+            (403, "refused by outer"),
+            "{isolation:?}"
+        );
         assert_eq!(by_outer.header("x-order"), None, "{isolation:?}");
         let by_inner = post(server.addr(), "/?refuse=inner", "content");
-        assert_eq!((by_inner.status, by_inner.text().as_str()), (403, "refused by inner"), "{isolation:?}");
+        assert_eq!(
+            (by_inner.status, by_inner.text().as_str()),
+            (403, "refused by inner"),
+            "{isolation:?}"
+        );
         assert_eq!(by_inner.header("x-order"), Some("outer"), "{isolation:?}");
     }
 }

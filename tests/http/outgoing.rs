@@ -18,7 +18,10 @@ fn lines(server: &Server, query: &str) -> Vec<String> {
     let reply = get(server.addr(), &format!("/?{query}"));
     assert_eq!(reply.status, 200, "{query}: {}", reply.text());
     let text = reply.text();
-    text.lines().filter(|line| !line.starts_with("elapsed-ms")).map(str::to_owned).collect()
+    text.lines()
+        .filter(|line| !line.starts_with("elapsed-ms"))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// One call's line.
@@ -81,14 +84,42 @@ fn answers() {
         ("/status?n=404", "", format!("status 404 bytes 10 sum 870 {none}")),
         ("/status?n=204", "", format!("status 204 bytes 0 sum 0 {none}")),
         ("/status?n=304", "", format!("status 304 bytes 0 sum 0 {none}")),
-        ("/status?n=200", "&method=HEAD", format!("status 200 bytes 0 sum 0 {none}")),
+        (
+            "/status?n=200",
+            "&method=HEAD",
+            format!("status 200 bytes 0 sum 0 {none}"),
+        ),
         ("/early-hints", "", format!("status 200 bytes 2 sum 218 {none}")),
-        ("/trailers", "", "status 200 bytes 2 sum 218 trailers x-answered: yes".to_owned()),
-        ("/bytes?n=3000000", "", format!("status 200 bytes 3000000 sum {} {none}", sum(3_000_000))),
-        ("/echo", "&method=POST&body=1000", format!("status 200 bytes 1000 sum {} {none}", sum(1000))),
-        ("/echo", "&method=PUT&body=5000000", format!("status 200 bytes 5000000 sum {} {none}", sum(5_000_000))),
-        ("/echo", "&method=POST&body=3&trailer=abc", format!("status 200 bytes 3 sum {} trailers x-sent: abc", sum(3))),
-        ("/echo", "&method=POST&body=0&trailer=abc", "status 200 bytes 0 sum 0 trailers x-sent: abc".to_owned()),
+        (
+            "/trailers",
+            "",
+            "status 200 bytes 2 sum 218 trailers x-answered: yes".to_owned(),
+        ),
+        (
+            "/bytes?n=3000000",
+            "",
+            format!("status 200 bytes 3000000 sum {} {none}", sum(3_000_000)),
+        ),
+        (
+            "/echo",
+            "&method=POST&body=1000",
+            format!("status 200 bytes 1000 sum {} {none}", sum(1000)),
+        ),
+        (
+            "/echo",
+            "&method=PUT&body=5000000",
+            format!("status 200 bytes 5000000 sum {} {none}", sum(5_000_000)),
+        ),
+        (
+            "/echo",
+            "&method=POST&body=3&trailer=abc",
+            format!("status 200 bytes 3 sum {} trailers x-sent: abc", sum(3)),
+        ),
+        (
+            "/echo",
+            "&method=POST&body=0&trailer=abc",
+            "status 200 bytes 0 sum 0 trailers x-sent: abc".to_owned(),
+        ),
         ("/bytes?n=1000000", "&unread", "status 200 unread".to_owned()),
     ];
     for isolation in Isolation::ALL {
@@ -126,7 +157,11 @@ fn requests_as_the_origin_sees_them() {
         assert!(line.starts_with("status 200 "), "{options}: {line}");
         let head = witness.heads()[known].clone();
         assert_eq!(head.start, expected, "{options}");
-        assert_eq!(head.header("host"), Some(witness.addr().to_string().as_str()), "{options}");
+        assert_eq!(
+            head.header("host"),
+            Some(witness.addr().to_string().as_str()),
+            "{options}"
+        );
     }
     // A URL that ends with its authority means the root.
     let known = witness.heads().len();
@@ -137,7 +172,13 @@ fn requests_as_the_origin_sees_them() {
     assert_eq!(witness.heads()[known].header("x-mine"), Some("yes"));
     // A request without content announces none.
     let head = &witness.heads()[known];
-    assert_eq!((head.header("transfer-encoding"), head.header("content-length").unwrap_or("0")), (None, "0"));
+    assert_eq!(
+        (
+            head.header("transfer-encoding"),
+            head.header("content-length").unwrap_or("0")
+        ),
+        (None, "0")
+    );
 }
 
 /// Every way a call can fail has its code.
@@ -151,12 +192,30 @@ fn errors() {
         (format!("url=http://{closed}/"), "error ErrorCode::ConnectionRefused"),
         ("url=WITNESS/vanish".to_owned(), "error ErrorCode::ConnectionTerminated"),
         ("url=WITNESS/garbage".to_owned(), "error ErrorCode::HttpProtocolError"),
-        ("url=WITNESS/short".to_owned(), "trailers error ErrorCode::HttpResponseIncomplete"),
-        ("url=WITNESS/hang&first-byte-timeout=300".to_owned(), "error ErrorCode::ConnectionReadTimeout"),
-        ("url=WITNESS/stall&between-bytes-timeout=300".to_owned(), "trailers error ErrorCode::ConnectionReadTimeout"),
-        ("url=WITNESS/ok&authority=none".to_owned(), "error ErrorCode::HttpRequestUriInvalid"),
-        ("url=WITNESS/ok&scheme=ftp".to_owned(), "error ErrorCode::HttpProtocolError"),
-        ("url=http://does-not-exist.invalid/".to_owned(), "error ErrorCode::DnsError"),
+        (
+            "url=WITNESS/short".to_owned(),
+            "trailers error ErrorCode::HttpResponseIncomplete",
+        ),
+        (
+            "url=WITNESS/hang&first-byte-timeout=300".to_owned(),
+            "error ErrorCode::ConnectionReadTimeout",
+        ),
+        (
+            "url=WITNESS/stall&between-bytes-timeout=300".to_owned(),
+            "trailers error ErrorCode::ConnectionReadTimeout",
+        ),
+        (
+            "url=WITNESS/ok&authority=none".to_owned(),
+            "error ErrorCode::HttpRequestUriInvalid",
+        ),
+        (
+            "url=WITNESS/ok&scheme=ftp".to_owned(),
+            "error ErrorCode::HttpProtocolError",
+        ),
+        (
+            "url=http://does-not-exist.invalid/".to_owned(),
+            "error ErrorCode::DnsError",
+        ),
     ];
     for isolation in Isolation::ALL {
         let witness = Witness::start();
@@ -194,7 +253,11 @@ impl Full {
         let addr = SocketAddr::try_from(addr).expect("an internet address");
         let connect = || TcpStream::connect_timeout(&addr, Duration::from_millis(500)).ok();
         let queue = std::iter::from_fn(connect).take(16).collect();
-        Self { addr, _listener: listener, _queue: queue }
+        Self {
+            addr,
+            _listener: listener,
+            _queue: queue,
+        }
     }
 }
 
@@ -234,7 +297,11 @@ fn a_call_that_is_given_up_is_closed() {
             let line = line(&server, &format!("url={}&cancel=300", witness.url(path)));
             assert_eq!(line, "cancelled", "{isolation:?} {path}");
             let closed = || !witness.left(path).is_empty();
-            eventually_within(Duration::from_secs(5), closed, &format!("{isolation:?}: the call to {path} to be closed"));
+            eventually_within(
+                Duration::from_secs(5),
+                closed,
+                &format!("{isolation:?}: the call to {path} to be closed"),
+            );
         }
     }
 }
@@ -269,7 +336,10 @@ fn transmission_of_requests() {
         let sent = outcome("/ok", "bytes=100000");
         assert_eq!(sent, "status 200 transmission Ok(())", "{isolation:?}");
         let given_up = outcome("/ok", "bytes=100000&error=yes");
-        assert!(given_up.starts_with("error ") && given_up.contains("transmission Err("), "{isolation:?}: {given_up}");
+        assert!(
+            given_up.starts_with("error ") && given_up.contains("transmission Err("),
+            "{isolation:?}: {given_up}"
+        );
         let vanished = outcome("/vanish", "bytes=10");
         assert!(vanished.starts_with("error "), "{isolation:?}: {vanished}");
     }
@@ -284,16 +354,24 @@ fn a_guest_that_forwards() {
         for protocol in Protocol::ALL {
             let origin = witness.addr().to_string();
             let content = pattern(3 * MIB);
-            let ask = Ask::post("/echo", content.clone()).header("x-origin", &origin).trailer("x-sent", "last");
+            let ask = Ask::post("/echo", content.clone())
+                .header("x-origin", &origin)
+                .trailer("x-sent", "last");
             let reply = ask.over(protocol, server.addr());
             let context = format!("{isolation:?} {protocol:?}");
             assert_eq!(reply.status, 200, "{context}");
             assert!(reply.body == content, "{context}: {} bytes", reply.body.len());
             assert_eq!(reply.trailer("x-sent"), Some("last"), "{context}");
-            let reply = Ask::new("PUT", "/status?n=418").header("x-origin", &origin).header("x-mine", "yes").over(protocol, server.addr());
+            let reply = Ask::new("PUT", "/status?n=418")
+                .header("x-origin", &origin)
+                .header("x-mine", "yes")
+                .over(protocol, server.addr());
             assert_eq!((reply.status, reply.text().as_str()), (418, "status 418"), "{context}");
             let head = witness.heads().pop().expect("the origin was asked");
-            assert_eq!((head.start.as_str(), head.header("x-mine")), ("PUT /status?n=418 HTTP/1.1", Some("yes")));
+            assert_eq!(
+                (head.start.as_str(), head.header("x-mine")),
+                ("PUT /status?n=418 HTTP/1.1", Some("yes"))
+            );
         }
     }
 }
@@ -313,12 +391,17 @@ fn an_origin_that_does_not_read_holds_everybody_back() {
         )
         .expect("the server reads");
         let (unread, _) = listener.accept().expect("the guest calls");
-        client.set_write_timeout(Some(Duration::from_secs(1))).expect("not zero");
+        client
+            .set_write_timeout(Some(Duration::from_secs(1)))
+            .expect("not zero");
         let piece = vec![0; 64 * 1024];
         let mut accepted = 0;
         while let Ok(count) = client.write(&piece) {
             accepted += count;
-            assert!(accepted <= 32 * MIB, "{isolation:?}: {accepted} bytes were taken from the client");
+            assert!(
+                accepted <= 32 * MIB,
+                "{isolation:?}: {accepted} bytes were taken from the client"
+            );
         }
         let grown = server.resident_bytes().saturating_sub(before);
         assert!(grown <= 64 * MIB as u64, "{isolation:?}: {grown} bytes more");

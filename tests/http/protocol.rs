@@ -16,7 +16,9 @@ fn connections_are_kept() {
         let mut connection = Connection::open(server.addr());
         for turn in 0..10 {
             let content = "x".repeat(turn);
-            connection.send(format!("POST / HTTP/1.1\r\nhost: a.test\r\ncontent-length: {turn}\r\n\r\n{content}"));
+            connection.send(format!(
+                "POST / HTTP/1.1\r\nhost: a.test\r\ncontent-length: {turn}\r\n\r\n{content}"
+            ));
             assert_eq!(connection.reply().text(), content, "{isolation:?}");
         }
         connection.send("POST / HTTP/1.1\r\nhost: a.test\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
@@ -38,7 +40,13 @@ fn pipelined_requests_are_answered_in_order() {
             .map(|(count, delay)| format!("GET /?n={count}&delay={delay} HTTP/1.1\r\nhost: a.test\r\n\r\n"))
             .concat();
         connection.send(requests);
-        for expected in ["chunk 0\nchunk 1\nchunk 2\n", "chunk 0\n", "chunk 0\nchunk 1\n", "", "chunk 0\n"] {
+        for expected in [
+            "chunk 0\nchunk 1\nchunk 2\n",
+            "chunk 0\n",
+            "chunk 0\nchunk 1\n",
+            "",
+            "chunk 0\n",
+        ] {
             assert_eq!(connection.reply().text(), expected, "{isolation:?}");
         }
     }
@@ -86,7 +94,11 @@ async fn futures_join<T>(futures: impl Iterator<Item = impl Future<Output = T>>)
                 }
             }
         }
-        if waiting { std::task::Poll::Pending } else { std::task::Poll::Ready(()) }
+        if waiting {
+            std::task::Poll::Pending
+        } else {
+            std::task::Poll::Ready(())
+        }
     })
     .await;
     pending.into_iter().filter_map(|(_, result)| result).collect()
@@ -155,14 +167,21 @@ fn methods_and_headers_as_the_guest_sees_them() {
                 let reply = ask.over(protocol, server.addr());
                 let context = format!("{isolation:?} {protocol:?} {method}");
                 let known = if method == "PURGE" { "other PURGE" } else { method };
-                let start = format!("method: {known}\nscheme: http\nauthority: {}\npath: /p?q=1\n", server.addr());
+                let start = format!(
+                    "method: {known}\nscheme: http\nauthority: {}\npath: /p?q=1\n",
+                    server.addr()
+                );
                 assert!(reply.text().starts_with(&start), "{context}: {}", reply.text());
                 for header in ["x-one: 1\n", "x-twice: a\nx-twice: b, c\n", "cookie: k=v\n"] {
                     assert!(reply.text().contains(header), "{context}: {}", reply.text());
                 }
                 // They describe the connection, not the request.
                 for header in ["connection:", "transfer-encoding:", "keep-alive:"] {
-                    assert!(!reply.text().contains(&format!("\n{header}")), "{context}: {}", reply.text());
+                    assert!(
+                        !reply.text().contains(&format!("\n{header}")),
+                        "{context}: {}",
+                        reply.text()
+                    );
                 }
             }
         }
@@ -178,7 +197,11 @@ fn head() {
         for _ in 0..2 {
             connection.send("HEAD /?declared=5&actual=5 HTTP/1.1\r\nhost: a.test\r\n\r\n");
             let head = connection.head();
-            assert_eq!((head.status(), head.header("content-length")), (200, Some("5")), "{isolation:?}");
+            assert_eq!(
+                (head.status(), head.header("content-length")),
+                (200, Some("5")),
+                "{isolation:?}"
+            );
         }
         http2::run(async {
             let mut handle = http2::connect(server.addr()).await;
@@ -256,7 +279,11 @@ fn expect_100_continue() {
         assert_eq!(connection.reply().text(), "bytes 3 sum 294 complete", "{isolation:?}");
         let mut connection = Connection::open(server.addr());
         connection.send(head("?unread"));
-        assert_eq!(connection.head().status(), 200, "{isolation:?}: no interim answer for content nobody reads");
+        assert_eq!(
+            connection.head().status(),
+            200,
+            "{isolation:?}: no interim answer for content nobody reads"
+        );
         assert_eq!(connection.body(), b"not read", "{isolation:?}");
     }
 }
@@ -328,7 +355,10 @@ fn content_that_is_none() {
             let whole = reply.as_ref().is_ok_and(|reply| reply.text().ends_with("complete"));
             assert!(!whole, "{isolation:?} {content:?}: {reply:?}");
         }
-        assert_eq!(Ask::post("/", "abc").over(Protocol::Http1, server.addr()).text(), "bytes 3 sum 294 complete");
+        assert_eq!(
+            Ask::post("/", "abc").over(Protocol::Http1, server.addr()).text(),
+            "bytes 3 sum 294 complete"
+        );
     }
 }
 
@@ -338,16 +368,25 @@ fn header_sections() {
     for isolation in Isolation::ALL {
         let server = isolation.serve("http-large-headers", &[]);
         for protocol in Protocol::ALL {
-            let many = (0..50).fold(Ask::get("/?count=50&size=100"), |ask, _| ask.header("x-many", "v".repeat(100)));
+            let many = (0..50).fold(Ask::get("/?count=50&size=100"), |ask, _| {
+                ask.header("x-many", "v".repeat(100))
+            });
             let reply = many.over(protocol, server.addr());
             let context = format!("{isolation:?} {protocol:?}");
             assert_eq!(reply.status, 200, "{context}: {}", reply.text());
-            let large: Vec<_> = reply.headers.iter().filter(|(name, _)| name.starts_with("x-large-")).collect();
+            let large: Vec<_> = reply
+                .headers
+                .iter()
+                .filter(|(name, _)| name.starts_with("x-large-"))
+                .collect();
             assert_eq!(large.len(), 50, "{context}");
             assert!(large.iter().all(|(_, value)| value.len() == 100), "{context}");
             let huge = Ask::get("/").header("x-huge", "v".repeat(2 * 1024 * 1024));
             let refused = huge.try_over(protocol, server.addr());
-            assert!(refused.as_ref().is_err() || refused.as_ref().is_ok_and(|reply| reply.status == 431), "{context}: {refused:?}");
+            assert!(
+                refused.as_ref().is_err() || refused.as_ref().is_ok_and(|reply| reply.status == 431),
+                "{context}: {refused:?}"
+            );
         }
         assert_eq!(get(server.addr(), "/").status, 200, "{isolation:?}");
     }
@@ -365,7 +404,11 @@ fn a_method_that_needs_no_content() {
                 _ => Ask::new("OPTIONS", "/"),
             }
             .over(protocol, server.addr());
-            assert_eq!((reply.status, reply.body.len()), (200, 0), "{isolation:?} {protocol:?} {method}");
+            assert_eq!(
+                (reply.status, reply.body.len()),
+                (200, 0),
+                "{isolation:?} {protocol:?} {method}"
+            );
         }
     }
 }

@@ -12,7 +12,10 @@ fn of_requests() {
         (Ask::post("/", "abc"), "none\n"),
         (Ask::post("/", "abc").trailer("x-sum", "294"), "x-sum: 294\n"),
         (Ask::post("/", "").trailer("x-sum", "0"), "x-sum: 0\n"),
-        (Ask::post("/", "abc").trailer("x-a", "1").trailer("x-b", "2"), "x-a: 1\nx-b: 2\n"),
+        (
+            Ask::post("/", "abc").trailer("x-a", "1").trailer("x-b", "2"),
+            "x-a: 1\nx-b: 2\n",
+        ),
     ];
     for isolation in Isolation::ALL {
         let server = isolation.serve("http-trailers", &[]);
@@ -34,12 +37,20 @@ fn of_responses() {
             for (path, body) in [("/", "none\n"), ("/?empty", "")] {
                 let reply = Ask::post(path, "abc").over(protocol, server.addr());
                 assert_eq!(reply.text(), body, "{isolation:?} {protocol:?} {path}");
-                assert_eq!(trailers(&reply), ["x-bytes: 3", "x-twice: one", "x-twice: two"], "{isolation:?} {protocol:?} {path}");
+                assert_eq!(
+                    trailers(&reply),
+                    ["x-bytes: 3", "x-twice: one", "x-twice: two"],
+                    "{isolation:?} {protocol:?} {path}"
+                );
             }
         }
         // HTTP/2 needs no announcement.
         let reply = Ask::post("/?unannounced", "abc").over(Protocol::Http2, server.addr());
-        assert_eq!(trailers(&reply), ["x-bytes: 3", "x-twice: one", "x-twice: two"], "{isolation:?} unannounced");
+        assert_eq!(
+            trailers(&reply),
+            ["x-bytes: 3", "x-twice: one", "x-twice: two"],
+            "{isolation:?} unannounced"
+        );
     }
 }
 
@@ -62,7 +73,9 @@ fn there_and_back() {
         for isolation in Isolation::ALL {
             let server = isolation.serve(guest, &[]);
             for protocol in Protocol::ALL {
-                let reply = Ask::post("/", "abc").trailer("x-sum", "294").over(protocol, server.addr());
+                let reply = Ask::post("/", "abc")
+                    .trailer("x-sum", "294")
+                    .over(protocol, server.addr());
                 let context = format!("{guest} {isolation:?} {protocol:?}");
                 assert_eq!(reply.text(), "abc", "{context}");
                 assert_eq!(trailers(&reply), ["x-sum: 294"], "{context}");
@@ -72,5 +85,9 @@ fn there_and_back() {
 }
 
 fn trailers(reply: &Reply) -> Vec<String> {
-    reply.trailers.iter().map(|(name, value)| format!("{name}: {value}")).collect()
+    reply
+        .trailers
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}"))
+        .collect()
 }

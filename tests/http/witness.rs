@@ -126,7 +126,10 @@ impl Seen {
 fn serve(seen: &Seen, connection: &mut Connection, head: &Head) -> bool {
     let target = head.start.split(' ').nth(1).unwrap_or_default().to_owned();
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-    let number = query.strip_prefix("n=").and_then(|number| number.parse().ok()).unwrap_or(0);
+    let number = query
+        .strip_prefix("n=")
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(0);
     seen.change(|state| {
         state.heads.push(head.clone());
         *state.open.entry(path.to_owned()).or_default() += 1;
@@ -209,7 +212,11 @@ fn echo(connection: &mut Connection) -> bool {
             return false;
         }
     }
-    let trailers: String = connection.trailers().iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let trailers: String = connection
+        .trailers()
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
     connection.try_send(format!("0\r\n{trailers}\r\n")).is_ok()
 }
 
