@@ -5,7 +5,9 @@
 
 mod cli;
 mod clocks;
+#[cfg(unix)]
 mod filesystem;
+#[cfg(unix)]
 mod filesystem_limits;
 mod random;
 mod run;
