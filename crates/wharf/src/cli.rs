@@ -4,7 +4,8 @@
 
 pub mod value;
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
@@ -122,15 +123,13 @@ pub struct Serve {
 /// FILE is a component of the world wasi:cli/command, of WASI 0.3 or 0.2. It reaches nothing but its standard streams
 /// and what the flags below allow. Everything after FILE is for the program.
 #[derive(Debug, Args)]
-#[command(after_help = RUN_EXAMPLES)]
+#[command(after_help = RUN_EXAMPLES, override_usage = "wharf run [OPTIONS] <FILE> [ARGS]...")]
 pub struct Run {
-    /// The component; its name becomes the program's first argument
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-
-    /// The program's arguments, even where they look like flags
-    #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
-    pub args: Vec<String>,
+    // One argument, not two: with a second one, `clap` would take a `--` between FILE and ARGS for itself.
+    /// The component, whose name becomes the program's first argument, and then the program's other arguments, even
+    /// where they look like flags
+    #[arg(value_names = ["FILE", "ARGS"], num_args = 1.., required = true, trailing_var_arg = true)]
+    file_and_args: Vec<OsString>,
 
     #[command(flatten)]
     pub grants: Grants,
@@ -146,6 +145,17 @@ pub struct Run {
     #[arg(long, value_name = "LEVEL", default_value = "warn", env = "WHARF_LOG", hide_env_values = true, value_parser = value::targets)]
     #[arg(help_heading = "Other")]
     pub log: Targets,
+}
+
+impl Run {
+    /// The component, and the program's arguments.
+    pub fn file_and_arguments(&self) -> (&Path, &[OsString]) {
+        match self.file_and_args.split_first() {
+            Some((file, arguments)) => (Path::new(file), arguments),
+            // `clap` requires one value.
+            None => (Path::new(""), &[]),
+        }
+    }
 }
 
 /// What the component may reach. Nothing is allowed that is not given here; all may be given several times.
@@ -167,14 +177,18 @@ pub struct Grants {
     /// Hosts that its sockets and name lookups reach: NAME, *.NAME, ADDRESS or NETWORK/BITS, then :PORT or nothing
     ///
     /// '*' allows everything, this machine included.
-    #[arg(long, value_name = "PATTERN")]
+    #[arg(long, value_name = "PATTERN", value_parser = value::socket_pattern)]
     pub allow_net: Vec<String>,
 
     /// Hosts that its HTTP requests reach: as for --allow-net, with http:// or https:// before it or nothing
     ///
     /// '*' allows everything, this machine included.
-    #[arg(long, value_name = "PATTERN")]
+    #[arg(long, value_name = "PATTERN", value_parser = value::pattern)]
     pub allow_outbound: Vec<String>,
+
+    /// Certificates (PEM) to trust for these requests, beside the system's and Mozilla's
+    #[arg(long, value_name = "FILE")]
+    pub outbound_ca: Vec<PathBuf>,
 }
 
 /// What one instance or request may use under `serve`.
@@ -256,11 +270,14 @@ mod tests {
 
     #[test]
     fn what_follows_the_file_is_the_programs() {
-        let Command::Run(run) = parse("wharf run --env A=1 tool.wasm --env B=2 -- --help -x").command else {
-            panic!("run")
-        };
-        assert_eq!(run.grants.variables, ["A=1".parse().unwrap()]);
-        assert_eq!(run.args, ["--env", "B=2", "--", "--help", "-x"]);
+        for arguments in ["", "--env B=2 -- --help -x", "-- a", "-h", "--version", "a -- --"] {
+            let Command::Run(run) = parse(&format!("wharf run --env A=1 tool.wasm {arguments}")).command else {
+                panic!("run")
+            };
+            assert_eq!(run.grants.variables, ["A=1".parse().unwrap()]);
+            let expected: Vec<OsString> = arguments.split_whitespace().map(OsString::from).collect();
+            assert_eq!(run.file_and_arguments(), (Path::new("tool.wasm"), expected.as_slice()));
+        }
     }
 
     #[test]
@@ -279,9 +296,13 @@ mod tests {
         check_refused("wharf serve --isolation none a.wasm", "[possible values: request, serial, shared]");
         check_refused("wharf serve --max-instances 0 a.wasm", "--max-instances");
         check_refused("wharf run --env A a.wasm", "--env <NAME=VALUE>': expected NAME=VALUE");
+        check_refused("wharf run --allow-net a/b a.wasm", "--allow-net <PATTERN>': `a/b` is not a pattern");
+        check_refused("wharf run --allow-net http://a a.wasm", "--allow-net <PATTERN>': sockets have no scheme");
+        check_refused("wharf run --allow-outbound a..b a.wasm", "--allow-outbound <PATTERN>': `a..b` is not a pattern");
         check_refused("wharf run --dir :: a.wasm", "--dir <HOST::GUEST>': expected HOST::GUEST");
         check_refused("wharf serve --log loud a.wasm", "--log <LEVEL>': \"loud\" is no level");
         check_refused("wharf run", "<FILE>");
+        check_refused("wharf run --dirr a.wasm", "unexpected argument '--dirr'");
         check_refused("wharf sarve", "serve");
     }
 }

@@ -19,6 +19,9 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 /// What a queue holds, in bytes: seconds of a busy log. Past it, lines are dropped and counted.
 const QUEUE_BYTES_MAX: usize = 4 << 20;
 
+/// What a line in the queue costs beside its own bytes.
+const LINE_OVERHEAD_BYTES: usize = 64;
+
 /// How long the end of the program waits for a reader that takes nothing more.
 const FLUSH_STALL_MAX: Duration = Duration::from_millis(500);
 
@@ -62,7 +65,7 @@ impl Lines {
     /// Queues bytes, usually a line with its end. Never waits for the reader.
     pub fn push(&self, line: Vec<u8>) {
         let mut queue = self.0.lock();
-        if queue.bytes + line.len() > self.0.bytes_max {
+        if queue.bytes + line.len() + LINE_OVERHEAD_BYTES > self.0.bytes_max {
             queue.lost += 1;
             return;
         }
@@ -75,7 +78,6 @@ impl Lines {
     pub fn open(&self, first: Option<String>) {
         let mut queue = self.0.lock();
         if let Some(first) = first {
-            queue.bytes += first.len();
             queue.lines.push_front(first.into_bytes());
         }
         queue.open = true;
@@ -137,7 +139,7 @@ impl Shared {
 
 impl Queue {
     fn push(&mut self, line: Vec<u8>) {
-        self.bytes += line.len();
+        self.bytes += line.len() + LINE_OVERHEAD_BYTES;
         self.lines.push_back(line);
     }
 
@@ -227,7 +229,7 @@ mod tests {
 
     #[test]
     fn nothing_is_written_before_opening_and_the_first_line_comes_first() {
-        let (lines, allow, reader) = gated(100);
+        let (lines, allow, reader) = gated(10_000);
         lines.push(b"early\n".to_vec());
         (0..3).for_each(|_| allow.send(()).unwrap());
         lines.open(Some("first\n".into()));
@@ -237,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_reader_that_is_stuck_holds_up_nobody_and_learns_what_it_missed() {
-        let (lines, allow, reader) = gated(10);
+        let (lines, allow, reader) = gated(200);
         lines.open(None);
         // None of these waits, though nothing is read.
         for _ in 0..1000 {
@@ -257,7 +259,7 @@ mod tests {
 
     #[test]
     fn flushing_gives_up_on_a_reader_that_takes_nothing() {
-        let (lines, _allow, _reader) = gated(100);
+        let (lines, _allow, _reader) = gated(10_000);
         lines.open(None);
         lines.push(b"line\n".to_vec());
         lines.flush();
@@ -265,7 +267,7 @@ mod tests {
 
     #[test]
     fn a_closed_stream_swallows_everything() {
-        let (lines, allow, reader) = gated(100);
+        let (lines, allow, reader) = gated(10_000);
         drop((allow, reader));
         lines.open(None);
         for _ in 0..100 {

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use wharf_capabilities::PatternError;
+use wharf_capabilities::allow::Pattern;
 
 /// A value is not written as its flag expects.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,6 +125,22 @@ pub fn address(text: &str) -> Result<String, ValueError> {
     match port.parse::<u16>() {
         Ok(_) => Ok(text.to_owned()),
         Err(_) => Err(ValueError(format!("{port:?} is no port: expected a number up to 65535, or 0 for any free one"))),
+    }
+}
+
+/// A pattern of hosts, checked and kept as text.
+pub fn pattern(text: &str) -> Result<String, PatternError> {
+    text.parse().map(|_: Pattern| text.to_owned())
+}
+
+/// The same for sockets, which know no schemes.
+pub fn socket_pattern(text: &str) -> Result<String, ValueError> {
+    match text.parse::<Pattern>() {
+        Ok(pattern) if pattern.has_scheme() => {
+            Err(ValueError("sockets have no scheme: write the host, and :PORT after it if only one is meant".into()))
+        }
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(ValueError(error.to_string())),
     }
 }
 
