@@ -86,6 +86,19 @@ pub enum ComposeError {
     Join(String),
 }
 
+impl ComposeError {
+    /// Which part is at fault, if it is one alone.
+    pub fn part(&self) -> Option<Part> {
+        match self {
+            ComposeError::Inspect { part, .. }
+            | ComposeError::NoHandlerExport { part, .. }
+            | ComposeError::NoHandlerImport { part, .. }
+            | ComposeError::Unsuitable { part, .. } => Some(*part),
+            ComposeError::Join(_) => None,
+        }
+    }
+}
+
 /// One of the components to be joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {

@@ -15,6 +15,7 @@ mod limits;
 mod link;
 mod running;
 mod service;
+pub mod stdio;
 mod wasi;
 
 pub use capability::{Admission, Capability};
@@ -26,4 +27,5 @@ pub use state::{Capabilities, InstanceState};
 pub use limits::{CpuTimeExceeded, Limits, Refused};
 pub use link::LinkError;
 pub use service::{Failure, Isolation, Service, ServiceOptions};
+pub use jiff::tz::TimeZone;
 pub use wasi::Environment;

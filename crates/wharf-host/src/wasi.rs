@@ -12,10 +12,15 @@ use jiff::tz::TimeZone;
 use tokio::io::empty;
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime_wasi::WasiCtxBuilder;
-use wasmtime_wasi::cli::{StdinStream, StdoutStream};
+use wasmtime_wasi::cli::StdinStream;
 
 use crate::http::bindings::wasi::http as http3;
+<<<<<<< HEAD
 use crate::state::InstanceState;
+=======
+use crate::instance::InstanceState;
+use crate::stdio::Output;
+>>>>>>> app
 
 /// What a guest sees of its surroundings. The default is nothing: no variables, no arguments, closed streams.
 #[derive(Clone)]
@@ -27,9 +32,9 @@ pub struct Environment {
     /// Where it reads from.
     pub stdin: Arc<dyn StdinStream + Sync>,
     /// Where its output goes.
-    pub stdout: Arc<dyn StdoutStream + Sync>,
+    pub stdout: Output,
     /// Where its messages go.
-    pub stderr: Arc<dyn StdoutStream + Sync>,
+    pub stderr: Output,
     /// The zone that `wasi:clocks/timezone` tells of.
     pub time_zone: TimeZone,
 }
@@ -40,8 +45,8 @@ impl Default for Environment {
             arguments: Vec::new(),
             variables: Vec::new(),
             stdin: Arc::new(empty()),
-            stdout: Arc::new(empty()),
-            stderr: Arc::new(empty()),
+            stdout: Output::discarded(),
+            stderr: Output::discarded(),
             time_zone: TimeZone::UTC,
         }
     }
@@ -50,7 +55,7 @@ impl Default for Environment {
 impl Environment {
     pub(crate) fn describe(&self, wasi: &mut WasiCtxBuilder) {
         wasi.args(&self.arguments).envs(&self.variables);
-        wasi.stdin(self.stdin.clone()).stdout(self.stdout.clone()).stderr(self.stderr.clone());
+        wasi.stdin(self.stdin.clone()).stdout(self.stdout.open()).stderr(self.stderr.open());
     }
 }
 

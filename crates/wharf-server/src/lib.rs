@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use listener::BindError;
+pub use wharf_app::compose;
 pub use wharf_host::Service;
 
 use listener::Listener;

@@ -1,0 +1,308 @@
+//! Every command and flag, and the help that explains them.
+//!
+//! What a flag's value means is in `cli/value.rs`; what a command does, in `command.rs`.
+
+pub mod value;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use tracing_subscriber::filter::Targets;
+
+use value::{Folder, Variable};
+
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (Wasmtime ", env!("WASMTIME_VERSION"), ")");
+
+const EXAMPLES: &str = "\
+Examples:
+  wharf serve app.wasm
+      Answer requests at http://127.0.0.1:8080.
+  wharf serve --addr 0.0.0.0:80 --allow-outbound 'https://*.example.com' app.wasm
+      The same for everybody, and let the component call one site.
+  wharf run tool.wasm --verbose input.txt
+      Run a program; what follows the file is for the program.
+
+`wharf help COMMAND` says more.";
+
+const RUN_EXAMPLES: &str = "\
+Exit status:
+  0    the program returned without an error
+  1    the program returned an error
+  N    the program exited with status N
+  134  the program trapped; a backtrace is on stderr
+  125  the program could not be started
+  2    wrong usage
+
+Examples:
+  wharf run tool.wasm --verbose input.txt
+  wharf run --env LANG=C --dir .::/work tool.wasm /work/input.txt
+  wharf run --allow-net db.example.com:5432 --allow-outbound '*' tool.wasm";
+
+const SERVE_EXAMPLES: &str = "\
+Ctrl-C or SIGTERM: stop accepting, finish what has begun, exit. A second one exits at once.
+
+Examples:
+  wharf serve app.wasm
+  wharf serve --addr '[::]:80' --env MODE=production --dir-ro ./site::/site app.wasm
+  wharf serve --middleware auth.wasm --middleware compress.wasm app.wasm
+  wharf serve --isolation request --max-memory 64MiB --timeout 5s app.wasm";
+
+/// Serves and runs WebAssembly components with native async.
+#[derive(Debug, Parser)]
+#[command(name = "wharf", version = VERSION, after_help = EXAMPLES, max_term_width = 100)]
+#[command(arg_required_else_help = true, subcommand_required = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Serve(Serve),
+    Run(Run),
+}
+
+/// Answer HTTP requests with a component
+///
+/// FILE is a component of the world wasi:http/service@0.3 or wasi:http/proxy@0.2. It reaches nothing but what the
+/// flags below allow. As soon as it can answer, the first line on stderr says where.
+#[derive(Debug, Args)]
+#[command(after_help = SERVE_EXAMPLES)]
+pub struct Serve {
+    /// The component
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// Where to listen; port 0 picks a free one
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080", value_parser = value::address)]
+    #[arg(help_heading = "Serving")]
+    pub addr: String,
+
+    /// How many requests meet in one instance [default: serial for WASI 0.3, request for 0.2]
+    #[arg(long, value_name = "HOW", value_enum, help_heading = "Serving")]
+    pub isolation: Option<Isolation>,
+
+    /// A component to put in front, which sees each request first; the first given is outermost
+    ///
+    /// It is of the world wasi:http/middleware@0.3. May be given several times.
+    #[arg(long, value_name = "FILE", help_heading = "Serving")]
+    pub middleware: Vec<PathBuf>,
+
+    /// How long requests may take to finish once the server stops
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = value::duration)]
+    #[arg(help_heading = "Serving")]
+    pub drain_timeout: Duration,
+
+    /// How long a client may take to send the head of a request
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = value::duration)]
+    #[arg(help_heading = "Serving")]
+    pub head_timeout: Duration,
+
+    #[command(flatten)]
+    pub grants: Grants,
+
+    #[command(flatten)]
+    pub limits: ServeLimits,
+
+    #[command(flatten)]
+    pub machine: Machine,
+
+    /// What to write to stderr: off, error, warn, info, debug or trace, or a list such as info,wharf_server=debug
+    #[arg(long, value_name = "LEVEL", default_value = "info", env = "WHARF_LOG", hide_env_values = true, value_parser = value::targets)]
+    #[arg(help_heading = "Other")]
+    pub log: Targets,
+}
+
+/// Run a component as a program
+///
+/// FILE is a component of the world wasi:cli/command, of WASI 0.3 or 0.2. It reaches nothing but its standard streams
+/// and what the flags below allow. Everything after FILE is for the program.
+#[derive(Debug, Args)]
+#[command(after_help = RUN_EXAMPLES, override_usage = "wharf run [OPTIONS] <FILE> [ARGS]...")]
+pub struct Run {
+    // One argument, not two: with a second one, `clap` would take a `--` between FILE and ARGS for itself.
+    /// The component, whose name becomes the program's first argument, and then the program's other arguments, even
+    /// where they look like flags
+    #[arg(value_names = ["FILE", "ARGS"], num_args = 1.., required = true, trailing_var_arg = true)]
+    file_and_args: Vec<OsString>,
+
+    #[command(flatten)]
+    pub grants: Grants,
+
+    /// How much memory the program may use [default: no limit but the machine's]
+    #[arg(long, value_name = "SIZE", value_parser = value::size, help_heading = "Limits")]
+    pub max_memory: Option<usize>,
+
+    #[command(flatten)]
+    pub machine: Machine,
+
+    /// What to write to stderr: off, error, warn, info, debug or trace, or a list such as info,wharf_host=debug
+    #[arg(long, value_name = "LEVEL", default_value = "warn", env = "WHARF_LOG", hide_env_values = true, value_parser = value::targets)]
+    #[arg(help_heading = "Other")]
+    pub log: Targets,
+}
+
+impl Run {
+    /// The component, and the program's arguments.
+    pub fn file_and_arguments(&self) -> (&Path, &[OsString]) {
+        match self.file_and_args.split_first() {
+            Some((file, arguments)) => (Path::new(file), arguments),
+            // `clap` requires one value.
+            None => (Path::new(""), &[]),
+        }
+    }
+}
+
+/// What the component may reach. Nothing is allowed that is not given here; all may be given several times.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What the component may reach (each may be given several times)")]
+pub struct Grants {
+    /// A variable of its environment, which holds nothing else
+    #[arg(long = "env", value_name = "NAME=VALUE")]
+    pub variables: Vec<Variable>,
+
+    /// A folder it may read and write, and where it sees it; without ::GUEST, under the same path
+    #[arg(long = "dir", value_name = "HOST::GUEST")]
+    pub folders: Vec<Folder>,
+
+    /// A folder it may only read
+    #[arg(long = "dir-ro", value_name = "HOST::GUEST")]
+    pub read_only_folders: Vec<Folder>,
+
+    /// Hosts that its sockets and name lookups reach: NAME, *.NAME, ADDRESS or NETWORK/BITS, then :PORT or nothing
+    ///
+    /// '*' allows everything, this machine included.
+    #[arg(long, value_name = "PATTERN", value_parser = value::socket_pattern)]
+    pub allow_net: Vec<String>,
+
+    /// Hosts that its HTTP requests reach: as for --allow-net, with http:// or https:// before it or nothing
+    ///
+    /// '*' allows everything, this machine included.
+    #[arg(long, value_name = "PATTERN", value_parser = value::pattern)]
+    pub allow_outbound: Vec<String>,
+
+    /// Certificates (PEM) to trust for these requests, beside the system's and Mozilla's
+    #[arg(long, value_name = "FILE")]
+    pub outbound_ca: Vec<PathBuf>,
+}
+
+/// What one instance or request may use under `serve`.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub struct ServeLimits {
+    /// How much memory one instance may use
+    #[arg(long, value_name = "SIZE", default_value = "512MiB", value_parser = value::size)]
+    pub max_memory: usize,
+
+    /// How long an instance may compute without once waiting; past it, 504
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = value::duration)]
+    pub max_cpu_time: Duration,
+
+    /// How many instances there may be at a time
+    #[arg(long, value_name = "COUNT", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_instances: u32,
+
+    /// How long a request may take until its response begins; past it, 504
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = value::duration)]
+    pub timeout: Duration,
+
+    /// How long a request waits for an instance to be free; past it, 503
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = value::duration)]
+    pub queue_timeout: Duration,
+
+    /// How long a component may go on working after its response has ended
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = value::duration)]
+    pub background_timeout: Duration,
+}
+
+/// What the program uses of this machine.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Other")]
+pub struct Machine {
+    /// Where to keep compiled code [default: the user's folder for caches]
+    #[arg(long, value_name = "FOLDER", env = "WHARF_CACHE", hide_env_values = true)]
+    #[arg(value_parser = OsStringValueParser::new().map(PathBuf::from))]
+    pub cache: Option<PathBuf>,
+
+    /// Compile anew and keep nothing, whatever --cache says
+    #[arg(long)]
+    pub no_cache: bool,
+}
+
+/// How many requests meet in one instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Isolation {
+    /// A fresh instance for each request
+    Request,
+    /// One request at a time; an instance is used again, a bounded number of times
+    Serial,
+    /// Many requests at a time; a trap ends them all (WASI 0.3 only)
+    Shared,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[track_caller]
+    fn parse(line: &str) -> Cli {
+        Cli::try_parse_from(line.split_whitespace()).unwrap()
+    }
+
+    #[track_caller]
+    fn check_refused(line: &str, message: &str) {
+        let error = Cli::try_parse_from(line.split_whitespace()).unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{line}");
+        assert!(error.to_string().contains(message), "{error}");
+    }
+
+    #[test]
+    fn the_definitions_hold_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_follows_the_file_is_the_programs() {
+        for arguments in ["", "--env B=2 -- --help -x", "-- a", "-h", "--version", "a -- --"] {
+            let Command::Run(run) = parse(&format!("wharf run --env A=1 tool.wasm {arguments}")).command else {
+                panic!("run")
+            };
+            assert_eq!(run.grants.variables, ["A=1".parse().unwrap()]);
+            let expected: Vec<OsString> = arguments.split_whitespace().map(OsString::from).collect();
+            assert_eq!(run.file_and_arguments(), (Path::new("tool.wasm"), expected.as_slice()));
+        }
+    }
+
+    #[test]
+    fn lists_keep_their_order() {
+        let Command::Serve(serve) = parse("wharf serve --middleware a --middleware b c").command else {
+            panic!("serve")
+        };
+        assert_eq!(serve.middleware, [PathBuf::from("a"), PathBuf::from("b")]);
+    }
+
+    #[test]
+    fn bad_values_name_the_flag_and_what_was_expected() {
+        check_refused("wharf serve --drain-timeout 30 a.wasm", "--drain-timeout <DURATION>': expected a number");
+        check_refused("wharf serve --max-memory lots a.wasm", "--max-memory <SIZE>': expected a number");
+        check_refused("wharf serve --addr 8080 a.wasm", "--addr <HOST:PORT>': expected HOST:PORT");
+        check_refused("wharf serve --isolation none a.wasm", "[possible values: request, serial, shared]");
+        check_refused("wharf serve --max-instances 0 a.wasm", "--max-instances");
+        check_refused("wharf run --env A a.wasm", "--env <NAME=VALUE>': expected NAME=VALUE");
+        check_refused("wharf run --allow-net a/b a.wasm", "--allow-net <PATTERN>': `a/b` is not a pattern");
+        check_refused("wharf run --allow-net http://a a.wasm", "--allow-net <PATTERN>': sockets have no scheme");
+        check_refused("wharf run --allow-outbound a..b a.wasm", "--allow-outbound <PATTERN>': `a..b` is not a pattern");
+        check_refused("wharf run --dir :: a.wasm", "--dir <HOST::GUEST>': expected HOST::GUEST");
+        check_refused("wharf serve --log loud a.wasm", "--log <LEVEL>': \"loud\" is no level");
+        check_refused("wharf run", "<FILE>");
+        check_refused("wharf run --dirr a.wasm", "unexpected argument '--dirr'");
+        check_refused("wharf sarve", "serve");
+    }
+}

@@ -1,0 +1,4 @@
+//! One module for each command. Each gives the exit code; what the flags mean is in `cli.rs`.
+
+pub mod run;
+pub mod serve;

@@ -1,0 +1,93 @@
+//! From a file to a compiled component, by way of the folder for compiled code.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use wharf_host::{CodeCache, Component, Engine};
+use wharf_server::compose::{self, Part};
+
+use crate::cli::Machine;
+
+/// The component in `file`, with `middleware` in front of it.
+pub fn component(engine: &Engine, machine: &Machine, file: &Path, middleware: &[PathBuf]) -> anyhow::Result<Component> {
+    let mut bytes = read(file)?;
+    if !middleware.is_empty() {
+        bytes = with_middleware(&bytes, file, middleware)?;
+    }
+    let cache = cache(machine)?;
+    Ok(Component::new(engine, &file.display().to_string(), &bytes, cache.as_ref())?)
+}
+
+fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
+}
+
+fn with_middleware(service: &[u8], file: &Path, middleware: &[PathBuf]) -> anyhow::Result<Vec<u8>> {
+    let parts = middleware.iter().map(|file| read(file)).collect::<Result<Vec<_>, _>>()?;
+    let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+    compose::middleware_chain(service, &parts).map_err(|error| {
+        let culprit = match error.part() {
+            Some(Part::Middleware(index)) => middleware.get(index).map_or(file, PathBuf::as_path),
+            Some(Part::Service) | None => file,
+        };
+        anyhow::Error::msg(format!("{}: {error}", culprit.display()))
+    })
+}
+
+/// Where compiled code is kept. A folder that was asked for has to be usable; the usual one is only a convenience.
+fn cache(machine: &Machine) -> anyhow::Result<Option<CodeCache>> {
+    if machine.no_cache {
+        return Ok(None);
+    }
+    if let Some(folder) = machine.cache.as_ref().filter(|folder| !folder.as_os_str().is_empty()) {
+        return Ok(Some(CodeCache::open(folder)?));
+    }
+    let Some(folder) = usual_cache_folder(|name| std::env::var_os(name).map(PathBuf::from)) else {
+        tracing::debug!("no folder for compiled code: the user has no home");
+        return Ok(None);
+    };
+    match CodeCache::open(folder) {
+        Ok(cache) => Ok(Some(cache)),
+        Err(error) => {
+            tracing::warn!(%error, "compiled code is not kept");
+            Ok(None)
+        }
+    }
+}
+
+/// Where this system keeps what can be made again, as far as the environment tells.
+fn usual_cache_folder(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    // The XDG specification: a relative path is to be ignored. An empty one, which is also relative, means unset.
+    let absolute = |name: &str| variable(name).filter(|path| path.is_absolute());
+    let folder = if cfg!(windows) {
+        absolute("LOCALAPPDATA")?
+    } else if cfg!(target_os = "macos") {
+        absolute("HOME")?.join("Library/Caches")
+    } else {
+        absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?
+    };
+    Some(folder.join("wharf"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(all(unix, not(target_os = "macos")))]
+    #[test]
+    fn compiled_code_is_kept_where_the_user_keeps_such_things() {
+        #[track_caller]
+        fn check(variables: &[(&str, &str)], expected: Option<&str>) {
+            let variable =
+                |name: &str| variables.iter().find(|(given, _)| *given == name).map(|(_, value)| PathBuf::from(value));
+            assert_eq!(usual_cache_folder(variable), expected.map(PathBuf::from));
+        }
+        check(&[("HOME", "/home/a")], Some("/home/a/.cache/wharf"));
+        check(&[("HOME", "/home/a"), ("XDG_CACHE_HOME", "/cache")], Some("/cache/wharf"));
+        check(&[("HOME", "/home/a"), ("XDG_CACHE_HOME", "")], Some("/home/a/.cache/wharf"));
+        check(&[("HOME", "/home/a"), ("XDG_CACHE_HOME", "cache")], Some("/home/a/.cache/wharf"));
+        check(&[("XDG_CACHE_HOME", "/cache")], Some("/cache/wharf"));
+        check(&[("HOME", "")], None);
+        check(&[], None);
+    }
+}

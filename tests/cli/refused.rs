@@ -1,0 +1,118 @@
+//! What cannot be run or served, and what is said about it: what it is, where, and what to do.
+
+use wharf_tests::{Finished, Scratch, finish, guest, wharf};
+
+use crate::components::{binary, command02, command03, file, run};
+
+/// The first line names the file, and `parts` are said. Nothing stands on standard output.
+#[track_caller]
+fn check(finished: &Finished, code: i32, file: &str, parts: &[&str]) {
+    assert_eq!(finished.code(), Some(code), "{finished:?}");
+    assert_eq!(finished.stdout, "");
+    let first = finished.stderr.lines().next().unwrap_or_default();
+    assert!(first.starts_with("error: ") && first.contains(file), "{file} is not named: {}", finished.stderr);
+    for part in parts {
+        assert!(finished.stderr.contains(part), "{part:?} is not said: {}", finished.stderr);
+    }
+}
+
+/// `run` and `serve` refuse a file with these contents alike.
+#[track_caller]
+fn check_contents(contents: impl AsRef<[u8]>, parts: &[&str]) {
+    let (_scratch, file) = file("odd.wasm", contents);
+    check(&finish(wharf().arg("run").arg(&file), ""), 125, "odd.wasm", parts);
+    check(&finish(wharf().args(["serve", "--addr", "127.0.0.1:0"]).arg(&file), ""), 1, "odd.wasm", parts);
+}
+
+#[test]
+fn a_file_that_is_no_component_is_named_for_what_it_is() {
+    check_contents("", &["the file is empty"]);
+    check_contents(binary("(module)"), &["core WebAssembly module", "wasm32-wasip2", "wasm-tools component new"]);
+    check_contents("(component)", &["WebAssembly text", "wasm-tools parse"]);
+    check_contents("package a:b;", &["WIT"]);
+    check_contents("#!/bin/sh", &["begins with 23 21 2f 62"]);
+    check_contents(b"\x7fELF\x02\x01", &["an ELF file"]);
+    check_contents(b"\0asm\x0e\0\x01\0", &["binary version 14", "use a newer Wharf"]);
+}
+
+#[test]
+fn a_file_that_is_cut_off_is_said_to_be_and_where() {
+    let whole = command03("i32.const 0");
+    check_contents(&whole[..whole.len() - 3], &[&format!("ends at byte {}", whole.len() - 3), "cut off"]);
+    let whole = std::fs::read(guest("http-hello")).expect("it was just built");
+    check_contents(&whole[..whole.len() / 2], &["cut off"]);
+}
+
+#[test]
+fn damage_inside_is_found_before_anything_runs() {
+    let mut component = command03("i32.const 0");
+    let body = component.windows(3).position(|bytes| bytes == [0x41, 0, 0x0b]).expect("i32.const 0, end");
+    component[body] = 0xff;
+    check_contents(component, &["cannot be compiled"]);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named_with_the_reason() {
+    let scratch = Scratch::new();
+    for command in ["run", "serve"] {
+        let code = if command == "run" { 125 } else { 1 };
+        let finished = finish(wharf().arg(command).arg(scratch.join("none.wasm")), "");
+        check(&finished, code, "none.wasm", &["cannot read", "No such file"]);
+        let finished = finish(wharf().arg(command).arg(scratch.path()), "");
+        check(&finished, code, "cannot read", &["directory"]);
+    }
+}
+
+#[test]
+fn a_component_of_another_world_is_told_where_it_belongs() {
+    let (_scratch, tool) = file("tool.wasm", command03("i32.const 0"));
+    let finished = finish(wharf().args(["serve", "--addr", "127.0.0.1:0"]).arg(&tool), "");
+    check(&finished, 1, "tool.wasm", &["wasi:http/handler", "wharf run"]);
+    let finished = finish(wharf().arg("run").arg(guest("http-hello")), "");
+    check(&finished, 125, "http-hello.wasm", &["wasi:cli/run", "wharf serve"]);
+    check(&run(&[], &binary("(component)")), 125, "tool.wasm", &["wasi:cli/run"]);
+}
+
+#[test]
+fn a_middleware_alone_is_told_to_stand_before_a_service() {
+    let finished = finish(wharf().args(["serve", "--addr", "127.0.0.1:0"]).arg(guest("http-middleware-inner")), "");
+    check(&finished, 1, "http-middleware-inner.wasm", &["wasi:http/handler@0.3", "--middleware"]);
+}
+
+#[test]
+fn imports_that_nothing_meets_are_listed_all_at_once() {
+    let component = binary(
+        r#"(component
+            (import "wasi:http/client@0.3.0-rc-2026-03-15" (instance (export "f" (func))))
+            (import "wasi:cli/environment@0.3.0" (instance))
+            (import "acme:cache/store@1.2.3" (instance (export "f" (func))))
+            (import "wasi:cli/environment@0.4.0" (instance (export "f" (func))))
+            (core module $code (func (export "run") (result i32) i32.const 0))
+            (core instance $code (instantiate $code))
+            (type $run (func async (result (result))))
+            (func $run (type $run) (canon lift (core func $code "run")))
+            (instance $exported (export "run" (func $run)))
+            (export "wasi:cli/run@0.3.0" (instance $exported)))"#,
+    );
+    let parts = [
+        "3 imports that nothing meets",
+        "  wasi:http/client@0.3.0-rc-2026-03-15\n    Wharf has it as wasi:http/client@0.3.2\n    granted by --allow-outbound",
+        "  acme:cache/store@1.2.3\n    Wharf has no interface of this name",
+        "  wasi:cli/environment@0.4.0\n    Wharf has it as wasi:cli/environment@0.3.2 and as wasi:cli/environment@0.2.12",
+    ];
+    check(&run(&[], &component), 125, "tool.wasm", &parts);
+}
+
+#[test]
+fn a_folder_that_cannot_be_granted_is_named() {
+    let scratch = Scratch::new();
+    let absent = scratch.join("absent");
+    for flag in ["--dir", "--dir-ro"] {
+        let grant = format!("{}::/data", absent.display());
+        let finished = run(&[flag, &grant], &command03("i32.const 0"));
+        check(&finished, 125, "absent", &["/data", "No such file"]);
+    }
+    let plain = scratch.write("plain", "");
+    let finished = run(&["--dir", &plain.display().to_string()], &command02("i32.const 0"));
+    check(&finished, 125, "plain", &["not a folder"]);
+}

@@ -1,0 +1,105 @@
+//! `wharf serve`: where it listens, what it says, how it ends.
+
+use wharf_tests::{Server, eventually, finish, guest, http, wharf};
+
+/// Serves with these flags and gives the first line of standard error.
+fn first_line(flags: &[&str]) -> (Server, String) {
+    let mut command = wharf();
+    command.arg("serve").args(flags).arg(guest("http-hello"));
+    let server = Server::spawn(command);
+    let line = server.log().lines().next().map(str::to_owned).unwrap_or_default();
+    (server, line)
+}
+
+#[test]
+fn the_first_line_says_what_is_served_and_where() {
+    for flags in [&["--addr", "127.0.0.1:0"][..], &["--addr", "localhost:0"], &["--addr", "127.0.0.1:0", "--log", "off"]] {
+        let (server, line) = first_line(flags);
+        assert!(line.contains("http-hello.wasm"), "{line}");
+        assert!(line.contains(&format!("http://{}", server.addr())), "{line}");
+        assert_eq!(http::get(server.addr(), "/").status, 200);
+    }
+}
+
+#[test]
+fn the_first_line_comes_first_whatever_else_is_logged() {
+    let (_server, line) = first_line(&["--addr", "127.0.0.1:0", "--log", "trace", "--no-cache"]);
+    assert!(line.contains("http://127.0.0.1:"), "{line}");
+}
+
+#[track_caller]
+fn check_refused(flags: &[&str], parts: &[&str]) {
+    let finished = finish(wharf().arg("serve").args(flags).arg(guest("http-hello")), "");
+    assert_eq!(finished.code(), Some(1), "{finished:?}");
+    assert_eq!(finished.stdout, "");
+    for part in parts {
+        assert!(finished.stderr.contains(part), "{part:?} is not said: {}", finished.stderr);
+    }
+}
+
+#[test]
+fn an_address_that_cannot_be_used_is_named_with_what_to_do() {
+    let (server, _) = first_line(&["--addr", "127.0.0.1:0"]);
+    let taken = server.addr().to_string();
+    check_refused(&["--addr", &taken], &[&taken, "in use", "another port"]);
+    check_refused(&["--addr", "192.0.2.1:0"], &["192.0.2.1:0", "no such address"]);
+    check_refused(&["--addr", "name.invalid:0"], &["cannot find the address name.invalid:0"]);
+    assert_eq!(http::get(server.addr(), "/").status, 200, "the first one goes on");
+}
+
+#[test]
+fn a_component_for_02_cannot_be_shared() {
+    let finished =
+        finish(wharf().args(["serve", "--addr", "127.0.0.1:0", "--isolation", "shared"]).arg(guest("http02-hello")), "");
+    assert_eq!(finished.code(), Some(1), "{finished:?}");
+    assert!(finished.stderr.contains("--isolation request"), "{}", finished.stderr);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_it_with_0_and_both_are_said() {
+    for signal in [rustix::process::Signal::TERM, rustix::process::Signal::INT] {
+        let (server, _) = first_line(&["--addr", "127.0.0.1:0"]);
+        assert_eq!(http::get(server.addr(), "/").status, 200);
+        send(&server, signal);
+        assert_eq!(server.wait().code(), Some(0));
+        assert!(server.log().contains("stopping"), "{}", server.log());
+    }
+}
+
+/// A server with a request in progress that takes an hour.
+#[cfg(unix)]
+fn busy(drain_timeout: &str) -> (Server, http::Connection) {
+    let server = Server::start("http-slow", &["--drain-timeout", drain_timeout]);
+    let mut connection = http::Connection::open(server.addr());
+    connection.send("GET /?at=body&delay=3600000 HTTP/1.1\r\nhost: a.test\r\n\r\n");
+    assert_eq!(connection.head().status(), 200);
+    assert_eq!(connection.data().as_deref(), Some(&b"begun, "[..]));
+    (server, connection)
+}
+
+#[cfg(unix)]
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let (server, _connection) = busy("1h");
+    send(&server, rustix::process::Signal::TERM);
+    eventually(|| server.log().contains("stopping"), "the first signal");
+    assert_eq!(server.try_wait(), None, "a request is in progress");
+    send(&server, rustix::process::Signal::TERM);
+    assert_eq!(server.wait().code(), Some(1));
+}
+
+#[cfg(unix)]
+#[test]
+fn requests_that_are_cut_off_are_no_success() {
+    let (server, _connection) = busy("100ms");
+    server.terminate();
+    assert_eq!(server.wait().code(), Some(1));
+    assert!(server.log().contains("--drain-timeout"), "{}", server.log());
+}
+
+#[cfg(unix)]
+fn send(server: &Server, signal: rustix::process::Signal) {
+    let process = rustix::process::Pid::from_raw(server.pid() as i32).expect("it has a number");
+    rustix::process::kill_process(process, signal).expect("it is ours");
+}
