@@ -11,7 +11,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use wasmtime::component::Linker;
-use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
+use wasmtime_wasi::WasiCtxBuilder;
+
+pub use wasmtime_wasi::FsPerms;
 
 use crate::http::HttpClient;
 use crate::state::InstanceState;
@@ -74,8 +76,11 @@ impl Admission<'_> {
 /// What a guest does with a socket address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressUse {
-    /// The guest binds or listens on this local address.
+    /// The guest binds a socket to this local address, or the system is about to bind one to the unspecified address
+    /// and port 0 so that it can connect, send or listen.
     Bind,
+    /// The guest listens for connections on this local address.
+    Listen,
     /// A peer with this address connected to the guest, or sent it a datagram.
     Accept,
     /// The guest connects or sends to this address.
