@@ -44,7 +44,6 @@ pub enum CallError {
     Failed(#[from] Failure),
 }
 
-<<<<<<< HEAD
 impl Instance {
     /// Links and instantiates `component`.
     ///
@@ -62,82 +61,6 @@ impl Instance {
             capabilities,
             environment: Arc::new(environment),
             limits: Arc::new(limits),
-=======
-impl WasiView for InstanceState {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
-    }
-}
-
-/// Everything that new instances of one component have in common.
-#[derive(Clone)]
-pub(crate) struct Blueprint {
-    pub engine: Engine,
-    pub capabilities: Capabilities,
-    pub environment: Arc<Environment>,
-    pub limits: Arc<Limits>,
-}
-
-impl Blueprint {
-    /// A store for one instance, admitted and limited. `busy` counts the ticks it runs without waiting.
-    pub fn store(&self, busy: Arc<AtomicU64>) -> wasmtime::Result<Store<InstanceState>> {
-        let mut store = Store::new(self.engine.wasmtime(), self.state()?);
-        store.limiter(|state| &mut state.growth);
-        self.interrupt(&mut store, busy);
-        Ok(store)
-    }
-
-    fn state(&self) -> wasmtime::Result<InstanceState> {
-        let mut wasi = WasiCtxBuilder::new();
-        self.environment.describe(&mut wasi);
-        let mut http_client = None;
-        let mut network = None;
-        let mut extensions = HashMap::new();
-        for capability in self.capabilities.iter() {
-            capability.admit(&mut Admission {
-                wasi: &mut wasi,
-                http_client: &mut http_client,
-                network: &mut network,
-                extensions: &mut extensions,
-            })?;
-        }
-        if let Some(network) = &network {
-            admit_sockets(&mut wasi, network.clone());
-        }
-        Ok(InstanceState {
-            wasi: wasi.build(),
-            table: ResourceTable::new(),
-            http: HttpState::new(http_client, self.limits.fields_bytes_max),
-            network,
-            environment: self.environment.clone(),
-            growth: Growth::new(&self.limits),
-            extensions,
-        })
-    }
-
-    /// Each tick a running guest yields to its neighbours, until it has used up its processor time.
-    fn interrupt(&self, store: &mut Store<InstanceState>, busy: Arc<AtomicU64>) {
-        let limit = self.limits.cpu_time_max;
-        let ticks_max = self.limits.cpu_ticks_max();
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(move |_| {
-            if busy.fetch_add(1, Ordering::Relaxed) >= ticks_max {
-                return Err(CpuTimeExceeded { limit }.into());
-            }
-            Ok(UpdateDeadline::Yield(1))
-        });
-    }
-}
-
-fn admit_sockets(wasi: &mut WasiCtxBuilder, network: Arc<dyn Network>) {
-    wasi.allow_tcp(true).allow_udp(true);
-    wasi.socket_addr_check(move |address: SocketAddr, purpose| {
-        let purpose = match purpose {
-            SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => AddressUse::Bind,
-            SocketAddrUse::TcpListen => AddressUse::Listen,
-            SocketAddrUse::TcpAccept | SocketAddrUse::UdpReceive => AddressUse::Accept,
-            SocketAddrUse::TcpConnect | SocketAddrUse::UdpSend => AddressUse::Connect,
->>>>>>> outgoing
         };
         let busy = Arc::new(AtomicU64::new(0));
         let mut store = blueprint.store(busy.clone()).map_err(Failure::Instantiate)?;

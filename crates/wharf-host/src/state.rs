@@ -118,7 +118,8 @@ fn admit_sockets(wasi: &mut WasiCtxBuilder, network: Arc<dyn Network>) {
     wasi.allow_tcp(true).allow_udp(true);
     wasi.socket_addr_check(move |address: SocketAddr, purpose| {
         let purpose = match purpose {
-            SocketAddrUse::TcpBind | SocketAddrUse::TcpListen | SocketAddrUse::UdpBind => AddressUse::Bind,
+            SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => AddressUse::Bind,
+            SocketAddrUse::TcpListen => AddressUse::Listen,
             SocketAddrUse::TcpAccept | SocketAddrUse::UdpReceive => AddressUse::Accept,
             SocketAddrUse::TcpConnect | SocketAddrUse::UdpSend => AddressUse::Connect,
         };

@@ -15,12 +15,8 @@ use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::cli::StdinStream;
 
 use crate::http::bindings::wasi::http as http3;
-<<<<<<< HEAD
 use crate::state::InstanceState;
-=======
-use crate::instance::InstanceState;
 use crate::stdio::Output;
->>>>>>> app
 
 /// What a guest sees of its surroundings. The default is nothing: no variables, no arguments, closed streams.
 #[derive(Clone)]
