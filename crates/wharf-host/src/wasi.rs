@@ -11,8 +11,9 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use tokio::io::empty;
 use wasmtime::component::{HasSelf, Linker};
-use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::cli::StdinStream;
+use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
+use wasmtime_wasi::{WasiCtxBuilder, p2, p3};
 
 use crate::http::bindings::wasi::http as http3;
 use crate::state::InstanceState;
@@ -57,17 +58,34 @@ impl Environment {
 
 /// Adds all of WASI 0.2 and 0.3. What it reaches is decided for each instance, when it is admitted.
 pub(crate) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
-    // Name lookup is defined once by Wasmtime and then again by us.
-    linker.allow_shadowing(true);
-    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    link_v2(linker)?;
+    link_v3(linker)
+}
+
+fn link_v2(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+    let mut options = p2::bindings::LinkOptions::default();
+    options.cli_exit_with_code(true);
+    p2::add_to_linker_with_options_async(linker, &options)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
-    wasmtime_wasi::p3::add_to_linker(linker)?;
-    lookup::link(linker)?;
-    timezone::link(linker)?;
-    http3::types::add_to_linker::<_, HasSelf<InstanceState>>(linker, |state| state)?;
-    http3::client::add_to_linker::<_, HasSelf<InstanceState>>(linker, |state| state)?;
+    // Wasmtime's own name lookup is among the above, at the same version.
+    linker.allow_shadowing(true);
+    lookup::link_v2(linker)?;
     linker.allow_shadowing(false);
     Ok(())
+}
+
+/// Interface by interface: Wasmtime's name lookup must not be among them, or components that import it at Wasmtime's
+/// version of the declarations would get it instead of ours.
+fn link_v3(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+    p3::cli::add_to_linker(linker)?;
+    p3::clocks::add_to_linker(linker)?;
+    p3::filesystem::add_to_linker(linker)?;
+    p3::random::add_to_linker(linker)?;
+    p3::bindings::sockets::types::add_to_linker::<_, WasiSockets>(linker, InstanceState::sockets)?;
+    lookup::link_v3(linker)?;
+    timezone::link(linker)?;
+    http3::types::add_to_linker::<_, HasSelf<InstanceState>>(linker, |state| state)?;
+    http3::client::add_to_linker::<_, HasSelf<InstanceState>>(linker, |state| state)
 }
 
 /// Bindings of what is ours beside HTTP.

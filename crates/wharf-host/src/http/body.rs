@@ -152,8 +152,8 @@ impl http_body::Body for Payload {
             Kind::Boxed(body) => Pin::new(body).poll_frame(cx),
             Kind::Guest(body) => Pin::new(body).poll_frame(cx),
         };
-        // Whoever wrote it may go on with other work.
-        if matches!(frame, Poll::Ready(None)) {
+        // Ended or broken off by its writer, who may go on with other work.
+        if matches!(frame, Poll::Ready(None | Some(Err(_)))) {
             self.owner = None;
         }
         frame

@@ -38,6 +38,13 @@ impl Handler {
         let world = |wanted: String| LinkError::World { name: component.name().into(), wanted };
         let inspection = component.inspection();
         let (v3, v2) = (inspection.fits(World::Service03), inspection.fits(World::Proxy02));
+        if inspection.fits(World::Middleware03) {
+            return Err(world(
+                "it is a middleware, which passes requests on to a service: put it in front of one with \
+                 `--middleware`"
+                    .into(),
+            ));
+        }
         if !v3 && !v2 {
             return Err(world(
                 "it exports neither wasi:http/handler@0.3 nor wasi:http/incoming-handler@0.2, so it cannot serve \

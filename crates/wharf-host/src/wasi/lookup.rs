@@ -16,8 +16,11 @@ use crate::state::InstanceState;
 
 type Addresses = Result<Vec<IpAddr>, LookupError>;
 
-pub(super) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
-    v3::add_to_linker::<_, HasSelf<InstanceState>>(linker, |state| state)?;
+pub(super) fn link_v3(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+    v3::add_to_linker::<_, HasSelf<InstanceState>>(linker, |state| state)
+}
+
+pub(super) fn link_v2(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
     v2::add_to_linker::<_, HasSelf<InstanceState>>(linker, |state| state)
 }
 
