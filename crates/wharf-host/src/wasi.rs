@@ -63,9 +63,7 @@ pub(crate) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
 }
 
 fn link_v2(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
-    let mut options = p2::bindings::LinkOptions::default();
-    options.cli_exit_with_code(true);
-    p2::add_to_linker_with_options_async(linker, &options)?;
+    p2::add_to_linker_async(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
     // Wasmtime's own name lookup is among the above, at the same version.
     linker.allow_shadowing(true);
