@@ -13,6 +13,8 @@ use tokio::io::empty;
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::cli::StdinStream;
+use wasmtime_wasi::p3;
+use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView};
 
 use crate::http::bindings::wasi::http as http3;
 use crate::state::InstanceState;
@@ -57,17 +59,27 @@ impl Environment {
 
 /// Adds all of WASI 0.2 and 0.3. What it reaches is decided for each instance, when it is admitted.
 pub(crate) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
-    // Name lookup is defined once by Wasmtime and then again by us.
+    // Name lookup of 0.2 is defined once by Wasmtime and then again by us.
     linker.allow_shadowing(true);
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
-    wasmtime_wasi::p3::add_to_linker(linker)?;
+    link_v3(linker)?;
     lookup::link(linker)?;
     timezone::link(linker)?;
     http3::types::add_to_linker::<_, HasSelf<InstanceState>>(linker, |state| state)?;
     http3::client::add_to_linker::<_, HasSelf<InstanceState>>(linker, |state| state)?;
     linker.allow_shadowing(false);
     Ok(())
+}
+
+/// Adds what is Wasmtime's of WASI 0.3: all but name lookup. Theirs is of 0.3.0 and ours of a later version, so ours would
+/// not replace it: a component that asks for exactly 0.3.0 would get theirs.
+fn link_v3(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+    p3::cli::add_to_linker(linker)?;
+    p3::clocks::add_to_linker(linker)?;
+    p3::filesystem::add_to_linker(linker)?;
+    p3::random::add_to_linker(linker)?;
+    p3::bindings::sockets::types::add_to_linker::<_, WasiSockets>(linker, WasiSocketsView::sockets)
 }
 
 /// Bindings of what is ours beside HTTP.
