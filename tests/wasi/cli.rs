@@ -1,8 +1,12 @@
 //! The command line: arguments, environment, exit codes, standard streams, terminals.
 
 use std::io::Write;
-use std::process::{Command, Stdio};
+#[cfg(target_os = "linux")]
+use std::process::Command;
+use std::process::Stdio;
 
+#[cfg(target_os = "linux")]
+use wharf_tests::Scratch;
 use wharf_tests::{finish, guest, wharf};
 
 use crate::run::{Conversation, command, lines, run, versions};
@@ -203,28 +207,15 @@ fn pipes_are_no_terminals() {
 #[test]
 fn terminals_are_told_from_pipes() {
     for name in versions("cli-terminal") {
-        let (_terminal, program_side) = terminal();
-        let mut command: Command = command(&name, &[], &[]);
-        command
-            .stdin(program_side.try_clone().expect("a file can be opened twice"))
-            .stdout(program_side)
-            .stderr(Stdio::piped());
-        let output = command.spawn().expect("the program starts").wait_with_output();
-        let output = output.expect("the output can be read");
-        assert_eq!(String::from_utf8_lossy(&output.stderr), "stdin true\nstdout true\nstderr false\n");
+        let scratch = Scratch::new();
+        let said = scratch.join("said");
+        // `script` gives a command a terminal of its own; the words come from the environment, so that none needs quotes.
+        let run = command(&name, &[], &[]);
+        let mut script = Command::new("script");
+        script.args(["--quiet", "--return", "--command", r#""$PROGRAM" run "$GUEST" 2> "$SAID""#, "/dev/null"]);
+        script.env("PROGRAM", run.get_program()).env("GUEST", guest(&name)).env("SAID", &said);
+        let finished = finish(&mut script, "");
+        let said = std::fs::read_to_string(&said).unwrap_or_default();
+        assert_eq!(said, "stdin true\nstdout true\nstderr false\n", "{finished:?}");
     }
-}
-
-/// Both ends of a new terminal: the one that shows, the one that a program is given.
-#[cfg(target_os = "linux")]
-fn terminal() -> (std::os::fd::OwnedFd, std::fs::File) {
-    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-
-    let showing = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("there are terminals");
-    grantpt(&showing).expect("it is ours");
-    unlockpt(&showing).expect("it is ours");
-    let path = ptsname(&showing, Vec::new()).expect("it has a name");
-    let path = path.into_string().expect("the name is plain");
-    let file = std::fs::File::options().read(true).write(true).open(path).expect("it can be opened");
-    (showing, file)
 }

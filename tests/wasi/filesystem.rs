@@ -191,25 +191,6 @@ fn descriptors_tell_their_flags() {
 }
 
 #[test]
-fn a_directory_is_changed_only_through_a_descriptor_for_that() {
-    check(&[
-        ("d=open-at /work directory directory read mutate-directory", "ok"),
-        ("get-flags d", "ok read mutate-directory"),
-        ("create-directory-at d new", "ok"),
-        ("r=open-at /work directory directory read", "ok"),
-        ("get-flags r", "ok read"),
-        ("create-directory-at r new2", "err read-only"),
-        ("remove-directory-at r new", "err read-only"),
-        ("unlink-file-at r inner", "err read-only"),
-        ("open-at r file create write", "err read-only"),
-        ("open-at r inner write", "err read-only"),
-        ("open-at r inner truncate", "err read-only"),
-        ("open-at r new directory read mutate-directory", "err read-only"),
-        ("open-at r inner read", "ok"),
-    ]);
-}
-
-#[test]
 fn types_are_told_apart() {
     let prepare = |folders: &Folders| {
         symlink("file", folders.path("work/link")).expect("a link can be made");

@@ -41,22 +41,38 @@ enum Socket {
     Udp(UdpSocket),
 }
 
-/// In the order they were made: a listener comes before the sockets it accepted, which have its address.
-struct Sockets(Vec<(String, Socket)>);
+#[derive(Default)]
+struct Sockets {
+    /// In the order they were made: a listener comes before the sockets it accepted, which have its address.
+    open: Vec<(String, Socket)>,
+    /// Those that could not be made. A host may refuse the socket or its use, so every call on them gives the refusal.
+    refused: Vec<(String, String)>,
+}
 
 impl Sockets {
     fn keep(&mut self, name: Option<&str>, socket: Result<Socket, ErrorCode>) -> String {
+        let name = name.expect("a socket needs a name").to_owned();
         match socket {
             Ok(socket) => {
-                self.0.push((name.expect("a socket needs a name").to_owned(), socket));
+                self.open.push((name, socket));
                 "ok".to_owned()
             }
-            Err(code) => format!("err {}", kebab(code)),
+            Err(code) => {
+                let refusal = format!("err {}", kebab(code));
+                self.refused.push((name, refusal.clone()));
+                refusal
+            }
         }
     }
 
+    fn refusal(&self, words: &[&str]) -> Option<String> {
+        let name = words.get(1)?;
+        let found = self.refused.iter().find(|(refused, _)| refused == name);
+        found.map(|(_, refusal)| refusal.clone())
+    }
+
     fn get(&mut self, name: &str) -> &mut Socket {
-        let found = self.0.iter_mut().find(|(known, _)| known == name);
+        let found = self.open.iter_mut().find(|(known, _)| known == name);
         &mut found.unwrap_or_else(|| panic!("no socket {name}")).1
     }
 
@@ -71,7 +87,7 @@ impl Sockets {
     fn address_text(&self, address: IpSocketAddress) -> String {
         let text = address_text(address);
         let known = self
-            .0
+            .open
             .iter()
             .find(|(_, socket)| local(socket).is_ok_and(|own| address_text(own) == text));
         match (known, text.parse::<SocketAddr>().unwrap()) {
@@ -85,7 +101,7 @@ impl Sockets {
 
 pub async fn calls() -> Result<(), ()> {
     let mut report = Report::on_stdout();
-    let mut sockets = Sockets(Vec::new());
+    let mut sockets = Sockets::default();
     for call in get_arguments().iter().skip(1) {
         let line = make(&mut sockets, call).await;
         report.line(line).await;
@@ -100,6 +116,9 @@ async fn make(sockets: &mut Sockets, call: &str) -> String {
     };
     let words = words(call);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    if let Some(refusal) = sockets.refusal(&words) {
+        return refusal;
+    }
     match words.as_slice() {
         ["tcp", version] => {
             let socket = TcpSocket::create(family(version));
@@ -114,13 +133,13 @@ async fn make(sockets: &mut Sockets, call: &str) -> String {
             sockets.keep(name, Ok(accepted))
         }
         ["drop", name] => {
-            sockets.0.retain(|(known, _)| known != name);
+            sockets.open.retain(|(known, _)| known != name);
             "ok".to_owned()
         }
         ["local", name] => {
             let own = local(sockets.get(name));
             // Named after itself, an address would say nothing.
-            outcome(own.map(|own| Sockets(Vec::new()).address_text(own)))
+            outcome(own.map(|own| Sockets::default().address_text(own)))
         }
         ["remote", name] => {
             let peer = remote(sockets.get(name));
