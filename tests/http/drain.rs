@@ -262,15 +262,11 @@ fn a_port_that_is_taken() {
 #[test]
 fn servers_share_compiled_code() {
     let cache = Scratch::new();
-    let start = |folder: &Scratch| {
-        let mut command = Server::command("http-hello", &[]);
-        command.env("XDG_CACHE_HOME", folder.path());
-        command
-    };
+    let folder = cache.path().display().to_string();
     let together: Vec<_> = (0..3)
         .map(|_| {
-            let command = start(&cache);
-            std::thread::spawn(move || Server::spawn(command))
+            let folder = folder.clone();
+            std::thread::spawn(move || Server::start("http-hello", &["--cache", &folder]))
         })
         .collect();
     for server in together {
@@ -279,7 +275,7 @@ fn servers_share_compiled_code() {
     }
     let entries = files(cache.path());
     assert!(!entries.is_empty(), "nothing was kept");
-    let server = Server::spawn(start(&cache));
+    let server = Server::start("http-hello", &["--cache", &folder]);
     assert_eq!(get(server.addr(), "/").text(), "hello, wharf");
     assert_eq!(files(cache.path()), entries, "the second start compiled again");
 }

@@ -73,9 +73,10 @@ fn error_codes() {
 /// A guest that fails before it answers.
 #[test]
 fn failures_before_the_answer() {
-    let cases: [(&str, &str, &[&str], u16, &str); 3] = [
-        ("http-trap", "/?at=before-head", &[], 500, "wharf_test_trap_here"),
-        ("http-memory", "/?mode=abort", &[], 500, ""),
+    let cases: [(&str, &str, &[&str], u16, &str); 4] = [
+        ("http-trap", "/?at=before-head", &[], 502, "wharf_test_trap_here"),
+        ("http-memory", "/?mode=abort", &[], 502, "refused memory"),
+        ("http-loop", "/?at=handler", &["--max-cpu-time", "1s"], 504, "processor time"),
         ("http-loop", "/?at=handler", &["--timeout", "1s"], 504, ""),
     ];
     for (guest, path, flags, status, in_log) in cases {
@@ -121,7 +122,7 @@ fn failures_after_the_head() {
             let broken = match &outcome {
                 Err(_) => true,
                 // Nothing of the body was there when the guest failed: the head may not have been sent.
-                Ok(reply) => at == "after-head" && reply.status == 500,
+                Ok(reply) => at == "after-head" && reply.status == 502,
             };
             assert!(broken, "{at} {isolation:?} {protocol:?}: {outcome:?}");
             eventually(|| server.log().contains("wharf_test_trap_here"), "the trap in the log");

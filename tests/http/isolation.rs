@@ -172,13 +172,13 @@ const FAILURES: [Failure; 6] = [
         guest: "http-loop",
         path: "/?at=handler",
         healthy: "/?hold=1500",
-        flags: &["--timeout", "4s"],
+        flags: &["--max-cpu-time", "2s"],
     },
     Failure {
         guest: "http-loop",
         path: "/?at=body",
         healthy: "/?hold=1500",
-        flags: &["--timeout", "4s"],
+        flags: &["--max-cpu-time", "2s"],
     },
     Failure {
         guest: "http-memory",

@@ -136,7 +136,7 @@ fn failures() {
             let context = format!("{isolation:?} {protocol:?}");
             for at in ["before-head", "unset"] {
                 let reply = Ask::get(format!("/?at={at}")).over(protocol, server.addr());
-                assert_eq!(reply.status, 500, "{context} {at}: {reply:?}");
+                assert_eq!(reply.status, 502, "{context} {at}: {reply:?}");
                 let id = reply.header("wharf-error-id").expect("an id").to_owned();
                 eventually(|| server.log().contains(&id), "the id in the log");
             }

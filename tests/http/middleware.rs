@@ -96,7 +96,7 @@ fn one_that_traps() {
         let server = serve(isolation, "http-ordered", &["outer", "inner"]);
         for place in ["outer", "inner", "service"] {
             let reply = get(server.addr(), &format!("/?trap={place}"));
-            assert_eq!(reply.status, 500, "{isolation:?} {place}");
+            assert_eq!(reply.status, 502, "{isolation:?} {place}");
             assert!(reply.header("wharf-error-id").is_some(), "{isolation:?} {place}");
             assert_eq!(get(server.addr(), "/").status, 200, "{isolation:?} after {place}");
         }
