@@ -53,8 +53,8 @@ fn split(authority: &Authority) -> Option<(&str, Option<u16>)> {
     match text.rsplit_once(':') {
         _ if text.contains('@') => None,
         Some((host, "")) if !text.ends_with("]") => Some((host, None)),
-        Some((host, port)) if !text.ends_with("]") => match port.parse() {
-            Ok(port) if port != 0 => Some((host, Some(port))),
+        Some((host, digits)) if !text.ends_with("]") => match digits.parse::<u16>() {
+            Ok(port) if port != 0 && port.to_string() == digits => Some((host, Some(port))),
             _ => None,
         },
         _ => Some((text, None)),
