@@ -65,7 +65,7 @@ async fn what_no_pattern_covers_is_denied() {
 async fn requests_that_cannot_be_sent_are_refused() {
     let client = client("*");
     check(&client, get("/path"), ErrorCode::HttpRequestUriInvalid).await;
-    check(&client, get("ftp://origin.test/"), ErrorCode::HttpRequestUriInvalid).await;
+    check(&client, get("ftp://origin.test/"), ErrorCode::HttpProtocolError).await;
     check(
         &client,
         get("http://user@origin.test/"),
