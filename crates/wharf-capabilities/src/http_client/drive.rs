@@ -61,7 +61,7 @@ pub(super) async fn start_http1(stream: Stream, slot: Slot) -> Result<Http1Lease
         sender,
         received,
         home,
-        task: AbortOnDrop(task.abort_handle()),
+        _task: AbortOnDrop(task.abort_handle()),
     })
 }
 

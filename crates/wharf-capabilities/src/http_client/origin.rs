@@ -21,12 +21,13 @@ impl Origin {
     ///
     /// # Errors
     /// `HTTP-request-URI-invalid` when a part is missing, is not what the pattern language calls a host, or holds a
-    /// user name, which clients must not send (RFC 9110, 4.2.4).
+    /// user name, which clients must not send (RFC 9110, 4.2.4). `HTTP-protocol-error` for a scheme of another
+    /// protocol.
     pub(super) fn of(uri: &Uri) -> Result<Self, ErrorCode> {
-        let scheme = uri.scheme_str().and_then(Scheme::parse);
-        let (Some(scheme), Some(authority)) = (scheme, uri.authority()) else {
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return Err(ErrorCode::HttpRequestUriInvalid);
         };
+        let scheme = Scheme::parse(scheme).ok_or(ErrorCode::HttpProtocolError)?;
         let (host, port) = split(authority).ok_or(ErrorCode::HttpRequestUriInvalid)?;
         let host = Host::parse(host).ok_or(ErrorCode::HttpRequestUriInvalid)?;
         Ok(Self {
@@ -53,8 +54,8 @@ fn split(authority: &Authority) -> Option<(&str, Option<u16>)> {
     match text.rsplit_once(':') {
         _ if text.contains('@') => None,
         Some((host, "")) if !text.ends_with("]") => Some((host, None)),
-        Some((host, port)) if !text.ends_with("]") => match port.parse() {
-            Ok(port) if port != 0 => Some((host, Some(port))),
+        Some((host, digits)) if !text.ends_with("]") => match digits.parse::<u16>() {
+            Ok(port) if port != 0 && port.to_string() == digits => Some((host, Some(port))),
             _ => None,
         },
         _ => Some((text, None)),

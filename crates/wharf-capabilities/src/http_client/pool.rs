@@ -163,12 +163,21 @@ impl Pool {
         self.origins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many origins are known, and how many connections are open.
     #[cfg(test)]
     pub(super) fn counts(&self) -> (usize, usize) {
         (
             self.lock().len(),
             self.options.connections_max - self.permits.available_permits(),
         )
+    }
+
+    #[cfg(test)]
+    pub(super) fn idle(&self) -> usize {
+        self.lock()
+            .values()
+            .map(|connections| connections.all_idle().count())
+            .sum()
     }
 }
 
@@ -370,7 +379,7 @@ pub(super) struct Http1Lease {
     pub received: Received,
     /// To the task that drives the connection and knows when the next request may be sent.
     pub home: mpsc::Sender<Self>,
-    pub task: AbortOnDrop,
+    pub _task: AbortOnDrop,
 }
 
 impl Http1Lease {

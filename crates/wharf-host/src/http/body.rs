@@ -218,6 +218,8 @@ struct Pipe {
     direction: Direction,
     /// Whether the message arrived; what the future of `request.new` or `response.new` resolves to.
     outcome: Option<Result<(), ErrorCode>>,
+    /// A request's response has begun.
+    answered: bool,
     reader_gone: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
@@ -277,6 +279,11 @@ impl Pipe {
         }
     }
 
+    /// The reader has had all content; at most trailers are left.
+    fn is_drained(&self) -> bool {
+        self.buffer.is_empty() && matches!(self.content, Content::Ended)
+    }
+
     /// The reader has, or could have had, everything.
     fn is_at_end(&self) -> bool {
         self.buffer.is_empty() && matches!((&self.content, &self.trailers), (Content::Ended, Trailers::Absent))
@@ -321,6 +328,7 @@ where
         written: 0,
         direction,
         outcome: None,
+        answered: false,
         reader_gone: false,
         reader: None,
         writer: None,
@@ -445,8 +453,11 @@ impl http_body::Body for GuestBody {
             return relay.body.size_hint();
         }
         let pipe = self.pipe.lock();
-        match (&pipe.content, &pipe.trailers) {
-            (Content::Ended, Trailers::Absent) => SizeHint::with_exact(pipe.buffer.len() as u64),
+        match (&pipe.content, &pipe.trailers, pipe.direction) {
+            (Content::Ended, Trailers::Absent, _) => SizeHint::with_exact(pipe.buffer.len() as u64),
+            // A client leaves room for trailers that were announced. Without the length a request that has no body
+            // would be sent as if one might come, until the guest has resolved its trailers.
+            (Content::Ended, _, Direction::Request) => SizeHint::with_exact(pipe.buffer.len() as u64),
             _ => SizeHint::new(),
         }
     }
@@ -456,12 +467,17 @@ impl Drop for GuestBody {
     fn drop(&mut self) {
         let mut pipe = self.pipe.lock();
         pipe.reader_gone = true;
-        let complete = matches!(pipe.outcome, Some(Ok(()))) || (self.relayed.is_none() && pipe.is_at_end());
-        match (complete, pipe.direction) {
-            // Whether a request without a body was sent is for its sender to say.
-            (true, Direction::Request) => {}
-            (true, Direction::Response) => pipe.settle(Ok(())),
-            (false, _) => pipe.settle(Err(ErrorCode::ConnectionTerminated)),
+        let read = match &self.relayed {
+            Some(relay) => http_body::Body::is_end_stream(&*relay.body),
+            None => pipe.is_drained(),
+        };
+        match pipe.direction {
+            // Whether a request whose body has been read was sent is for its sender to say. Trailers may be left: over
+            // HTTP/1.1 nobody reads those that were not announced.
+            Direction::Request if read && !pipe.answered => {}
+            Direction::Request if read => pipe.settle(Ok(())),
+            Direction::Response if self.relayed.is_none() && pipe.is_at_end() => pipe.settle(Ok(())),
+            _ => pipe.settle(Err(ErrorCode::ConnectionTerminated)),
         }
         if let Some(writer) = pipe.writer.take() {
             writer.wake();
@@ -492,10 +508,11 @@ impl Receipt {
         self.0.lock().settle(Err(error));
     }
 
-    /// The message's head was sent; its body may still be on the way.
+    /// The message's head was sent and answered; its body may still be on the way.
     pub(crate) fn sent(&self) {
         let mut pipe = self.0.lock();
-        if pipe.is_at_end() {
+        pipe.answered = true;
+        if pipe.is_at_end() || pipe.reader_gone {
             pipe.settle(Ok(()));
         }
     }
