@@ -18,7 +18,7 @@ use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use wharf_host::stdio::{IsTerminal, OutputStream, Pollable, StdoutStream, StreamError, StreamResult, async_trait};
 
-pub use process::{ProcessOutput, stderr, stdout};
+pub use process::{stderr, stdout};
 
 use crate::log::Lines;
 

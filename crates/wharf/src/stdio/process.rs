@@ -7,29 +7,31 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::sync::Notify;
 
 use super::{Sink, Waiting};
 
-/// Standard output or error of this process.
-pub struct ProcessOutput(Target);
+/// Until the next attempt where no thread can be had that would wait.
+const PAUSE: Duration = Duration::from_millis(10);
 
-enum Target {
-    /// A pipe, socket or terminal, whose reader may be slow.
-    Polled(AsyncFd<File>),
-    /// A file, which always has room and which the kernel cannot tell about.
-    File(File),
+/// Standard output or error of this process.
+pub struct ProcessOutput {
+    file: File,
+    /// Whether a thread waits for room.
+    is_awaited: AtomicBool,
+    room: Notify,
 }
 
-/// Standard output of this process, within a tokio runtime.
+/// Standard output of this process.
 pub fn stdout() -> io::Result<ProcessOutput> {
     ProcessOutput::new(io::stdout().as_fd())
 }
 
-/// Standard error of this process, within a tokio runtime.
+/// Standard error of this process.
 pub fn stderr() -> io::Result<ProcessOutput> {
     ProcessOutput::new(io::stderr().as_fd())
 }
@@ -37,54 +39,50 @@ pub fn stderr() -> io::Result<ProcessOutput> {
 impl ProcessOutput {
     fn new(fd: BorrowedFd<'_>) -> io::Result<ProcessOutput> {
         let file = File::from(fd.try_clone_to_owned()?);
-        Ok(ProcessOutput(match AsyncFd::try_with_interest(file, Interest::WRITABLE) {
-            Ok(polled) => Target::Polled(polled),
-            Err(error) => Target::File(error.into_parts().0),
-        }))
+        Ok(ProcessOutput { file, is_awaited: AtomicBool::new(false), room: Notify::new() })
     }
 
-    fn file(&self) -> &File {
-        match &self.0 {
-            Target::Polled(fd) => fd.get_ref(),
-            Target::File(file) => file,
+    /// Has a thread wait, unless one does. The runtime's own way to wait for a descriptor would need `unsafe`, and a
+    /// thread costs nothing as long as the reader keeps up.
+    fn await_room(self: &Arc<Self>) -> io::Result<()> {
+        if self.is_awaited.swap(true, Ordering::SeqCst) {
+            return Ok(());
         }
+        let output = self.clone();
+        let thread = std::thread::Builder::new().name("wharf-output".into()).spawn(move || {
+            let _ = poll(&mut [PollFd::new(&output.file, PollFlags::OUT)], None);
+            output.is_awaited.store(false, Ordering::SeqCst);
+            output.room.notify_waiters();
+        });
+        thread.map(drop).inspect_err(|_| self.is_awaited.store(false, Ordering::SeqCst))
     }
-}
-
-/// Whether a write would be done, or fail, at once.
-fn has_room(file: &File) -> bool {
-    let mut fds = [PollFd::new(file, PollFlags::OUT)];
-    // An error of `poll` itself says nothing about the file: writing will tell.
-    poll(&mut fds, Some(&Timespec::default())) != Ok(0)
 }
 
 impl Sink for ProcessOutput {
     fn is_ready(&self) -> bool {
-        match &self.0 {
-            Target::Polled(fd) => has_room(fd.get_ref()),
-            Target::File(_) => true,
-        }
+        // An error of `poll` itself says nothing about the file: writing will tell.
+        poll(&mut [PollFd::new(&self.file, PollFlags::OUT)], Some(&Timespec::default())) != Ok(0)
     }
 
     fn wait(self: Arc<Self>) -> Waiting {
         Box::pin(async move {
-            let Target::Polled(fd) = &self.0 else { return };
-            while let Ok(mut guard) = fd.writable().await {
-                if has_room(fd.get_ref()) {
-                    return;
-                }
-                guard.clear_ready();
+            let mut room = std::pin::pin!(self.room.notified());
+            // Before the thread is asked for, so that its word is not missed.
+            room.as_mut().enable();
+            match self.await_room() {
+                Ok(()) => room.await,
+                Err(_) => tokio::time::sleep(PAUSE).await,
             }
         })
     }
 
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         loop {
-            match self.file().write(bytes) {
+            match (&self.file).write(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // Somebody else made the descriptor non-blocking, and took the room there was.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    poll(&mut [PollFd::new(self.file(), PollFlags::OUT)], None)?;
+                    poll(&mut [PollFd::new(&self.file, PollFlags::OUT)], None)?;
                 }
                 result => return result,
             }
@@ -92,7 +90,7 @@ impl Sink for ProcessOutput {
     }
 
     fn is_terminal(&self) -> bool {
-        io::IsTerminal::is_terminal(self.file())
+        io::IsTerminal::is_terminal(&self.file)
     }
 }
 
