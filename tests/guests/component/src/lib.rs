@@ -18,7 +18,7 @@ macro_rules! matrix_link {
             runtime_path: "guests_component::wit_bindgen::rt",
         });
 
-        use exports::wharf::guests::matrix::{Counter, CounterBorrow, Guest, Point, Problem};
+        use exports::wharf::guests::matrix::{Counter, Guest, Point, Problem};
         use wharf::guests::matrix as next;
         use $crate::wit_bindgen::{FutureReader, StreamReader};
 
@@ -52,7 +52,7 @@ macro_rules! matrix_link {
                 }
             }
 
-            $($lift)? fn lent(counter: CounterBorrow<'_>) -> u32 {
+            $($lift)? fn lent(counter: &Counter) -> u32 {
                 $call!(next::lent(counter)) + 100
             }
 
