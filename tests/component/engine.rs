@@ -1,15 +1,19 @@
-//! The engine every test of this suite runs on.
+//! The engine every test of this suite runs on: Wharf's own, as it serves with.
 
-use wasmtime::{Config, Engine};
+use std::sync::LazyLock;
 
-/// An engine with the component model's whole async surface, as Wharf serves with.
-pub fn engine() -> Engine {
-    let mut config = Config::new();
-    config
-        .wasm_component_model_async(true)
-        .wasm_component_model_more_async_builtins(true)
-        .wasm_component_model_async_stackful(true)
-        .wasm_component_model_error_context(true)
-        .wasm_component_model_threading(true);
-    Engine::new(&config).unwrap()
+use wasmtime::Store;
+use wharf_host::{Engine, EngineOptions};
+
+/// One for all: each reserves address space for a thousand instances.
+static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new(EngineOptions::default()).unwrap());
+
+/// Wasmtime as Wharf configures it.
+pub fn engine() -> &'static wasmtime::Engine {
+    ENGINE.wasmtime()
+}
+
+/// Lets a store run as long as it likes; Wharf's clock would end it with the first tick.
+pub fn without_deadline<T>(store: &mut Store<T>) {
+    store.set_epoch_deadline(u64::MAX / 2);
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use wasmtime_wast::{Async, SpectestConfig, WastContext};
 
-use crate::engine::engine;
+use crate::engine::{engine, without_deadline};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/component/wast");
 
@@ -19,7 +19,7 @@ fn check(subject: &str) {
 
 /// Runs one script; `subject` names it where it fails.
 pub fn run(subject: &str, script: &str) {
-    let mut context = WastContext::new(&engine(), Async::Yes, |_| {});
+    let mut context = WastContext::new(engine(), Async::Yes, without_deadline);
     // The spectest imports are the engine authors' small host: functions that answer at once, late or never.
     let spectest = SpectestConfig {
         use_shared_memory: false,
@@ -49,10 +49,12 @@ macro_rules! subjects {
 
 subjects! {
     backpressure = "backpressure",
+    borrow = "borrow",
     cancel = "cancel",
     context = "context",
     error_context = "error-context",
     future = "future",
+    host_calls = "host-calls",
     lift_lower = "lift-lower",
     stream = "stream",
     stream_passing = "stream-passing",
