@@ -18,7 +18,7 @@ pub fn demo(workspace: &Workspace, args: &[String]) -> Result<()> {
     println!("Building {EXAMPLE}");
     let component = build_example(workspace)?;
     println!("Building wharf (development profile; the first build takes minutes, most of them for the engine)");
-    run(&mut workspace.cargo(["build", "--workspace", "--bin", "wharf"]))?;
+    run(&mut workspace.cargo(["build", "--package", "wharf"]))?;
 
     let mut command = Command::new(workspace.program());
     command

@@ -10,9 +10,8 @@ use crate::workspace::{Workspace, metadata, run};
 pub fn test(workspace: &Workspace, args: &[String]) -> Result<()> {
     guests::build(workspace)?;
     let args = with_suite(args, &suites(workspace)?);
-    // The program and the tests in one build: two would settle on different features of shared dependencies, and
-    // compile the engine twice.
-    run(&mut workspace.cargo(["build", "--workspace", "--bins", "--tests"]))?;
+    // By itself: built along with the tests, the program would get what they ask of the engine, such as shared memories.
+    run(&mut workspace.cargo(["build", "--package", "wharf"]))?;
     let mut tests = workspace.cargo(["test", "--workspace", "--no-fail-fast"]);
     run(tests.args(args).env("WHARF_BIN", workspace.program()))?;
     println!("All tests passed");
