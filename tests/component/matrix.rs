@@ -1,14 +1,12 @@
 //! Every way to lift an export called through every way to lower an import, in chains of three components.
 //!
-//! A chain is two links and a leaf. Guests in Rust are lifted with a callback or without `async`; the stackful ones are
+//! A chain is two links and a leaf. Guests in Rust are lifted with a callback or without `async`; the stackful links are
 //! text (`matrix/`). Every link leaves a mark on what goes through it, so a result shows that all three took part.
-//! 36 chains: each link before each other link, and each link before each leaf twice.
+//! 36 chains: each link before each link, and each link before each leaf three times.
 
 use wasmtime::component::{Accessor, FutureReader, ResourceAny, StreamReader};
 use wasmtime::{AsContextMut, Result};
 use wharf_tests::guest;
-use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-use wit_parser::Resolve;
 
 use crate::compose::Composition;
 use crate::host::{Gate, State, Writer, prepare, read_all, read_future, run};
@@ -30,7 +28,7 @@ const TYPES: &str = "wharf:guests/matrix-types";
 /// How it is lifted, and how it lowers.
 const LINKS: [&str; 6] =
     ["callback-async", "callback-sync", "sync-async", "sync-sync", "stackful-async", "stackful-sync"];
-const LEAVES: [&str; 3] = ["callback", "sync", "stackful"];
+const LEAVES: [&str; 2] = ["callback", "sync"];
 
 #[test]
 fn callback_async_before_all() {
@@ -81,7 +79,7 @@ async fn call_all(accessor: &Accessor<State>, chain: &MatrixChain, leaf: &str) -
     values(accessor, chain).await?;
     resources(accessor, chain).await?;
     streams(accessor, chain, leaf).await?;
-    if leaf != "sync" {
+    if leaf == "callback" {
         rows(accessor, chain).await?;
     }
     at_once(accessor, chain).await
@@ -113,19 +111,15 @@ async fn resources(accessor: &Accessor<State>, chain: &MatrixChain) -> Result<()
 async fn streams(accessor: &Accessor<State>, chain: &MatrixChain, leaf: &str) -> Result<()> {
     let matrix = chain.wharf_guests_matrix();
     let counters = chain.wharf_guests_matrix_types().counter();
-    // What each leaf can do once it has returned.
-    let (bytes_add, others_add) = match leaf {
-        "callback" => (1, 1),
-        "stackful" => (1, 0),
-        _ => (0, 0),
-    };
+    // A leaf that is done when it returns hands back what it got.
+    let added = if leaf == "callback" { 1 } else { 0 };
 
     let bytes = matrix.call_bytes(accessor, stream(accessor, 0..100)?).await?;
-    let expected: Vec<u8> = (0..100).map(|byte| byte + bytes_add).collect();
+    let expected: Vec<u8> = (0..100).map(|byte| byte + added as u8).collect();
     assert_eq!(read_all(accessor, bytes).await?, expected);
 
     let points = matrix.call_points(accessor, stream(accessor, (0..10).map(|x| point(x, "p")))?).await?;
-    let expected: Vec<Point> = (0..10).map(|x| point(x + others_add, "p")).collect();
+    let expected: Vec<Point> = (0..10).map(|x| point(x + added, "p")).collect();
     assert_eq!(read_all(accessor, points).await?, expected);
 
     let mut started: Vec<ResourceAny> = Vec::new();
@@ -137,11 +131,11 @@ async fn streams(accessor: &Accessor<State>, chain: &MatrixChain, leaf: &str) ->
     for counter in read_all(accessor, through).await? {
         numbers.push(counters.call_value(accessor, counter).await?);
     }
-    assert_eq!(numbers, [10 + others_add, 20 + others_add, 30 + others_add]);
+    assert_eq!(numbers, [10 + added, 20 + added, 30 + added]);
 
     let later = accessor.with(|access| FutureReader::new(access, async { Ok::<_, wasmtime::Error>("later".to_owned()) }))?;
     let later = matrix.call_later(accessor, later).await?;
-    let expected = if others_add == 1 { "later!" } else { "later" };
+    let expected = if added == 1 { "later!" } else { "later" };
     assert_eq!(read_future(accessor, later).await?, expected);
     Ok(())
 }
@@ -157,13 +151,12 @@ async fn rows(accessor: &Accessor<State>, chain: &MatrixChain) -> Result<()> {
     Ok(())
 }
 
-/// Ten calls of one chain at a time: each gets its own answer, whatever waits for whom.
+/// Calls of one chain at the same time: each gets its own answer, whatever waits for whom.
 async fn at_once(accessor: &Accessor<State>, chain: &MatrixChain) -> Result<()> {
     let matrix = chain.wharf_guests_matrix();
-    let calls = (0..10).map(|number| async move { (number, matrix.call_number(accessor, number).await) });
-    for (number, answer) in futures_util::future::join_all(calls).await {
-        assert_eq!(answer?, (number + 2) * 2 + 200);
-    }
+    let call = |number| matrix.call_number(accessor, number);
+    let (a, b, c, d) = tokio::join!(call(1), call(2), call(3), call(4));
+    assert_eq!((a?, b?, c?, d?), (206, 208, 210, 212));
     Ok(())
 }
 
@@ -193,81 +186,104 @@ fn chain(head: &str, middle: &str, leaf: &str) -> Vec<u8> {
 
 fn component_of(part: &str, kind: &str) -> Vec<u8> {
     match (part, kind) {
-        ("leaf", "stackful") => stackful("matrix-leaf", include_str!("matrix/stackful-leaf.wat")),
-        (_, "stackful-async") => stackful("matrix-link", &stackful_link(Lower::Async)),
-        (_, "stackful-sync") => stackful("matrix-link", &stackful_link(Lower::Sync)),
+        (_, "stackful-async") => stackful_link(Lower::Async),
+        (_, "stackful-sync") => stackful_link(Lower::Sync),
         _ => std::fs::read(guest(&format!("matrix-{part}-{kind}"))).unwrap(),
     }
 }
 
-/// A component of one world from its core module in text.
-fn stackful(world: &str, text: &str) -> Vec<u8> {
-    let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/guests/component/wit")).unwrap();
-    let world = resolve.select_world(&[package], Some(world)).unwrap();
-    let mut module = wat::parse_str(text).unwrap_or_else(|error| panic!("{error}"));
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
-    ComponentEncoder::default().module(&module).unwrap().encode().unwrap_or_else(|error| panic!("{error:#}"))
-}
-
+/// How a stackful link lowers its imports.
 #[derive(Clone, Copy)]
 enum Lower {
     Sync,
     Async,
 }
 
-/// The functions of the interface: core parameters, and whether a call without `async` gives its result directly or
-/// writes it where one more parameter points. An `async` one always writes it.
-const FUNCTIONS: [(&str, usize, bool); 12] = [
-    ("number", 1, true),
-    ("text", 2, false),
-    ("numbers", 2, false),
-    ("moved", 3, false),
-    ("checked", 1, false),
-    ("lent", 1, true),
-    ("given", 1, true),
-    ("bytes", 1, true),
-    ("points", 1, true),
-    ("counters", 1, true),
-    ("later", 1, true),
-    ("rows", 1, false),
+/// A function of the interface, as core code sees it.
+struct Function {
+    name: &'static str,
+    /// Core parameters.
+    params: usize,
+    result: Passed,
+    options: &'static str,
+}
+
+/// How a call lowered without `async` hands over its result; an `async` one always writes it into memory.
+#[derive(Clone, Copy, PartialEq)]
+enum Passed {
+    Directly,
+    ThroughMemory,
+}
+use Passed::{Directly, ThroughMemory};
+
+const MEMORY: &str = r#"(memory $memory "memory")"#;
+const REALLOC: &str = r#"(memory $memory "memory") (realloc (func $memory "realloc"))"#;
+
+const FUNCTIONS: [Function; 12] = [
+    Function { name: "number", params: 1, result: Directly, options: MEMORY },
+    Function { name: "text", params: 2, result: ThroughMemory, options: REALLOC },
+    Function { name: "numbers", params: 2, result: ThroughMemory, options: REALLOC },
+    Function { name: "moved", params: 3, result: ThroughMemory, options: REALLOC },
+    Function { name: "checked", params: 1, result: ThroughMemory, options: REALLOC },
+    Function { name: "lent", params: 1, result: Directly, options: MEMORY },
+    Function { name: "given", params: 1, result: Directly, options: MEMORY },
+    Function { name: "bytes", params: 1, result: Directly, options: MEMORY },
+    Function { name: "points", params: 1, result: Directly, options: MEMORY },
+    Function { name: "counters", params: 1, result: Directly, options: MEMORY },
+    Function { name: "later", params: 1, result: Directly, options: MEMORY },
+    Function { name: "rows", params: 1, result: ThroughMemory, options: MEMORY },
 ];
 
-fn stackful_link(lower: Lower) -> String {
-    let mut imports = String::new();
-    let mut calls = String::new();
-    for (name, params, direct) in FUNCTIONS {
-        let (import, call) = match lower {
-            Lower::Async => lowered_async(name, params),
-            Lower::Sync => lowered_sync(name, params, direct),
-        };
-        imports.push_str(&import);
-        calls.push_str(&call);
+/// What a call lowered with `async` needs besides, to wait for its end.
+const WAITING: [(&str, &str, &str); 5] = [
+    ("set-new", "waitable-set.new", "(result i32)"),
+    ("set-wait", r#"waitable-set.wait (memory $memory "memory")"#, "(param i32 i32) (result i32)"),
+    ("set-drop", "waitable-set.drop", "(param i32)"),
+    ("join", "waitable.join", "(param i32 i32)"),
+    ("subtask-drop", "subtask.drop", "(param i32)"),
+];
+
+fn stackful_link(lower: Lower) -> Vec<u8> {
+    let (mut lowered, mut imports, mut calls, mut exports) = Default::default();
+    let mut define = |name: &str, canon: &str, signature: &str| {
+        push_line(&mut lowered, &format!("(core func ${name} (canon {canon}))"));
+        push_line(&mut imports, &format!(r#"(import "" "{name}" (func ${name} {signature}))"#));
+        push_line(&mut exports, &format!(r#"(export "{name}" (func ${name}))"#));
+    };
+    for Function { name, params, result, options } in FUNCTIONS {
+        let values = "i32 ".repeat(params + 1);
+        let arguments: String = (0..=params).map(|at| format!("(local.get {at}) ")).collect();
+        let canon = format!(r#"lower (func $next "{name}") {options}"#);
+        match (lower, result) {
+            (Lower::Async, _) => {
+                define(&format!("call-{name}"), &format!("{canon} async"), &format!("(param {values}) (result i32)"));
+                push_line(&mut calls, &format!("(func $next-{name} (param {values})"));
+                push_line(&mut calls, &format!("(call $wait (call $call-{name} {arguments})))"));
+            }
+            (Lower::Sync, ThroughMemory) => define(&format!("next-{name}"), &canon, &format!("(param {values})")),
+            // These have one parameter each.
+            (Lower::Sync, Directly) => {
+                define(&format!("call-{name}"), &canon, "(param i32) (result i32)");
+                push_line(&mut calls, &format!("(func $next-{name} (param i32 i32)"));
+                push_line(&mut calls, &format!("(i32.store (local.get 1) (call $call-{name} (local.get 0))))"));
+            }
+        }
     }
-    if matches!(lower, Lower::Async) {
-        imports.push_str(include_str!("matrix/wait-imports.wat"));
+    if let Lower::Async = lower {
+        for (name, canon, signature) in WAITING {
+            define(name, canon, signature);
+        }
         calls.push_str(include_str!("matrix/wait.wat"));
     }
-    include_str!("matrix/stackful-link.wat").replace("IMPORTS", &imports).replace("CALLS", &calls)
+    let text = include_str!("matrix/stackful-link.wat")
+        .replace(";;LOWERED", &lowered)
+        .replace(";;IMPORTS", &imports)
+        .replace(";;CALLS", &calls)
+        .replace(";;EXPORTS", &exports);
+    wat::parse_str(text).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn lowered_async(name: &str, params: usize) -> (String, String) {
-    let types = "i32 ".repeat(params + 1);
-    let values: String = (0..=params).map(|at| format!("(local.get {at})")).collect();
-    (
-        format!(r#"(import "{MATRIX}" "[async-lower]{name}" (func $call-{name} (param {types}) (result i32)))"#),
-        format!("(func $next-{name} (param {types}) (call $wait (call $call-{name} {values})))"),
-    )
-}
-
-fn lowered_sync(name: &str, params: usize, direct: bool) -> (String, String) {
-    let types = "i32 ".repeat(params + 1);
-    if !direct {
-        return (format!(r#"(import "{MATRIX}" "{name}" (func $next-{name} (param {types})))"#), String::new());
-    }
-    // Only functions of one parameter give their result directly.
-    (
-        format!(r#"(import "{MATRIX}" "{name}" (func $call-{name} (param i32) (result i32)))"#),
-        format!("(func $next-{name} (param i32 i32) (i32.store (local.get 1) (call $call-{name} (local.get 0))))"),
-    )
+fn push_line(text: &mut String, line: &str) {
+    text.push_str(line);
+    text.push('\n');
 }

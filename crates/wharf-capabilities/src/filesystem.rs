@@ -145,7 +145,7 @@ mod tests {
             &format!("{manifest} is not a folder, so guests cannot find it as `/data`"),
         );
         check(
-            vec![folder("src", "/a"), folder(".", "/a")],
+            vec![folder(".", "/a"), folder("..", "/a")],
             "two folders have the name `/a` for guests",
         );
         check(vec![folder(".", "")], "the folder . has no name for guests");

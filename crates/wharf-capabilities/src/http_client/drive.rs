@@ -18,7 +18,7 @@ use wharf_host::http::ErrorCode;
 use super::connect::Stream;
 use super::exchange::Outgoing;
 use super::failure;
-use super::pool::{AbortOnDrop, Http1Lease, Load, STREAMS_MAX, Slot};
+use super::pool::{Http1Lease, Load, STREAMS_MAX, Slot};
 
 /// How large the head of a response may be, and its trailers. Past it the guest sees
 /// `HTTP-response-header-section-size` (HTTP/1.1) or `HTTP-protocol-error` (HTTP/2, whose engine does not say more).
@@ -57,12 +57,7 @@ pub(super) async fn start_http1(stream: Stream, slot: Slot) -> Result<Http1Lease
             never = rest_between_requests(returned, &slot) => match never {},
         }
     });
-    Ok(Http1Lease {
-        sender,
-        received,
-        home,
-        _task: AbortOnDrop(task.abort_handle()),
-    })
+    Ok(Http1Lease::new(sender, received, home, task.abort_handle()))
 }
 
 /// Puts the connection into the pool whenever it is ready for another request, and closes it when none comes.

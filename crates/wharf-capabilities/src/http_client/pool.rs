@@ -4,6 +4,7 @@
 //! client goes, its idle connections close, and those in use after their exchange.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -121,15 +122,17 @@ impl Pool {
 
     /// Waits until one more connection may be open; meanwhile the longest idle ones are closed.
     pub(super) async fn permit(&self) -> OwnedSemaphorePermit {
+        // One place in the queue, kept while idle connections are looked for.
+        let mut turn = pin!(self.permits.clone().acquire_owned());
+        let mut wait = Duration::ZERO;
         loop {
-            if let Ok(permit) = self.permits.clone().try_acquire_owned() {
-                return permit;
+            match tokio::time::timeout(wait, turn.as_mut()).await {
+                Ok(Ok(permit)) => return permit,
+                // The semaphore is never closed.
+                Ok(Err(_)) => std::future::pending().await,
+                Err(_) => self.close_longest_idle(),
             }
-            self.close_longest_idle();
-            let freed = tokio::time::timeout(LOOK_FOR_IDLE, self.permits.clone().acquire_owned()).await;
-            if let Ok(Ok(permit)) = freed {
-                return permit;
-            }
+            wait = LOOK_FOR_IDLE;
         }
     }
 
@@ -377,12 +380,26 @@ pub(super) struct Http1Lease {
     pub sender: http1::SendRequest<Outgoing>,
     /// What the connection has received since it stands.
     pub received: Received,
-    /// To the task that drives the connection and knows when the next request may be sent.
-    pub home: mpsc::Sender<Self>,
-    pub _task: AbortOnDrop,
+    home: mpsc::Sender<Self>,
+    _task: AbortOnDrop,
 }
 
 impl Http1Lease {
+    /// `home` leads to `task`, which drives the connection and knows when the next request may be sent.
+    pub(super) fn new(
+        sender: http1::SendRequest<Outgoing>,
+        received: Received,
+        home: mpsc::Sender<Self>,
+        task: AbortHandle,
+    ) -> Self {
+        Self {
+            sender,
+            received,
+            home,
+            _task: AbortOnDrop(task),
+        }
+    }
+
     fn is_ready(&self) -> bool {
         self.sender.is_ready()
     }
@@ -394,7 +411,7 @@ impl Http1Lease {
 }
 
 /// Ends a task with its owner.
-pub(super) struct AbortOnDrop(pub AbortHandle);
+struct AbortOnDrop(AbortHandle);
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {

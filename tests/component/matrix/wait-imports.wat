@@ -1,5 +1,0 @@
-  (import "$root" "[waitable-set-new]" (func $set-new (result i32)))
-  (import "$root" "[waitable-set-wait]" (func $set-wait (param i32 i32) (result i32)))
-  (import "$root" "[waitable-set-drop]" (func $set-drop (param i32)))
-  (import "$root" "[waitable-join]" (func $join (param i32 i32)))
-  (import "$root" "[subtask-drop]" (func $subtask-drop (param i32)))
