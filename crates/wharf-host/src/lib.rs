@@ -26,6 +26,6 @@ pub use instance::{CallError, Instance};
 pub use state::{Capabilities, InstanceState};
 pub use limits::{CpuTimeExceeded, Limits, Refused};
 pub use link::LinkError;
-pub use service::{Failure, Isolation, Service, ServiceOptions};
+pub use service::{Causes, Failure, Isolation, Service, ServiceOptions};
 pub use jiff::tz::TimeZone;
 pub use wasi::Environment;

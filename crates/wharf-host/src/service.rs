@@ -30,7 +30,7 @@ use crate::running::{Progress, Running};
 use crate::wasi::Environment;
 use call::{Handler, Head, Live};
 
-pub use failure::Failure;
+pub use failure::{Causes, Failure};
 pub(crate) use shared::{Callers, Gone};
 
 /// How many requests meet in one instance.

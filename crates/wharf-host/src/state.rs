@@ -86,9 +86,7 @@ impl Blueprint {
                 extensions: &mut extensions,
             })?;
         }
-        if let Some(network) = &network {
-            admit_sockets(&mut wasi, network.clone());
-        }
+        open_sockets(&mut wasi, network.clone());
         Ok(InstanceState {
             wasi: wasi.build(),
             table: ResourceTable::new(),
@@ -114,8 +112,10 @@ impl Blueprint {
     }
 }
 
-fn admit_sockets(wasi: &mut WasiCtxBuilder, network: Arc<dyn Network>) {
+/// Any guest may make a socket; what it may do with one is `network`'s to say, and without one nothing is.
+fn open_sockets(wasi: &mut WasiCtxBuilder, network: Option<Arc<dyn Network>>) {
     wasi.allow_tcp(true).allow_udp(true);
+    let Some(network) = network else { return };
     wasi.socket_addr_check(move |address: SocketAddr, purpose| {
         let purpose = match purpose {
             SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => AddressUse::Bind,

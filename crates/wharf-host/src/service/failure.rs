@@ -15,7 +15,7 @@ pub enum Failure {
     #[error("the guest answered with the error {0:?}")]
     Guest(ErrorCode),
     /// The guest trapped.
-    #[error("the guest trapped: {error:?}{}", because(refused))]
+    #[error("the guest trapped{}: {}", because(refused), Causes(error))]
     Trap {
         /// What happened, and where in the guest.
         error: wasmtime::Error,
@@ -44,7 +44,7 @@ pub enum Failure {
         waited: Duration,
     },
     /// An instance could not be made.
-    #[error("cannot instantiate: {0:#}")]
+    #[error("cannot instantiate: {}", Causes(.0))]
     Instantiate(wasmtime::Error),
     /// The instance that several requests shared ended; this one could not be sent again.
     #[error("the instance this request shared with others ended: {reason}")]
@@ -52,6 +52,21 @@ pub enum Failure {
         /// Why it ended.
         reason: Arc<str>,
     },
+}
+
+/// An engine's error from its first cause outward, the guest's backtrace last, and without the host's own.
+#[derive(Debug)]
+pub struct Causes<'a>(pub &'a wasmtime::Error);
+
+impl std::fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let causes: Vec<_> = self.0.chain().collect();
+        for (nth, cause) in causes.iter().rev().enumerate() {
+            let separator = if nth == 0 { "" } else { "\n" };
+            write!(f, "{separator}{cause}")?;
+        }
+        Ok(())
+    }
 }
 
 fn because(refused: &Option<Refused>) -> String {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use wharf_host::stdio::Output as GuestOutput;
-use wharf_host::{Command, Engine, EngineOptions, Environment, Exit, Limits, Pooling, TimeZone};
+use wharf_host::{Causes, Command, Engine, EngineOptions, Environment, Exit, Limits, Pooling, TimeZone};
 
 use crate::cli::{Grants, Run};
 use crate::log::Lines;
@@ -94,7 +94,7 @@ fn code(exit: Exit) -> u8 {
         Exit::Status(status) => status as u8,
         Exit::Trapped { error, refused } => {
             let refused = refused.map(|refused| format!("note: {refused}\n")).unwrap_or_default();
-            say(&format!("error: the program trapped\n{error:?}\n{refused}"));
+            say(&format!("error: the program trapped: {}\n{refused}", Causes(&error)));
             TRAPPED
         }
     }
