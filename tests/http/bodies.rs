@@ -221,7 +221,10 @@ fn a_client_that_does_not_read_holds_the_guest_back_over_http2() {
         let before = server.resident_bytes();
         let path = format!("/?bytes=1073741824&progress={}", witness.url("/report"));
         http2::run(async {
-            let mut handle = http2::connect(server.addr()).await;
+            // Room on the connection for more than the stream that is not read.
+            let mut builder = h2::client::Builder::new();
+            builder.initial_connection_window_size(16 * MIB as u32);
+            let mut handle = http2::connect_with(server.addr(), &builder).await;
             let request = Request::get(server.url(&path)).body(()).unwrap();
             let (response, _) = handle.send_request(request, true).unwrap();
             let _unread = response.await.unwrap().into_body();

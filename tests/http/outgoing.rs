@@ -198,7 +198,7 @@ fn errors() {
         ),
         (
             "url=WITNESS/hang&first-byte-timeout=300".to_owned(),
-            "error ErrorCode::ConnectionReadTimeout",
+            "error ErrorCode::HttpResponseTimeout",
         ),
         (
             "url=WITNESS/stall&between-bytes-timeout=300".to_owned(),

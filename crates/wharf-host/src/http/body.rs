@@ -22,6 +22,7 @@ use wasmtime::{AsContextMut, StoreContextMut};
 
 use super::bindings::wasi::http::types::ErrorCode;
 use super::fields::Fields;
+use super::legacy::Outgoing;
 use crate::state::InstanceState;
 
 /// What a guest may write ahead of the network. Large enough that a stream costs few switches between guest and
@@ -47,6 +48,7 @@ enum Kind {
     Full(Bytes),
     Incoming(hyper::body::Incoming),
     Boxed(super::Body),
+    Legacy(Outgoing),
     Guest(GuestBody),
 }
 
@@ -57,6 +59,7 @@ impl std::fmt::Debug for Kind {
             Self::Full(_) => "Full",
             Self::Incoming(_) => "Incoming",
             Self::Boxed(_) => "Boxed",
+            Self::Legacy(_) => "Legacy",
             Self::Guest(_) => "Guest",
         })
     }
@@ -99,7 +102,11 @@ impl Payload {
 
     /// Why this body will break off, if that is known before it is read.
     pub(crate) fn failed(&self) -> Option<ErrorCode> {
-        self.as_guest().and_then(GuestBody::failed)
+        match &self.kind {
+            Kind::Guest(body) => body.failed(),
+            Kind::Legacy(body) => body.failed(),
+            Kind::Empty | Kind::Full(_) | Kind::Incoming(_) | Kind::Boxed(_) => None,
+        }
     }
 }
 
@@ -122,6 +129,12 @@ impl From<Bytes> for Payload {
 impl From<hyper::body::Incoming> for Payload {
     fn from(body: hyper::body::Incoming) -> Self {
         Self::new(if http_body::Body::is_end_stream(&body) { Kind::Empty } else { Kind::Incoming(body) })
+    }
+}
+
+impl From<Outgoing> for Payload {
+    fn from(body: Outgoing) -> Self {
+        Self::new(Kind::Legacy(body))
     }
 }
 
@@ -150,6 +163,7 @@ impl http_body::Body for Payload {
                 Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|e| broken(&e))))
             }
             Kind::Boxed(body) => Pin::new(body).poll_frame(cx),
+            Kind::Legacy(body) => Pin::new(body).poll_frame(cx),
             Kind::Guest(body) => Pin::new(body).poll_frame(cx),
         };
         // Ended or broken off by its writer, who may go on with other work.
@@ -165,6 +179,7 @@ impl http_body::Body for Payload {
             Kind::Full(_) => false,
             Kind::Incoming(body) => body.is_end_stream(),
             Kind::Boxed(body) => body.is_end_stream(),
+            Kind::Legacy(body) => body.is_end_stream(),
             Kind::Guest(body) => body.is_end_stream(),
         }
     }
@@ -175,6 +190,7 @@ impl http_body::Body for Payload {
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Incoming(body) => body.size_hint(),
             Kind::Boxed(body) => body.size_hint(),
+            Kind::Legacy(body) => body.size_hint(),
             Kind::Guest(body) => body.size_hint(),
         }
     }

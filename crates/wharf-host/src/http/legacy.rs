@@ -2,10 +2,16 @@
 //!
 //! Only what it needs from this host stands here: where outgoing requests go, and how errors are named.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 
+use bytes::Bytes;
+use http_body::Frame;
 use http_body_util::BodyExt as _;
 use wasmtime_wasi_http::p2::bindings::http::types as p2;
+use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 use wasmtime_wasi_http::{
     Error, RequestOptions as LegacyOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
 };
@@ -59,6 +65,43 @@ impl WasiHttpHooks for Hooks {
 
     fn p2_error_from_hyper(&mut self, _: &hyper::Error) -> p2::ErrorCode {
         p2::ErrorCode::ConnectionTerminated
+    }
+}
+
+/// The body of a 0.2 guest's response. `wasmtime-wasi-http` ends a body alike whether its guest finished it or is gone;
+/// this one breaks off when the guest failed.
+pub(crate) struct Outgoing {
+    body: HyperOutgoingBody,
+    failed: Arc<AtomicBool>,
+}
+
+impl Outgoing {
+    pub fn new(body: HyperOutgoingBody, failed: Arc<AtomicBool>) -> Self {
+        Self { body, failed }
+    }
+
+    pub fn failed(&self) -> Option<ErrorCode> {
+        self.failed.load(Ordering::Acquire).then_some(ErrorCode::HttpResponseIncomplete)
+    }
+}
+
+impl http_body::Body for Outgoing {
+    type Data = Bytes;
+    type Error = ErrorCode;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ErrorCode>>> {
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(None) => Poll::Ready(self.failed().map(Err)),
+            frame => frame.map(|frame| frame.map(|frame| frame.map_err(|error| error_code(&error)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream() && self.failed().is_none()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -1,11 +1,10 @@
 //! One call of a guest's handler, in an instance that is its own for as long as it lasts.
 
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
-use http_body_util::BodyExt as _;
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::Store;
 use wasmtime::component::Accessor;
@@ -189,16 +188,19 @@ async fn call2(
     let request = request.map(|body| body.map_err(legacy::error).boxed_unsync());
     let mut http = store.data_mut().http();
     let request = http.new_incoming_request(p2::http::types::Scheme::Http, request)?;
+    let failed = Arc::new(AtomicBool::new(false));
+    let broken = failed.clone();
     let out = http.new_response_outparam_from_callback(move |response| {
         head.set(match response {
-            Ok(response) => Ok(response.map(|body| {
-                let body: crate::http::Body = body.map_err(|error| legacy::error_code(&error)).boxed_unsync();
-                Payload::from(body)
-            })),
+            Ok(response) => Ok(response.map(|body| legacy::Outgoing::new(body, broken).into())),
             Err(error) => Err(Failure::Guest(legacy::error_code(&error.into()))),
         });
     })?;
     let handle = instance.wasi_http_incoming_handler().func_handle();
     let call = handle.start_call_concurrent(&mut *store, (request, out))?;
-    store.run_concurrent(async |accessor| handle.finish_call_concurrent(accessor, call).await).await?
+    let work = store.run_concurrent(async |accessor| handle.finish_call_concurrent(accessor, call).await);
+    let result = work.await.flatten();
+    // Said while the store still holds the body open: its reader must not take the store's end for the body's.
+    failed.store(result.is_err(), Ordering::Release);
+    result
 }

@@ -88,7 +88,7 @@ fn construction(report: &mut Report) {
     let repeated = Fields::from_list(&[entry("x-a", b"1"), entry("x-b", b"2"), entry("x-a", b"3")]);
     report.line("from-list repeated", repeated.map(|fields| texts(fields.get("x-a"))));
     let mixed = Fields::from_list(&[entry("X-Mixed", b"1"), entry("x-a", b"2")]);
-    report.line("from-list keeps case and order", mixed.map(|fields| all(&fields)));
+    report.line("from-list in lower case and in order", mixed.map(|fields| all(&fields)));
 }
 
 fn reading(report: &mut Report) {

@@ -14,10 +14,12 @@ fn handle(request: IncomingRequest, out: ResponseOutparam) {
         _ => {}
     }
     let body = respond(out, 200, Fields::new());
-    let _ = write(&body, b"first half, ");
+    let stream = body.write().expect("the stream is taken once");
+    let _ = write(&stream, b"first half, ");
     if at == "in-body" {
         std::arch::wasm32::unreachable();
     }
-    let _ = write(&body, b"second half");
+    let _ = write(&stream, b"second half");
+    drop(stream);
     let _ = OutgoingBody::finish(body, None);
 }

@@ -7,7 +7,7 @@ use wasip2::http::types::{
     ErrorCode, Fields, FutureIncomingResponse, IncomingRequest, IncomingResponse, Method, OutgoingBody,
     OutgoingRequest, OutgoingResponse, ResponseOutparam, Scheme,
 };
-use wasip2::io::streams::StreamError;
+use wasip2::io::streams::{OutputStream, StreamError};
 
 /// The most that one call may write to an output stream.
 const WRITE_BYTES_MAX: usize = 4096;
@@ -48,7 +48,9 @@ pub fn respond(out: ResponseOutparam, status: u16, headers: Fields) -> OutgoingB
 /// Answers with `text`.
 pub fn respond_text(out: ResponseOutparam, text: &str) {
     let body = respond(out, 200, Fields::new());
-    let written = write(&body, text.as_bytes());
+    let stream = body.write().expect("the stream is taken once");
+    let written = write(&stream, text.as_bytes());
+    drop(stream);
     if written.is_ok() {
         // The client may have left; that is its own affair.
         let _ = OutgoingBody::finish(body, None);
@@ -56,8 +58,7 @@ pub fn respond_text(out: ResponseOutparam, text: &str) {
 }
 
 /// Writes all of `bytes`, waiting for the reader.
-pub fn write(body: &OutgoingBody, bytes: &[u8]) -> Result<(), StreamError> {
-    let stream = body.write().expect("the stream is taken once at a time");
+pub fn write(stream: &OutputStream, bytes: &[u8]) -> Result<(), StreamError> {
     bytes
         .chunks(WRITE_BYTES_MAX)
         .try_for_each(|piece| stream.blocking_write_and_flush(piece))
