@@ -216,8 +216,8 @@ enum Passed {
 }
 use Passed::{Directly, ThroughMemory};
 
-const MEMORY: &str = r#"(memory $memory "memory")"#;
-const REALLOC: &str = r#"(memory $memory "memory") (realloc (func $memory "realloc"))"#;
+const MEMORY: &str = "(memory $memory)";
+const REALLOC: &str = "(memory $memory) (realloc $realloc)";
 
 const FUNCTIONS: [Function; 12] = [
     Function { name: "number", params: 1, result: Directly, options: MEMORY },
@@ -237,7 +237,7 @@ const FUNCTIONS: [Function; 12] = [
 /// What a call lowered with `async` needs besides, to wait for its end.
 const WAITING: [(&str, &str, &str); 5] = [
     ("set-new", "waitable-set.new", "(result i32)"),
-    ("set-wait", r#"waitable-set.wait (memory $memory "memory")"#, "(param i32 i32) (result i32)"),
+    ("set-wait", "waitable-set.wait (memory $memory)", "(param i32 i32) (result i32)"),
     ("set-drop", "waitable-set.drop", "(param i32)"),
     ("join", "waitable.join", "(param i32 i32)"),
     ("subtask-drop", "subtask.drop", "(param i32)"),

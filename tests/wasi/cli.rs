@@ -24,7 +24,16 @@ fn check_environment(flags: &[&str], arguments: &[&str], expected: &[&str]) {
 fn the_guest_sees_its_flags_environment_and_arguments_and_nothing_else() {
     check_environment(&[], &[], &[]);
     check_environment(
-        &["--env", "A=1", "--env", "EMPTY=", "--env", "EQUALS=x=y", "--env", "UMLAUT=ü b"],
+        &[
+            "--env",
+            "A=1",
+            "--env",
+            "EMPTY=",
+            "--env",
+            "EQUALS=x=y",
+            "--env",
+            "UMLAUT=ü b",
+        ],
         &[],
         &[
             r#"variable "A" "1""#,
@@ -66,7 +75,10 @@ fn the_first_argument_is_the_files_name_without_its_folder() {
     let mut command = wharf();
     command.current_dir(folder).args(["run", "./cli-environment.wasm"]);
     let finished = finish(&mut command, "");
-    assert_eq!(finished.stdout.lines().next(), Some("argument \"cli-environment.wasm\""));
+    assert_eq!(
+        finished.stdout.lines().next(),
+        Some("argument \"cli-environment.wasm\"")
+    );
 }
 
 /// `errors` are parts of standard error; without any it must be empty.
@@ -76,9 +88,16 @@ fn check_exit(arguments: &[&str], code: i32, errors: &[&str]) {
         assert_eq!(finished.code(), Some(code), "{arguments:?}: {finished:?}");
         assert_eq!(finished.stdout, "before\n", "{arguments:?}: {finished:?}");
         for part in errors {
-            assert!(finished.stderr.contains(part), "{arguments:?}: no {part:?} in {}", finished.stderr);
+            assert!(
+                finished.stderr.contains(part),
+                "{arguments:?}: no {part:?} in {}",
+                finished.stderr
+            );
         }
-        assert!(!errors.is_empty() || finished.stderr.is_empty(), "{arguments:?}: {finished:?}");
+        assert!(
+            !errors.is_empty() || finished.stderr.is_empty(),
+            "{arguments:?}: {finished:?}"
+        );
     }
 }
 
@@ -96,7 +115,11 @@ fn the_exit_code_tells_how_the_guest_ended() {
 
 #[test]
 fn a_trap_has_its_own_exit_code_and_names_the_guests_functions() {
-    check_exit(&["trap"], 134, &["unreachable", "innermost_of_the_trap", "middle_of_the_trap"]);
+    check_exit(
+        &["trap"],
+        134,
+        &["unreachable", "innermost_of_the_trap", "middle_of_the_trap"],
+    );
     check_exit(&["panic"], 134, &["on purpose", "exit"]);
     check_exit(&["exhaust-the-stack"], 134, &["exhaust_the_stack"]);
 }
@@ -118,10 +141,17 @@ fn check_copy(arguments: &[&str], input: &[u8], errors: &str) {
         let bytes = input.to_vec();
         let writer = std::thread::spawn(move || stdin.write_all(&bytes));
         let output = child.wait_with_output().expect("the output can be read");
-        writer.join().expect("the writer ends").expect("the guest takes all input");
+        writer
+            .join()
+            .expect("the writer ends")
+            .expect("the guest takes all input");
         assert!(output.status.success(), "{name} {arguments:?}: {output:?}");
         // Not assert_eq: ten mebibytes in a message help nobody.
-        assert!(output.stdout == input, "{name} {arguments:?}: {} other bytes", output.stdout.len());
+        assert!(
+            output.stdout == input,
+            "{name} {arguments:?}: {} other bytes",
+            output.stdout.len()
+        );
         assert_eq!(String::from_utf8_lossy(&output.stderr), errors, "{name} {arguments:?}");
     }
 }
@@ -212,8 +242,17 @@ fn terminals_are_told_from_pipes() {
         // `script` gives a command a terminal of its own; the words come from the environment, so that none needs quotes.
         let run = command(&name, &[], &[]);
         let mut script = Command::new("script");
-        script.args(["--quiet", "--return", "--command", r#""$PROGRAM" run "$GUEST" 2> "$SAID""#, "/dev/null"]);
-        script.env("PROGRAM", run.get_program()).env("GUEST", guest(&name)).env("SAID", &said);
+        script.args([
+            "--quiet",
+            "--return",
+            "--command",
+            r#""$PROGRAM" run "$GUEST" 2> "$SAID""#,
+            "/dev/null",
+        ]);
+        script
+            .env("PROGRAM", run.get_program())
+            .env("GUEST", guest(&name))
+            .env("SAID", &said);
         let finished = finish(&mut script, "");
         let said = std::fs::read_to_string(&said).unwrap_or_default();
         assert_eq!(said, "stdin true\nstdout true\nstderr false\n", "{finished:?}");

@@ -53,7 +53,12 @@ fn a_thousand_timers_overlap_in_one_instance() {
 
 #[test]
 fn the_system_clock_is_that_of_the_host() {
-    let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos() as u64;
+    let now = || {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .expect("after 1970")
+            .as_nanos() as u64
+    };
     for name in versions("clocks-system") {
         let before = now();
         let lines = lines(&name, &[], &[]);
@@ -79,7 +84,10 @@ fn check_timezone(timezone: &str, name: &str, offsets: [i64; 3]) {
         assert_ne!(value(&lines, "debug"), "\"\"", "{lines:?}");
         for (instant, offset) in INSTANTS.iter().zip(offsets) {
             let expected = format!("{instant} Some({})", offset * SECOND as i64);
-            assert!(values(&lines, "offset").contains(&expected.as_str()), "{expected} in {lines:?}");
+            assert!(
+                values(&lines, "offset").contains(&expected.as_str()),
+                "{expected} in {lines:?}"
+            );
         }
     }
 }
@@ -88,7 +96,11 @@ fn check_timezone(timezone: &str, name: &str, offsets: [i64; 3]) {
 fn the_timezone_is_that_of_the_host() {
     const HOUR: i64 = 3600;
     check_timezone("Europe/Berlin", "Europe/Berlin", [HOUR, 2 * HOUR, HOUR]);
-    check_timezone("America/New_York", "America/New_York", [-5 * HOUR, -4 * HOUR, -5 * HOUR]);
+    check_timezone(
+        "America/New_York",
+        "America/New_York",
+        [-5 * HOUR, -4 * HOUR, -5 * HOUR],
+    );
     check_timezone("Asia/Kolkata", "Asia/Kolkata", [5 * HOUR + 1800; 3]);
     check_timezone("UTC", "UTC", [0; 3]);
 }

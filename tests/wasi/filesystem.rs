@@ -34,9 +34,11 @@ impl Folders {
 
     fn flags(&self) -> Vec<String> {
         let directory = |folder: &str, name: &str| format!("{}::{name}", self.0.join(folder).display());
-        let [work, other, read] = [("work", "/work"), ("other", "/other"), ("work", "/read")]
-            .map(|(folder, name)| directory(folder, name));
-        ["--dir", &work, "--dir", &other, "--dir-ro", &read].map(str::to_owned).to_vec()
+        let [work, other, read] =
+            [("work", "/work"), ("other", "/other"), ("work", "/read")].map(|(folder, name)| directory(folder, name));
+        ["--dir", &work, "--dir", &other, "--dir-ro", &read]
+            .map(str::to_owned)
+            .to_vec()
     }
 
     fn lines(&self, name: &str, calls: &[&str]) -> Vec<String> {
@@ -54,7 +56,11 @@ impl Folders {
         assert_eq!(names, ["secret"]);
         let secret = self.path("outside/secret");
         assert_eq!(fs::read_to_string(&secret).expect("it is there"), "secret");
-        assert_eq!(fs::metadata(&secret).expect("it is there").nlink(), 1, "somebody linked to it");
+        assert_eq!(
+            fs::metadata(&secret).expect("it is there").nlink(),
+            1,
+            "somebody linked to it"
+        );
     }
 }
 
@@ -71,7 +77,10 @@ pub fn check_in(prepare: impl Fn(&Folders), calls: &[(&str, &str)]) {
         prepare(&folders);
         let lines = folders.lines(&name, &arguments);
         let ok = lines.len() == expected.len()
-            && lines.iter().zip(&expected).all(|(line, expected)| expected.split(" or ").any(|one| line == one));
+            && lines
+                .iter()
+                .zip(&expected)
+                .all(|(line, expected)| expected.split(" or ").any(|one| line == one));
         let table: Vec<_> = arguments.iter().zip(&expected).zip(&lines).collect();
         assert!(ok, "{name}: (call, expected), result: {table:#?}");
         folders.outside_is_untouched();
@@ -80,7 +89,10 @@ pub fn check_in(prepare: impl Fn(&Folders), calls: &[(&str, &str)]) {
 
 #[test]
 fn preopened_directories_have_their_names() {
-    check(&[("preopens", "ok /other /read /work"), ("get-type /work", "ok directory")]);
+    check(&[
+        ("preopens", "ok /other /read /work"),
+        ("get-type /work", "ok directory"),
+    ]);
 }
 
 #[test]
@@ -166,6 +178,23 @@ fn opening_takes_its_flags() {
 }
 
 #[test]
+fn what_no_filesystem_holds_is_an_error() {
+    let huge = u64::MAX.to_string();
+    check(&[
+        ("open-at /work *300 create write", "err name-too-long"),
+        ("create-directory-at /work *300", "err name-too-long"),
+        ("f=open-at /work file read write", "ok"),
+        (&format!("set-size f {huge}"), "err invalid or err file-too-large"),
+        (
+            &format!("write f {huge} x"),
+            "err invalid or err file-too-large or err overflow",
+        ),
+        (&format!("read f {huge}"), "err invalid or err overflow or ok ''"),
+        ("read f 0", "ok hello world"),
+    ]);
+}
+
+#[test]
 fn synchronous_writing_is_a_request() {
     for flag in ["file-integrity-sync", "data-integrity-sync", "requested-write-sync"] {
         check(&[
@@ -195,7 +224,10 @@ fn types_are_told_apart() {
     let prepare = |folders: &Folders| {
         symlink("file", folders.path("work/link")).expect("a link can be made");
         let pipe = folders.path("work/pipe");
-        let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs");
+        let made = std::process::Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .expect("mkfifo runs");
         assert!(made.success());
         std::os::unix::net::UnixListener::bind(folders.path("work/socket")).expect("a socket can be bound");
     };
@@ -231,7 +263,10 @@ fn directories_are_listed_whole() {
     check_in(
         prepare,
         &[
-            ("read-directory /work", "ok directory:directory file:regular-file many:directory names:directory"),
+            (
+                "read-directory /work",
+                "ok directory:directory file:regular-file many:directory names:directory",
+            ),
             ("many=open-at /work many directory read", "ok"),
             ("count-directory many", "ok 1000"),
             ("count-directory many", "ok 1000"),
@@ -271,7 +306,10 @@ fn files_are_removed() {
         ("unlink-file-at /work file", "err no-entry"),
         // The name is gone, what was opened stays.
         ("read f 0", "ok hello world"),
-        ("unlink-file-at /work directory", "err is-directory or err access or err not-permitted"),
+        (
+            "unlink-file-at /work directory",
+            "err is-directory or err access or err not-permitted",
+        ),
         ("stat-at /work file", "err no-entry"),
     ]);
 }
@@ -289,7 +327,10 @@ fn files_are_renamed() {
         ("rename-at /work directory /work moved-directory", "ok"),
         ("read-directory /work", "ok moved-directory:directory"),
         // Onto another: it is replaced.
-        ("rename-at /work moved-directory/moved /work moved-directory/inner", "ok"),
+        (
+            "rename-at /work moved-directory/moved /work moved-directory/inner",
+            "ok",
+        ),
         ("g=open-at /work moved-directory/inner read", "ok"),
         ("read g 0", "ok hello world"),
         // From one preopened directory to another.
@@ -397,7 +438,10 @@ fn every_advice_is_taken() {
             ("f=open-at /work file read", "ok"),
             (&format!("advise f 0 0 {advice}"), "ok"),
             (&format!("advise f 2 5 {advice}"), "ok"),
-            (&format!("advise /work 0 0 {advice}"), "err bad-descriptor or err is-directory"),
+            (
+                &format!("advise /work 0 0 {advice}"),
+                "err bad-descriptor or err is-directory",
+            ),
         ]);
     }
 }
@@ -406,7 +450,11 @@ fn every_advice_is_taken() {
 fn times(name: &str, folders: &Folders, calls: &[&str]) -> [String; 3] {
     let lines = folders.lines(name, calls);
     let last = lines.last().and_then(|line| line.strip_prefix("ok "));
-    let times: Vec<String> = last.unwrap_or_else(|| panic!("{lines:?}")).split(' ').map(str::to_owned).collect();
+    let times: Vec<String> = last
+        .unwrap_or_else(|| panic!("{lines:?}"))
+        .split(' ')
+        .map(str::to_owned)
+        .collect();
     times.try_into().unwrap_or_else(|_| panic!("{lines:?}"))
 }
 
@@ -419,7 +467,10 @@ fn timestamps_are_set() {
         let [accessed, modified, _] = set(&["f=open-at /work file read write", "set-times f 10:1 20:2", "times f"]);
         assert_eq!((accessed.as_str(), modified.as_str()), ("10:1", "20:2"));
         let metadata = fs::metadata(folders.path("work/file")).expect("it is there");
-        assert_eq!(metadata.modified().expect("it is kept"), UNIX_EPOCH + Duration::new(20, 2));
+        assert_eq!(
+            metadata.modified().expect("it is kept"),
+            UNIX_EPOCH + Duration::new(20, 2)
+        );
 
         let [accessed, modified, _] = set(&["set-times-at /work file no-change 30:0", "times-at /work file"]);
         assert_eq!((accessed.as_str(), modified.as_str()), ("10:1", "30:0"));
@@ -432,7 +483,10 @@ fn timestamps_are_set() {
         let [_, modified, _] = set(&["set-times-at /work file no-change -1:500000000", "times-at /work file"]);
         assert_eq!(modified, "-1:500000000");
         let metadata = fs::metadata(folders.path("work/file")).expect("it is there");
-        assert_eq!(metadata.modified().expect("it is kept"), UNIX_EPOCH - Duration::from_millis(500));
+        assert_eq!(
+            metadata.modified().expect("it is kept"),
+            UNIX_EPOCH - Duration::from_millis(500)
+        );
 
         let [accessed, modified, _] = set(&["set-times /work 40:0 50:0", "times /work"]);
         assert_eq!((accessed.as_str(), modified.as_str()), ("40:0", "50:0"));

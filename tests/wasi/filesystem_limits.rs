@@ -22,8 +22,21 @@ fn ways_out(folders: &Folders) -> Vec<String> {
         // The folders are fresh for every table, but the ways are asked for more than once.
         let _ = symlink(target, folders.path(link));
     }
-    let mut ways = ["../outside", "directory/../../outside", "directory/../..//outside", "../work/../outside"].to_vec();
-    ways.extend(["relative", "absolute", "directory/upwards", "first", "parent/outside", "./directory/../relative"]);
+    let mut ways = [
+        "../outside",
+        "directory/../../outside",
+        "directory/../..//outside",
+        "../work/../outside",
+    ]
+    .to_vec();
+    ways.extend([
+        "relative",
+        "absolute",
+        "directory/upwards",
+        "first",
+        "parent/outside",
+        "./directory/../relative",
+    ]);
     let mut ways: Vec<String> = ways.into_iter().map(str::to_owned).collect();
     ways.push(outside.display().to_string());
     ways
@@ -89,7 +102,10 @@ fn no_link_of_the_guests_own_leads_out() {
             // Moved one level down, a harmless link would lead elsewhere; here it leads nowhere still.
             ("symlink-at /work directory/../../outside/secret deep", "ok"),
             ("rename-at /work deep /work directory/deep", "ok"),
-            ("open-at /work directory/deep follow read", "err not-permitted or err no-entry"),
+            (
+                "open-at /work directory/deep follow read",
+                "err not-permitted or err no-entry",
+            ),
             ("rename-at /work way /other way", "ok"),
             ("open-at /other way/secret read", "err not-permitted"),
             ("link-at /work file-link /other file-link", "ok"),
@@ -169,7 +185,10 @@ fn read_only_directories_are_only_read() {
             ("link-at /read file /other new", refused),
             ("link-at /other file /read new", refused),
             ("symlink-at /read file new", refused),
-            ("read-directory /work", "ok directory:directory file:regular-file link:symbolic-link"),
+            (
+                "read-directory /work",
+                "ok directory:directory file:regular-file link:symbolic-link",
+            ),
             ("read-directory /other", "ok file:regular-file"),
             ("read f 0", "ok hello world"),
         ],
@@ -181,7 +200,9 @@ fn read_only_directories_are_only_read() {
 fn peak_memory_bytes(process: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).expect("the process is there");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")).expect("the kernel tells");
+    let kibibytes = line
+        .and_then(|line| line.trim().strip_suffix(" kB"))
+        .expect("the kernel tells");
     kibibytes.trim().parse::<u64>().expect("a number") << 10
 }
 
@@ -228,7 +249,10 @@ fn a_call_that_waits_for_the_disk_holds_up_nothing_else() {
         for number in 1..=5 {
             assert_eq!(guest.line(), format!("tick {number}"));
         }
-        let _writer = fs::File::options().write(true).open(scratch.join("pipe")).expect("the guest reads");
+        let _writer = fs::File::options()
+            .write(true)
+            .open(scratch.join("pipe"))
+            .expect("the guest reads");
         assert_eq!(guest.line(), "opened true");
         assert!(guest.end().success());
     }

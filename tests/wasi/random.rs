@@ -11,7 +11,10 @@ fn as_many_bytes_come_as_were_asked_for() {
         let lengths = values(&lines, "length");
         assert_eq!(lengths.len(), 7, "{lines:?}");
         for line in lengths {
-            let numbers: Vec<u64> = line.split(' ').map(|number| number.parse().expect("a number")).collect();
+            let numbers: Vec<u64> = line
+                .split(' ')
+                .map(|number| number.parse().expect("a number"))
+                .collect();
             let [requested, secure, insecure] = numbers[..] else {
                 panic!("three numbers in {line}");
             };
@@ -30,7 +33,12 @@ fn no_random_value_comes_twice() {
     for name in versions("random-bytes") {
         for _run in 0..2 {
             let lines = lines(&name, &[], &[]);
-            let values = [values(&lines, "secure"), values(&lines, "insecure"), vec![value(&lines, "seed")]].concat();
+            let values = [
+                values(&lines, "secure"),
+                values(&lines, "insecure"),
+                vec![value(&lines, "seed")],
+            ]
+            .concat();
             assert_eq!(values.len(), 17, "{lines:?}");
             for value in values {
                 assert!(seen.insert(value.to_owned()), "{value} came twice");

@@ -42,7 +42,9 @@ pub fn lines_of(command: &mut Command) -> Vec<String> {
 
 /// The rest of the one line that begins with `key` and a space.
 pub fn value<'a>(lines: &'a [String], key: &str) -> &'a str {
-    let mut found = lines.iter().filter_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
+    let mut found = lines
+        .iter()
+        .filter_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
     let value = found.next().unwrap_or_else(|| panic!("no {key} in {lines:?}"));
     assert_eq!(found.next(), None, "two {key} in {lines:?}");
     value
@@ -67,7 +69,10 @@ pub struct Conversation {
 impl Conversation {
     pub fn start(name: &str, flags: &[&str], arguments: &[&str]) -> Self {
         let mut command = command(name, flags, arguments);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
         Self {
             stdin: child.stdin.take(),
@@ -98,7 +103,9 @@ impl Conversation {
 
     /// The next line of standard output. Until the first call nothing at all is read from it.
     pub fn line(&mut self) -> String {
-        self.stdout.line().unwrap_or_else(|| panic!("the output ended: {:?}", self.errors()))
+        self.stdout
+            .line()
+            .unwrap_or_else(|| panic!("the output ended: {:?}", self.errors()))
     }
 
     /// The first byte of standard output, of which nothing was read yet.

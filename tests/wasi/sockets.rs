@@ -18,7 +18,10 @@ fn check(flags: &[&str], calls: &[(&str, &str)]) {
     for name in versions("sockets-calls") {
         let lines = lines(&name, flags, &arguments);
         let ok = lines.len() == expected.len()
-            && lines.iter().zip(&expected).all(|(line, expected)| expected.split(" or ").any(|one| line == one));
+            && lines
+                .iter()
+                .zip(&expected)
+                .all(|(line, expected)| expected.split(" or ").any(|one| line == one));
         let table: Vec<_> = arguments.iter().zip(&expected).zip(&lines).collect();
         assert!(ok, "{name} {flags:?}: (call, expected), result: {table:#?}");
     }
@@ -29,8 +32,14 @@ fn check(flags: &[&str], calls: &[(&str, &str)]) {
 fn check_families(calls: &[(&str, &str)]) {
     for (family, loopback) in FAMILIES {
         let own = |text: &str| text.replace("FAMILY", family).replace("LOOPBACK", loopback);
-        let calls: Vec<_> = calls.iter().map(|(call, expected)| (own(call), own(expected))).collect();
-        let calls: Vec<_> = calls.iter().map(|(call, expected)| (call.as_str(), expected.as_str())).collect();
+        let calls: Vec<_> = calls
+            .iter()
+            .map(|(call, expected)| (own(call), own(expected)))
+            .collect();
+        let calls: Vec<_> = calls
+            .iter()
+            .map(|(call, expected)| (call.as_str(), expected.as_str()))
+            .collect();
         check(ALL, &calls);
     }
 }
@@ -221,7 +230,10 @@ fn a_closed_port_refuses() {
                 (&format!("c=tcp {family}"), "ok"),
                 (&format!("connect c {address}"), "err connection-refused"),
                 // After a failed connect there is nothing left to do with a socket.
-                (&format!("connect c {address}"), "err invalid-state or err connection-refused"),
+                (
+                    &format!("connect c {address}"),
+                    "err invalid-state or err connection-refused",
+                ),
             ],
         );
     }

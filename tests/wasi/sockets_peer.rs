@@ -14,8 +14,12 @@ const LOOPBACKS: [&str; 2] = ["127.0.0.1:0", "[::1]:0"];
 const DEADLINE: Duration = Duration::from_secs(60);
 
 fn with_deadline(stream: TcpStream) -> TcpStream {
-    stream.set_read_timeout(Some(DEADLINE)).expect("the deadline is not zero");
-    stream.set_write_timeout(Some(DEADLINE)).expect("the deadline is not zero");
+    stream
+        .set_read_timeout(Some(DEADLINE))
+        .expect("the deadline is not zero");
+    stream
+        .set_write_timeout(Some(DEADLINE))
+        .expect("the deadline is not zero");
     stream
 }
 
@@ -84,7 +88,10 @@ fn a_reset_reaches_the_guest() {
         guest.say("unread\n");
         // Closing with bytes unread resets the connection; they must have arrived for that.
         let mut byte = [0];
-        wharf_tests::eventually(|| peer.peek(&mut byte).is_ok_and(|bytes| bytes == 1), "the guest's bytes");
+        wharf_tests::eventually(
+            || peer.peek(&mut byte).is_ok_and(|bytes| bytes == 1),
+            "the guest's bytes",
+        );
         drop(peer);
         guest.close_stdin();
         assert!(guest.errors().contains("received err connection-reset"));
@@ -101,7 +108,9 @@ fn a_server_in_a_guest_serves_all_its_connections_at_once() {
             let mut streams: Vec<TcpStream> = (0..50).map(|_| connect()).collect();
             // From the last to the first, so that none is served because it is the oldest.
             for (number, stream) in streams.iter_mut().enumerate().rev() {
-                stream.write_all(format!("connection {number}").as_bytes()).expect("the guest receives");
+                stream
+                    .write_all(format!("connection {number}").as_bytes())
+                    .expect("the guest receives");
                 let mut back = vec![0; format!("connection {number}").len()];
                 stream.read_exact(&mut back).expect("the guest sends back");
                 assert_eq!(back, format!("connection {number}").as_bytes());
@@ -131,7 +140,9 @@ fn two_hundred_connections_are_open_at_once() {
 fn memory_bytes(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("the process is there");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")).expect("the kernel tells");
+    let kibibytes = line
+        .and_then(|line| line.trim().strip_suffix(" kB"))
+        .expect("the kernel tells");
     kibibytes.trim().parse::<u64>().expect("a number") << 10
 }
 
@@ -149,7 +160,12 @@ fn a_peer_that_does_not_read_stops_the_guest() {
             let line = guest.line();
             seen = if line == seen.0 { (line, seen.1 + 1) } else { (line, 1) };
         }
-        let taken: u64 = seen.0.strip_prefix("taken ").expect("a count").parse().expect("a number");
+        let taken: u64 = seen
+            .0
+            .strip_prefix("taken ")
+            .expect("a count")
+            .parse()
+            .expect("a number");
         // The kernel's buffers on both sides take some; they are far smaller than this.
         assert!(taken < MEBIBYTES << 19, "{taken} bytes were taken that nobody read");
         let grown = memory_bytes(guest.process()).saturating_sub(before);
@@ -158,7 +174,10 @@ fn a_peer_that_does_not_read_stops_the_guest() {
         let received = std::io::copy(&mut peer, &mut std::io::sink()).expect("the guest goes on");
         assert_eq!(received, MEBIBYTES << 20);
         let rest = guest.rest();
-        assert_eq!(rest.lines().last(), Some(format!("sent {} ok", MEBIBYTES << 20).as_str()));
+        assert_eq!(
+            rest.lines().last(),
+            Some(format!("sent {} ok", MEBIBYTES << 20).as_str())
+        );
         assert!(guest.end().success());
     }
 }
@@ -179,8 +198,10 @@ fn check_patterns(patterns: &[&str], calls: &[(&str, &str)]) {
     let port = listener.local_addr().expect("it is bound").port().to_string();
     let own: Vec<String> = patterns.iter().map(|pattern| pattern.replace("PORT", &port)).collect();
     let flags: Vec<&str> = own.iter().flat_map(|pattern| ["--allow-net", pattern]).collect();
-    let (arguments, expected): (Vec<String>, Vec<&str>) =
-        calls.iter().map(|(call, expected)| (call.replace("PORT", &port), *expected)).unzip();
+    let (arguments, expected): (Vec<String>, Vec<&str>) = calls
+        .iter()
+        .map(|(call, expected)| (call.replace("PORT", &port), *expected))
+        .unzip();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     for name in versions("sockets-calls") {
         let finished = wharf_tests::finish(&mut command(&name, &flags, &arguments), "");
@@ -194,8 +215,15 @@ fn a_name_that_is_nobodys_is_an_error() {
     for name in versions("sockets-calls") {
         let lines = lines(&name, ALL, &["resolve name.invalid"]);
         // Which one depends on whether this machine has a name server at all.
-        let expected = ["name-unresolvable", "temporary-resolver-failure", "permanent-resolver-failure"];
-        assert!(expected.map(|code| format!("err {code}")).contains(&lines[0]), "{lines:?}");
+        let expected = [
+            "name-unresolvable",
+            "temporary-resolver-failure",
+            "permanent-resolver-failure",
+        ];
+        assert!(
+            expected.map(|code| format!("err {code}")).contains(&lines[0]),
+            "{lines:?}"
+        );
     }
 }
 
@@ -214,14 +242,20 @@ fn patterns_say_what_is_reached() {
 
 #[test]
 fn patterns_say_which_names_are_looked_up() {
-    check_patterns(&["*"], &[("resolve 127.0.0.1", "ok 127.0.0.1"), ("resolve ::1", "ok ::1")]);
+    check_patterns(
+        &["*"],
+        &[("resolve 127.0.0.1", "ok 127.0.0.1"), ("resolve ::1", "ok ::1")],
+    );
     check_patterns(&["*"], &[("resolve no..name", "err invalid-argument")]);
     check_patterns(&["example.test"], &[("resolve localhost", "err access-denied")]);
     check_patterns(&["127.0.0.1"], &[("resolve localhost", "err access-denied")]);
     for pattern in ["*", "localhost"] {
         for name in versions("sockets-calls") {
             let lines = lines(&name, &["--allow-net", pattern], &["resolve localhost"]);
-            assert!(lines[0].split(' ').any(|word| word == "127.0.0.1"), "{pattern}: {lines:?}");
+            assert!(
+                lines[0].split(' ').any(|word| word == "127.0.0.1"),
+                "{pattern}: {lines:?}"
+            );
         }
     }
 }

@@ -25,7 +25,9 @@ fn of_two_exported_versions_the_newer_one_runs() {
 /// that one of the two says something else than the standard.
 #[test]
 fn the_declarations_of_both_versions_are_the_same() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is in a folder");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the package is in a folder");
     for package in ["cli", "clocks", "filesystem", "http", "random", "sockets"] {
         let declarations = |folder: &str| {
             let file = root.join(folder).join(format!("{package}.wit"));
@@ -49,7 +51,10 @@ fn a_command_of_0_2_sees_its_environment() {
         r#"argument "--two words""#,
         r#"variable "A" "1""#,
     ];
-    assert_eq!(lines(GUEST, &["--env", "A=1"], &["environment", "--two words"]), expected);
+    assert_eq!(
+        lines(GUEST, &["--env", "A=1"], &["environment", "--two words"]),
+        expected
+    );
 }
 
 fn check_exit(arguments: &[&str], code: i32) {
@@ -87,7 +92,10 @@ fn a_command_of_0_2_works_with_files() {
         r#"names ["three", "two"]"#,
     ];
     assert_eq!(lines(GUEST, &["--dir", &directory], &["files", "/work"]), expected);
-    assert_eq!(fs::read_to_string(scratch.join("two")).expect("it was written"), "first and second");
+    assert_eq!(
+        fs::read_to_string(scratch.join("two")).expect("it was written"),
+        "first and second"
+    );
 }
 
 /// `/work` is the folder `work`, writable, and `/read` the same one, read-only; `secret` lies beside it.

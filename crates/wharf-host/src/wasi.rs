@@ -1,8 +1,10 @@
 //! WASI for every guest: what it sees of its environment, and the interfaces that are linked.
 //!
 //! Most of WASI is Wasmtime's own. Ours are `wasi:http@0.3` (`http.rs`), name lookup, whose answer depends on what the
-//! operator granted, and the time zone, which Wasmtime leaves out.
+//! operator granted, the time zone, which Wasmtime leaves out, and some functions of the filesystem.
 
+#[cfg(unix)]
+mod filesystem;
 pub(crate) mod lookup;
 mod timezone;
 
@@ -78,6 +80,8 @@ fn link_v3(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
     p3::cli::add_to_linker(linker)?;
     p3::clocks::add_to_linker(linker)?;
     p3::filesystem::add_to_linker(linker)?;
+    #[cfg(unix)]
+    filesystem::link(linker)?;
     p3::random::add_to_linker(linker)?;
     p3::bindings::sockets::types::add_to_linker::<_, WasiSockets>(linker, InstanceState::sockets)?;
     lookup::link_v3(linker)?;
