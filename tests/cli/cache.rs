@@ -20,7 +20,9 @@ fn check_runs(component: &Path, adjust: impl FnOnce(&mut Command)) -> String {
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = folder.read_dir() else { return Vec::new() };
+    let Ok(entries) = folder.read_dir() else {
+        return Vec::new();
+    };
     entries.map(|entry| entry.expect("it can be read").path()).collect()
 }
 
@@ -32,7 +34,11 @@ fn compiled_code_is_kept_where_it_is_asked_for() {
     check_runs(&component, |command| {
         command.arg("--cache").arg(&flag).env("WHARF_CACHE", &variable);
     });
-    assert_eq!((entries(&flag).len(), entries(&variable).len()), (1, 0), "the flag is stronger");
+    assert_eq!(
+        (entries(&flag).len(), entries(&variable).len()),
+        (1, 0),
+        "the flag is stronger"
+    );
     check_runs(&component, |command| {
         command.env("WHARF_CACHE", &variable);
     });
@@ -51,7 +57,10 @@ fn nothing_is_kept_when_that_is_asked_for() {
     let (_scratch, component) = file("tool.wasm", command03("i32.const 0"));
     let folders = Scratch::new();
     check_runs(&component, |command| {
-        command.arg("--no-cache").env("WHARF_CACHE", folders.join("a")).env("XDG_CACHE_HOME", folders.join("b"));
+        command
+            .arg("--no-cache")
+            .env("WHARF_CACHE", folders.join("a"))
+            .env("XDG_CACHE_HOME", folders.join("b"));
     });
     assert_eq!(entries(folders.path()), [] as [PathBuf; 0]);
 }
@@ -62,14 +71,20 @@ fn a_damaged_entry_is_compiled_anew() {
     let cache = Scratch::new();
     let run = || check_runs(&component, |command| drop(command.arg("--cache").arg(cache.path())));
     run();
-    let [entry] = &entries(cache.path())[..] else { panic!("one entry") };
+    let [entry] = &entries(cache.path())[..] else {
+        panic!("one entry")
+    };
     let whole = std::fs::read(entry).expect("it can be read");
     let mut flipped = whole.clone();
     flipped[whole.len() / 2] ^= 1;
     for damaged in [&b""[..], b"x", &whole[..whole.len() / 2], &flipped] {
         std::fs::write(entry, damaged).expect("it is ours");
         run();
-        assert!(std::fs::read(entry).expect("it can be read") == whole, "{} bytes were not replaced", damaged.len());
+        assert!(
+            std::fs::read(entry).expect("it can be read") == whole,
+            "{} bytes were not replaced",
+            damaged.len()
+        );
     }
 }
 
@@ -78,10 +93,20 @@ fn a_damaged_entry_is_compiled_anew() {
 fn a_folder_that_cannot_be_used_costs_time_unless_it_was_asked_for() {
     let (scratch, component) = file("tool.wasm", command03("i32.const 0"));
     let plain = scratch.write("plain", "");
-    let errors = check_runs(&component, |command| drop(command.env("XDG_CACHE_HOME", &plain).env("HOME", &plain)));
+    let errors = check_runs(&component, |command| {
+        drop(command.env("XDG_CACHE_HOME", &plain).env("HOME", &plain))
+    });
     assert!(errors.contains("compiled code is not kept"), "{errors}");
-    check_runs(&component, |command| drop(command.env_remove("XDG_CACHE_HOME").env_remove("HOME")));
-    let finished = finish(wharf().args(["run", "--cache"]).arg(plain.join("below")).arg(&component), "");
+    check_runs(&component, |command| {
+        drop(command.env_remove("XDG_CACHE_HOME").env_remove("HOME"))
+    });
+    let finished = finish(
+        wharf()
+            .args(["run", "--cache"])
+            .arg(plain.join("below"))
+            .arg(&component),
+        "",
+    );
     assert_eq!(finished.code(), Some(125), "{finished:?}");
     assert!(finished.stderr.contains("for compiled code"), "{}", finished.stderr);
 }

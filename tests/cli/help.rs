@@ -8,15 +8,29 @@ fn check_help(words: &[&str], parts: &[&str]) {
     assert_eq!(finished.code(), Some(0), "{finished:?}");
     assert_eq!(finished.stderr, "");
     for part in parts {
-        assert!(finished.stdout.contains(part), "{words:?} does not say {part:?}:\n{}", finished.stdout);
+        assert!(
+            finished.stdout.contains(part),
+            "{words:?} does not say {part:?}:\n{}",
+            finished.stdout
+        );
     }
     let longest = finished.stdout.lines().map(|line| line.chars().count()).max();
-    assert!(longest <= Some(120), "a line of {longest:?} characters:\n{}", finished.stdout);
+    assert!(
+        longest <= Some(120),
+        "a line of {longest:?} characters:\n{}",
+        finished.stdout
+    );
 }
 
 #[test]
 fn help_names_every_command_and_shows_examples() {
-    let parts = ["Usage: wharf <COMMAND>", "\n  serve ", "\n  run ", "--version", "Examples:\n  wharf serve app.wasm"];
+    let parts = [
+        "Usage: wharf <COMMAND>",
+        "\n  serve ",
+        "\n  run ",
+        "--version",
+        "Examples:\n  wharf serve app.wasm",
+    ];
     check_help(&["--help"], &parts);
     check_help(&["-h"], &parts);
     check_help(&["help"], &parts);
@@ -86,7 +100,11 @@ fn check_usage(words: &[&str], part: &str) {
     let finished = wharf_with(words);
     assert_eq!(finished.code(), Some(2), "{finished:?}");
     assert_eq!(finished.stdout, "");
-    assert!(finished.stderr.contains(part), "{words:?} does not say {part:?}:\n{}", finished.stderr);
+    assert!(
+        finished.stderr.contains(part),
+        "{words:?} does not say {part:?}:\n{}",
+        finished.stderr
+    );
 }
 
 #[test]
@@ -97,11 +115,20 @@ fn wrong_usage_is_2_and_says_what_was_expected() {
     check_usage(&["run", "--dirs", "x", "a.wasm"], "similar argument exists: '--dir'");
     check_usage(&["run", "--env", "A", "a.wasm"], "expected NAME=VALUE, such as");
     check_usage(&["run", "--dir", "::/a", "a.wasm"], "expected HOST::GUEST, such as");
-    check_usage(&["run", "--allow-net", "https://a.test", "a.wasm"], "sockets have no scheme");
-    check_usage(&["run", "--allow-outbound", "a.test/path", "a.wasm"], "`a.test/path` is not a pattern");
+    check_usage(
+        &["run", "--allow-net", "https://a.test", "a.wasm"],
+        "sockets have no scheme",
+    );
+    check_usage(
+        &["run", "--allow-outbound", "a.test/path", "a.wasm"],
+        "`a.test/path` is not a pattern",
+    );
     check_usage(&["serve", "--addr", "8080", "a.wasm"], "expected HOST:PORT, such as");
     check_usage(&["serve", "--drain-timeout", "30", "a.wasm"], "such as 30s");
     check_usage(&["serve", "--max-memory", "64M", "a.wasm"], "such as 64MiB");
-    check_usage(&["serve", "--isolation", "none", "a.wasm"], "possible values: request, serial, shared");
+    check_usage(
+        &["serve", "--isolation", "none", "a.wasm"],
+        "possible values: request, serial, shared",
+    );
     check_usage(&["serve", "a.wasm", "b.wasm"], "unexpected argument 'b.wasm'");
 }

@@ -17,7 +17,11 @@ fn check_refused(service: &OsStr, middleware: &[&OsStr], parts: &[&str]) {
     assert_eq!(finished.code(), Some(1), "{finished:?}");
     assert_eq!(finished.stdout, "");
     for part in parts {
-        assert!(finished.stderr.contains(part), "{part:?} is not said: {}", finished.stderr);
+        assert!(
+            finished.stderr.contains(part),
+            "{part:?} is not said: {}",
+            finished.stderr
+        );
     }
 }
 
@@ -27,9 +31,21 @@ fn a_part_that_does_not_fit_is_named() {
     let (service, front) = (service.as_os_str(), front.as_os_str());
     let (_scratch, tool) = file("tool.wasm", command03("i32.const 0"));
     let tool = tool.as_os_str();
-    check_refused(service, &[front, service], &["http-hello.wasm: middleware 2", "does not import wasi:http/handler@0.3"]);
-    check_refused(service, &[tool], &["tool.wasm: middleware 1", "does not export wasi:http/handler@0.3"]);
-    check_refused(tool, &[front], &["tool.wasm: the service", "does not export wasi:http/handler@0.3"]);
+    check_refused(
+        service,
+        &[front, service],
+        &["http-hello.wasm: middleware 2", "does not import wasi:http/handler@0.3"],
+    );
+    check_refused(
+        service,
+        &[tool],
+        &["tool.wasm: middleware 1", "does not export wasi:http/handler@0.3"],
+    );
+    check_refused(
+        tool,
+        &[front],
+        &["tool.wasm: the service", "does not export wasi:http/handler@0.3"],
+    );
     let old = guest("http02-hello");
     check_refused(old.as_os_str(), &[front], &["it has wasi:http/incoming-handler@0.2"]);
 }
@@ -38,9 +54,17 @@ fn a_part_that_does_not_fit_is_named() {
 fn a_part_that_is_no_component_is_named() {
     let (service, scratch) = (guest("http-hello"), Scratch::new());
     let text = scratch.write("auth.wasm", "(component)");
-    check_refused(service.as_os_str(), &[text.as_os_str()], &["auth.wasm: middleware 1", "WebAssembly text"]);
+    check_refused(
+        service.as_os_str(),
+        &[text.as_os_str()],
+        &["auth.wasm: middleware 1", "WebAssembly text"],
+    );
     let absent = scratch.join("absent.wasm");
-    check_refused(service.as_os_str(), &[absent.as_os_str()], &["cannot read", "absent.wasm", "No such file"]);
+    check_refused(
+        service.as_os_str(),
+        &[absent.as_os_str()],
+        &["cannot read", "absent.wasm", "No such file"],
+    );
 }
 
 #[test]

@@ -10,9 +10,17 @@ fn check(finished: &Finished, code: i32, file: &str, parts: &[&str]) {
     assert_eq!(finished.code(), Some(code), "{finished:?}");
     assert_eq!(finished.stdout, "");
     let first = finished.stderr.lines().next().unwrap_or_default();
-    assert!(first.starts_with("error: ") && first.contains(file), "{file} is not named: {}", finished.stderr);
+    assert!(
+        first.starts_with("error: ") && first.contains(file),
+        "{file} is not named: {}",
+        finished.stderr
+    );
     for part in parts {
-        assert!(finished.stderr.contains(part), "{part:?} is not said: {}", finished.stderr);
+        assert!(
+            finished.stderr.contains(part),
+            "{part:?} is not said: {}",
+            finished.stderr
+        );
     }
 }
 
@@ -21,13 +29,21 @@ fn check(finished: &Finished, code: i32, file: &str, parts: &[&str]) {
 fn check_contents(contents: impl AsRef<[u8]>, parts: &[&str]) {
     let (_scratch, file) = file("odd.wasm", contents);
     check(&finish(wharf().arg("run").arg(&file), ""), 125, "odd.wasm", parts);
-    check(&finish(wharf().args(["serve", "--addr", "127.0.0.1:0"]).arg(&file), ""), 1, "odd.wasm", parts);
+    check(
+        &finish(wharf().args(["serve", "--addr", "127.0.0.1:0"]).arg(&file), ""),
+        1,
+        "odd.wasm",
+        parts,
+    );
 }
 
 #[test]
 fn a_file_that_is_no_component_is_named_for_what_it_is() {
     check_contents("", &["the file is empty"]);
-    check_contents(binary("(module)"), &["core WebAssembly module", "wasm32-wasip2", "wasm-tools component new"]);
+    check_contents(
+        binary("(module)"),
+        &["core WebAssembly module", "wasm32-wasip2", "wasm-tools component new"],
+    );
     check_contents("(component)", &["WebAssembly text", "wasm-tools parse"]);
     check_contents("package a:b;", &["WIT"]);
     check_contents("#!/bin/sh", &["begins with 23 21 2f 62"]);
@@ -38,7 +54,10 @@ fn a_file_that_is_no_component_is_named_for_what_it_is() {
 #[test]
 fn a_file_that_is_cut_off_is_said_to_be_and_where() {
     let whole = command03("i32.const 0");
-    check_contents(&whole[..whole.len() - 3], &[&format!("ends at byte {}", whole.len() - 3), "cut off"]);
+    check_contents(
+        &whole[..whole.len() - 3],
+        &[&format!("ends at byte {}", whole.len() - 3), "cut off"],
+    );
     let whole = std::fs::read(guest("http-hello")).expect("it was just built");
     check_contents(&whole[..whole.len() / 2], &["cut off"]);
 }
@@ -46,7 +65,10 @@ fn a_file_that_is_cut_off_is_said_to_be_and_where() {
 #[test]
 fn damage_inside_is_found_before_anything_runs() {
     let mut component = command03("i32.const 0");
-    let body = component.windows(3).position(|bytes| bytes == [0x41, 0, 0x0b]).expect("i32.const 0, end");
+    let body = component
+        .windows(3)
+        .position(|bytes| bytes == [0x41, 0, 0x0b])
+        .expect("i32.const 0, end");
     component[body] = 0xff;
     check_contents(component, &["cannot be compiled"]);
 }
@@ -75,8 +97,18 @@ fn a_component_of_another_world_is_told_where_it_belongs() {
 
 #[test]
 fn a_middleware_alone_is_told_to_stand_before_a_service() {
-    let finished = finish(wharf().args(["serve", "--addr", "127.0.0.1:0"]).arg(guest("http-middleware-inner")), "");
-    check(&finished, 1, "http-middleware-inner.wasm", &["wasi:http/handler@0.3", "--middleware"]);
+    let finished = finish(
+        wharf()
+            .args(["serve", "--addr", "127.0.0.1:0"])
+            .arg(guest("http-middleware-inner")),
+        "",
+    );
+    check(
+        &finished,
+        1,
+        "http-middleware-inner.wasm",
+        &["wasi:http/handler@0.3", "--middleware"],
+    );
 }
 
 #[test]

@@ -9,7 +9,11 @@ fn check(finished: &Finished, code: i32, errors: &[&str]) {
     assert_eq!(finished.code(), Some(code), "{finished:?}");
     assert_eq!(finished.stdout, "", "nothing of Wharf's own");
     for part in errors {
-        assert!(finished.stderr.contains(part), "{part:?} is not said: {}", finished.stderr);
+        assert!(
+            finished.stderr.contains(part),
+            "{part:?} is not said: {}",
+            finished.stderr
+        );
     }
     assert!(!errors.is_empty() || finished.stderr.is_empty(), "{}", finished.stderr);
 }
@@ -25,8 +29,17 @@ fn the_exit_code_tells_how_the_program_ended() {
 #[test]
 fn a_trap_is_134_with_a_backtrace_that_names_functions() {
     for command in [command02, command03] {
-        let errors = ["error: the program trapped", "innermost_of_the_trap", "run", "unreachable"];
-        check(&run(&[], &command("call $innermost_of_the_trap i32.const 0")), 134, &errors);
+        let errors = [
+            "error: the program trapped",
+            "innermost_of_the_trap",
+            "run",
+            "unreachable",
+        ];
+        check(
+            &run(&[], &command("call $innermost_of_the_trap i32.const 0")),
+            134,
+            &errors,
+        );
     }
 }
 
@@ -34,8 +47,22 @@ fn a_trap_is_134_with_a_backtrace_that_names_functions() {
 #[test]
 fn of_two_versions_the_newer_runs() {
     let (good, bad) = ("i32.const 0", "unreachable");
-    check(&run(&[], &exporting(&[("wasi:cli/run@0.2.6", "", bad), ("wasi:cli/run@0.3.0", "async", good)])), 0, &[]);
-    check(&run(&[], &exporting(&[("wasi:cli/run@0.3.2", "async", good), ("wasi:cli/run@0.2.6", "", bad)])), 0, &[]);
+    check(
+        &run(
+            &[],
+            &exporting(&[("wasi:cli/run@0.2.6", "", bad), ("wasi:cli/run@0.3.0", "async", good)]),
+        ),
+        0,
+        &[],
+    );
+    check(
+        &run(
+            &[],
+            &exporting(&[("wasi:cli/run@0.3.2", "async", good), ("wasi:cli/run@0.2.6", "", bad)]),
+        ),
+        0,
+        &[],
+    );
 }
 
 #[test]
@@ -45,13 +72,24 @@ fn memory_is_bounded_when_it_is_asked_for() {
     check(&run(&["--max-memory", "63MiB"], &command03(grow)), 0, &[]);
     check(&run(&["--max-memory", "62MiB"], &command03(grow)), 1, &[]);
     let trap = format!("(if {grow} (then call $innermost_of_the_trap)) i32.const 0");
-    check(&run(&["--max-memory", "1MiB"], &command03(&trap)), 134, &["refused memory past 1 MiB"]);
+    check(
+        &run(&["--max-memory", "1MiB"], &command03(&trap)),
+        134,
+        &["refused memory past 1 MiB"],
+    );
 }
 
 #[test]
 fn what_follows_the_file_is_for_the_program() {
     let (_scratch, file) = file("tool.wasm", command03("i32.const 0"));
-    for arguments in [&["--help"][..], &["--version"], &["--", "-x"], &["--dir", "nowhere"], &["--unknown"], &[""]] {
+    for arguments in [
+        &["--help"][..],
+        &["--version"],
+        &["--", "-x"],
+        &["--dir", "nowhere"],
+        &["--unknown"],
+        &[""],
+    ] {
         let finished = finish(wharf().arg("run").arg(&file).args(arguments), "");
         check(&finished, 0, &[]);
     }
@@ -65,7 +103,10 @@ fn messages_about_the_inside_are_written_when_asked_for() {
     let (_scratch, file) = file("tool.wasm", &component);
     let finished = finish(wharf().args(["run", "--log", "trace"]).arg(file), "");
     assert_eq!(finished.code(), Some(0));
-    assert!(finished.stderr.contains("TRACE") || finished.stderr.contains("DEBUG"), "{finished:?}");
+    assert!(
+        finished.stderr.contains("TRACE") || finished.stderr.contains("DEBUG"),
+        "{finished:?}"
+    );
 }
 
 /// A program whose messages nobody reads ends as it would otherwise.

@@ -13,7 +13,11 @@ fn first_line(flags: &[&str]) -> (Server, String) {
 
 #[test]
 fn the_first_line_says_what_is_served_and_where() {
-    for flags in [&["--addr", "127.0.0.1:0"][..], &["--addr", "localhost:0"], &["--addr", "127.0.0.1:0", "--log", "off"]] {
+    for flags in [
+        &["--addr", "127.0.0.1:0"][..],
+        &["--addr", "localhost:0"],
+        &["--addr", "127.0.0.1:0", "--log", "off"],
+    ] {
         let (server, line) = first_line(flags);
         assert!(line.contains("http-hello.wasm"), "{line}");
         assert!(line.contains(&format!("http://{}", server.addr())), "{line}");
@@ -33,7 +37,11 @@ fn check_refused(flags: &[&str], parts: &[&str]) {
     assert_eq!(finished.code(), Some(1), "{finished:?}");
     assert_eq!(finished.stdout, "");
     for part in parts {
-        assert!(finished.stderr.contains(part), "{part:?} is not said: {}", finished.stderr);
+        assert!(
+            finished.stderr.contains(part),
+            "{part:?} is not said: {}",
+            finished.stderr
+        );
     }
 }
 
@@ -43,14 +51,21 @@ fn an_address_that_cannot_be_used_is_named_with_what_to_do() {
     let taken = server.addr().to_string();
     check_refused(&["--addr", &taken], &[&taken, "in use", "another port"]);
     check_refused(&["--addr", "192.0.2.1:0"], &["192.0.2.1:0", "no such address"]);
-    check_refused(&["--addr", "name.invalid:0"], &["cannot find the address name.invalid:0"]);
+    check_refused(
+        &["--addr", "name.invalid:0"],
+        &["cannot find the address name.invalid:0"],
+    );
     assert_eq!(http::get(server.addr(), "/").status, 200, "the first one goes on");
 }
 
 #[test]
 fn a_component_for_02_cannot_be_shared() {
-    let finished =
-        finish(wharf().args(["serve", "--addr", "127.0.0.1:0", "--isolation", "shared"]).arg(guest("http02-hello")), "");
+    let finished = finish(
+        wharf()
+            .args(["serve", "--addr", "127.0.0.1:0", "--isolation", "shared"])
+            .arg(guest("http02-hello")),
+        "",
+    );
     assert_eq!(finished.code(), Some(1), "{finished:?}");
     assert!(finished.stderr.contains("--isolation request"), "{}", finished.stderr);
 }

@@ -11,7 +11,10 @@ pub struct Composition {
 
 impl Composition {
     pub fn new() -> Self {
-        Self { graph: CompositionGraph::new(), parts: 0 }
+        Self {
+            graph: CompositionGraph::new(),
+            parts: 0,
+        }
     }
 
     /// Adds a component whose imports come from parts added before, by interface. What it imports besides stays an
@@ -24,7 +27,9 @@ impl Composition {
         let instance = self.graph.instantiate(package);
         for (interface, part) in imports {
             let export = self.graph.alias_instance_export(*part, interface).unwrap();
-            self.graph.set_instantiation_argument(instance, interface, export).unwrap();
+            self.graph
+                .set_instantiation_argument(instance, interface, export)
+                .unwrap();
         }
         instance
     }

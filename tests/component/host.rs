@@ -23,7 +23,10 @@ pub struct State {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
     }
 }
 
@@ -40,7 +43,10 @@ pub fn prepare(component: &[u8]) -> (Component, Linker<State>, Store<State>) {
 
 /// Runs a test that waits.
 pub fn run(test: impl Future<Output = Result<()>>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let deadline = std::time::Duration::from_secs(120);
     let result = runtime.block_on(async { tokio::time::timeout(deadline, test).await });
     match result {
@@ -93,7 +99,15 @@ impl<T> Writer<T> {
     /// A writer of `items`, and what will tell which of them were not taken.
     pub fn new(items: impl IntoIterator<Item = T>, portion: usize, gate: Gate) -> (Self, oneshot::Receiver<Vec<T>>) {
         let (left, receiver) = oneshot::channel();
-        (Self { items: items.into_iter().collect(), portion, gate, left: Some(left) }, receiver)
+        (
+            Self {
+                items: items.into_iter().collect(),
+                portion,
+                gate,
+                left: Some(left),
+            },
+            receiver,
+        )
     }
 }
 
@@ -118,14 +132,22 @@ impl<T: Lower + Unpin + Send + Sync + 'static> StreamProducer<State> for Writer<
         finish: bool,
     ) -> Poll<Result<StreamResult>> {
         if self.gate.poll(cx).is_pending() {
-            return if finish { Poll::Ready(Ok(StreamResult::Cancelled)) } else { Poll::Pending };
+            return if finish {
+                Poll::Ready(Ok(StreamResult::Cancelled))
+            } else {
+                Poll::Pending
+            };
         }
         // No more than there is room for: the rest would be kept for the reader, out of the test's sight.
         let room = destination.remaining(store).unwrap_or(self.portion);
         let count = self.portion.min(room).min(self.items.len());
         let portion: Vec<T> = self.items.drain(..count).collect();
         destination.set_buffer(portion.into());
-        Poll::Ready(Ok(if self.items.is_empty() { StreamResult::Dropped } else { StreamResult::Completed }))
+        Poll::Ready(Ok(if self.items.is_empty() {
+            StreamResult::Dropped
+        } else {
+            StreamResult::Completed
+        }))
     }
 }
 
@@ -142,7 +164,16 @@ impl<T> Reader<T> {
     /// A reader, and what will tell what it read once the stream has ended.
     pub fn new(portion: usize, most: usize, gate: Gate) -> (Self, oneshot::Receiver<Vec<T>>) {
         let (done, receiver) = oneshot::channel();
-        (Self { items: Vec::new(), portion, most, gate, done: Some(done) }, receiver)
+        (
+            Self {
+                items: Vec::new(),
+                portion,
+                most,
+                gate,
+                done: Some(done),
+            },
+            receiver,
+        )
     }
 }
 
@@ -166,12 +197,20 @@ impl<T: Lift + Unpin + Send + Sync + 'static> StreamConsumer<State> for Reader<T
         finish: bool,
     ) -> Poll<Result<StreamResult>> {
         if self.gate.poll(cx).is_pending() {
-            return if finish { Poll::Ready(Ok(StreamResult::Cancelled)) } else { Poll::Pending };
+            return if finish {
+                Poll::Ready(Ok(StreamResult::Cancelled))
+            } else {
+                Poll::Pending
+            };
         }
         let mut portion = Vec::with_capacity(self.portion.min(self.most - self.items.len()));
         source.read(store, &mut portion)?;
         self.items.append(&mut portion);
-        Poll::Ready(Ok(if self.items.len() >= self.most { StreamResult::Dropped } else { StreamResult::Completed }))
+        Poll::Ready(Ok(if self.items.len() >= self.most {
+            StreamResult::Dropped
+        } else {
+            StreamResult::Completed
+        }))
     }
 }
 

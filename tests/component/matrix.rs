@@ -26,8 +26,14 @@ const MATRIX: &str = "wharf:guests/matrix";
 const TYPES: &str = "wharf:guests/matrix-types";
 
 /// How it is lifted, and how it lowers.
-const LINKS: [&str; 6] =
-    ["callback-async", "callback-sync", "sync-async", "sync-sync", "stackful-async", "stackful-sync"];
+const LINKS: [&str; 6] = [
+    "callback-async",
+    "callback-sync",
+    "sync-async",
+    "sync-sync",
+    "stackful-async",
+    "stackful-sync",
+];
 const LEAVES: [&str; 2] = ["callback", "sync"];
 
 #[test]
@@ -90,10 +96,16 @@ async fn values(accessor: &Accessor<State>, chain: &MatrixChain) -> Result<()> {
     assert_eq!(matrix.call_number(accessor, 5).await?, (5 + 2) * 2 + 200);
     assert_eq!(matrix.call_text(accessor, "hello".into()).await?, "<<HELLO>>");
     assert_eq!(matrix.call_numbers(accessor, vec![1, 2, 3]).await?, [100, 100, 3, 2, 1]);
-    assert_eq!(matrix.call_moved(accessor, point(1, "a")).await?, point((1 + 200) * 2, "<<A>>"));
+    assert_eq!(
+        matrix.call_moved(accessor, point(1, "a")).await?,
+        point((1 + 200) * 2, "<<A>>")
+    );
     assert_eq!(matrix.call_checked(accessor, 7).await?, Ok(207));
     assert_eq!(matrix.call_checked(accessor, 0).await?, Err(Problem::Missing));
-    assert_eq!(matrix.call_checked(accessor, 1).await?, Err(Problem::Broken("<<one>>".into())));
+    assert_eq!(
+        matrix.call_checked(accessor, 1).await?,
+        Err(Problem::Broken("<<one>>".into()))
+    );
     Ok(())
 }
 
@@ -118,7 +130,9 @@ async fn streams(accessor: &Accessor<State>, chain: &MatrixChain, leaf: &str) ->
     let expected: Vec<u8> = (0..100).map(|byte| byte + added as u8).collect();
     assert_eq!(read_all(accessor, bytes).await?, expected);
 
-    let points = matrix.call_points(accessor, stream(accessor, (0..10).map(|x| point(x, "p")))?).await?;
+    let points = matrix
+        .call_points(accessor, stream(accessor, (0..10).map(|x| point(x, "p")))?)
+        .await?;
     let expected: Vec<Point> = (0..10).map(|x| point(x + added, "p")).collect();
     assert_eq!(read_all(accessor, points).await?, expected);
 
@@ -133,7 +147,8 @@ async fn streams(accessor: &Accessor<State>, chain: &MatrixChain, leaf: &str) ->
     }
     assert_eq!(numbers, [10 + added, 20 + added, 30 + added]);
 
-    let later = accessor.with(|access| FutureReader::new(access, async { Ok::<_, wasmtime::Error>("later".to_owned()) }))?;
+    let later =
+        accessor.with(|access| FutureReader::new(access, async { Ok::<_, wasmtime::Error>("later".to_owned()) }))?;
     let later = matrix.call_later(accessor, later).await?;
     let expected = if added == 1 { "later!" } else { "later" };
     assert_eq!(read_future(accessor, later).await?, expected);
@@ -220,24 +235,88 @@ const MEMORY: &str = "(memory $memory)";
 const REALLOC: &str = "(memory $memory) (realloc $realloc)";
 
 const FUNCTIONS: [Function; 12] = [
-    Function { name: "number", params: 1, result: Directly, options: MEMORY },
-    Function { name: "text", params: 2, result: ThroughMemory, options: REALLOC },
-    Function { name: "numbers", params: 2, result: ThroughMemory, options: REALLOC },
-    Function { name: "moved", params: 3, result: ThroughMemory, options: REALLOC },
-    Function { name: "checked", params: 1, result: ThroughMemory, options: REALLOC },
-    Function { name: "lent", params: 1, result: Directly, options: MEMORY },
-    Function { name: "given", params: 1, result: Directly, options: MEMORY },
-    Function { name: "bytes", params: 1, result: Directly, options: MEMORY },
-    Function { name: "points", params: 1, result: Directly, options: MEMORY },
-    Function { name: "counters", params: 1, result: Directly, options: MEMORY },
-    Function { name: "later", params: 1, result: Directly, options: MEMORY },
-    Function { name: "rows", params: 1, result: ThroughMemory, options: MEMORY },
+    Function {
+        name: "number",
+        params: 1,
+        result: Directly,
+        options: MEMORY,
+    },
+    Function {
+        name: "text",
+        params: 2,
+        result: ThroughMemory,
+        options: REALLOC,
+    },
+    Function {
+        name: "numbers",
+        params: 2,
+        result: ThroughMemory,
+        options: REALLOC,
+    },
+    Function {
+        name: "moved",
+        params: 3,
+        result: ThroughMemory,
+        options: REALLOC,
+    },
+    Function {
+        name: "checked",
+        params: 1,
+        result: ThroughMemory,
+        options: REALLOC,
+    },
+    Function {
+        name: "lent",
+        params: 1,
+        result: Directly,
+        options: MEMORY,
+    },
+    Function {
+        name: "given",
+        params: 1,
+        result: Directly,
+        options: MEMORY,
+    },
+    Function {
+        name: "bytes",
+        params: 1,
+        result: Directly,
+        options: MEMORY,
+    },
+    Function {
+        name: "points",
+        params: 1,
+        result: Directly,
+        options: MEMORY,
+    },
+    Function {
+        name: "counters",
+        params: 1,
+        result: Directly,
+        options: MEMORY,
+    },
+    Function {
+        name: "later",
+        params: 1,
+        result: Directly,
+        options: MEMORY,
+    },
+    Function {
+        name: "rows",
+        params: 1,
+        result: ThroughMemory,
+        options: MEMORY,
+    },
 ];
 
 /// What a call lowered with `async` needs besides, to wait for its end.
 const WAITING: [(&str, &str, &str); 5] = [
     ("set-new", "waitable-set.new", "(result i32)"),
-    ("set-wait", "waitable-set.wait (memory $memory)", "(param i32 i32) (result i32)"),
+    (
+        "set-wait",
+        "waitable-set.wait (memory $memory)",
+        "(param i32 i32) (result i32)",
+    ),
     ("set-drop", "waitable-set.drop", "(param i32)"),
     ("join", "waitable.join", "(param i32 i32)"),
     ("subtask-drop", "subtask.drop", "(param i32)"),
@@ -247,16 +326,29 @@ fn stackful_link(lower: Lower) -> Vec<u8> {
     let (mut lowered, mut imports, mut calls, mut exports) = Default::default();
     let mut define = |name: &str, canon: &str, signature: &str| {
         push_line(&mut lowered, &format!("(core func ${name} (canon {canon}))"));
-        push_line(&mut imports, &format!(r#"(import "" "{name}" (func ${name} {signature}))"#));
+        push_line(
+            &mut imports,
+            &format!(r#"(import "" "{name}" (func ${name} {signature}))"#),
+        );
         push_line(&mut exports, &format!(r#"(export "{name}" (func ${name}))"#));
     };
-    for Function { name, params, result, options } in FUNCTIONS {
+    for Function {
+        name,
+        params,
+        result,
+        options,
+    } in FUNCTIONS
+    {
         let values = "i32 ".repeat(params + 1);
         let arguments: String = (0..=params).map(|at| format!("(local.get {at}) ")).collect();
         let canon = format!(r#"lower (func $next "{name}") {options}"#);
         match (lower, result) {
             (Lower::Async, _) => {
-                define(&format!("call-{name}"), &format!("{canon} async"), &format!("(param {values}) (result i32)"));
+                define(
+                    &format!("call-{name}"),
+                    &format!("{canon} async"),
+                    &format!("(param {values}) (result i32)"),
+                );
                 push_line(&mut calls, &format!("(func $next-{name} (param {values})"));
                 push_line(&mut calls, &format!("(call $wait (call $call-{name} {arguments})))"));
             }
@@ -265,7 +357,10 @@ fn stackful_link(lower: Lower) -> Vec<u8> {
             (Lower::Sync, Directly) => {
                 define(&format!("call-{name}"), &canon, "(param i32) (result i32)");
                 push_line(&mut calls, &format!("(func $next-{name} (param i32 i32)"));
-                push_line(&mut calls, &format!("(i32.store (local.get 1) (call $call-{name} (local.get 0))))"));
+                push_line(
+                    &mut calls,
+                    &format!("(i32.store (local.get 1) (call $call-{name} (local.get 0))))"),
+                );
             }
         }
     }

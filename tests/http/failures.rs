@@ -76,7 +76,13 @@ fn failures_before_the_answer() {
     let cases: [(&str, &str, &[&str], u16, &str); 4] = [
         ("http-trap", "/?at=before-head", &[], 502, "wharf_test_trap_here"),
         ("http-memory", "/?mode=abort", &[], 502, "refused memory"),
-        ("http-loop", "/?at=handler", &["--max-cpu-time", "1s"], 504, "processor time"),
+        (
+            "http-loop",
+            "/?at=handler",
+            &["--max-cpu-time", "1s"],
+            504,
+            "processor time",
+        ),
         ("http-loop", "/?at=handler", &["--timeout", "1s"], 504, ""),
     ];
     for (guest, path, flags, status, in_log) in cases {

@@ -10,10 +10,10 @@ use wasmtime_wasi::{I32Exit, p2, p3};
 use wharf_app::inspect::World;
 
 use crate::component::Component;
-use crate::state::{Blueprint, Capabilities, InstanceState};
 use crate::limits::{Limits, Refused};
 use crate::link::{LinkError, link};
 use crate::running::Running;
+use crate::state::{Blueprint, Capabilities, InstanceState};
 use crate::wasi::Environment;
 
 /// A linked program. Each [`Command::run`] is an instance of its own.
@@ -57,7 +57,10 @@ impl Command {
         environment: Environment,
         limits: Limits,
     ) -> Result<Self, LinkError> {
-        let world = |wanted: String| LinkError::World { name: component.name().into(), wanted };
+        let world = |wanted: String| LinkError::World {
+            name: component.name().into(),
+            wanted,
+        };
         let inspection = component.inspection();
         let (v3, v2) = (inspection.fits(World::Command03), inspection.fits(World::Command02));
         if !v3 && !v2 {
@@ -118,7 +121,10 @@ async fn run(mut store: Store<InstanceState>, program: Program) -> wasmtime::Res
         Ok(returned) => Exit::Returned(returned),
         Err(error) => match error.downcast_ref::<I32Exit>() {
             Some(exit) => Exit::Status(exit.0),
-            None => Exit::Trapped { error, refused: store.data().refused() },
+            None => Exit::Trapped {
+                error,
+                refused: store.data().refused(),
+            },
         },
     })
 }

@@ -58,8 +58,10 @@ impl Component {
     /// # Errors
     /// When the file cannot be read, or for the reasons of [`Component::new`].
     pub fn from_file(engine: &Engine, path: &Path, cache: Option<&CodeCache>) -> Result<Self, ComponentError> {
-        let bytes = std::fs::read(path)
-            .map_err(|error| ComponentError::Unreadable { path: path.display().to_string(), error })?;
+        let bytes = std::fs::read(path).map_err(|error| ComponentError::Unreadable {
+            path: path.display().to_string(),
+            error,
+        })?;
         Self::new(engine, &path.display().to_string(), &bytes, cache)
     }
 
@@ -67,21 +69,26 @@ impl Component {
     ///
     /// # Errors
     /// When the bytes are not a component, or do not compile.
-    pub fn new(
-        engine: &Engine,
-        name: &str,
-        bytes: &[u8],
-        cache: Option<&CodeCache>,
-    ) -> Result<Self, ComponentError> {
+    pub fn new(engine: &Engine, name: &str, bytes: &[u8], cache: Option<&CodeCache>) -> Result<Self, ComponentError> {
         let name: Arc<str> = name.into();
-        let inspection = Inspection::new(bytes)
-            .map_err(|error| ComponentError::NotAComponent { name: name.clone(), error })?;
+        let inspection = Inspection::new(bytes).map_err(|error| ComponentError::NotAComponent {
+            name: name.clone(),
+            error,
+        })?;
         let compiled = match cache {
             Some(cache) => cache.load_or_compile(engine, bytes),
             None => wasmtime::component::Component::from_binary(engine.wasmtime(), bytes),
         };
-        let compiled = compiled.map_err(|error| ComponentError::Compile { name: name.clone(), error })?;
-        Ok(Self { name, inspection: Arc::new(inspection), compiled, engine: engine.clone() })
+        let compiled = compiled.map_err(|error| ComponentError::Compile {
+            name: name.clone(),
+            error,
+        })?;
+        Ok(Self {
+            name,
+            inspection: Arc::new(inspection),
+            compiled,
+            engine: engine.clone(),
+        })
     }
 
     /// The name given when it was loaded, usually its file's.
@@ -107,6 +114,8 @@ impl Component {
 
 impl std::fmt::Debug for Component {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Component").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Component")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }

@@ -36,7 +36,10 @@ pub struct EngineOptions {
 impl Default for EngineOptions {
     fn default() -> Self {
         // A thousand is Wasmtime's own default, and what its peers use: 8 TiB of the 128 TiB of address space.
-        Self { instances_max: 1000, pooling: Pooling::Auto }
+        Self {
+            instances_max: 1000,
+            pooling: Pooling::Auto,
+        }
     }
 }
 
@@ -79,7 +82,13 @@ impl Engine {
         let clock = Arc::new(Clock::default());
         tick_while_used(&wasmtime, &clock)?;
         let slots = Arc::new(Semaphore::new(options.instances_max as usize));
-        Ok(Self { wasmtime, clock, pooled, instances_max: options.instances_max, slots })
+        Ok(Self {
+            wasmtime,
+            clock,
+            pooled,
+            instances_max: options.instances_max,
+            slots,
+        })
     }
 
     /// The Wasmtime engine inside, for embedders that go beyond this crate.
@@ -110,7 +119,9 @@ impl Engine {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("pooled", &self.pooled).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("pooled", &self.pooled)
+            .finish_non_exhaustive()
     }
 }
 
@@ -126,7 +137,9 @@ fn tick_while_used(engine: &wasmtime::Engine, clock: &Arc<Clock>) -> std::io::Re
     std::thread::Builder::new().name("wharf-clock".into()).spawn(move || {
         loop {
             std::thread::sleep(TICK);
-            let (Some(clock), Some(engine)) = (clock.upgrade(), engine.upgrade()) else { return };
+            let (Some(clock), Some(engine)) = (clock.upgrade(), engine.upgrade()) else {
+                return;
+            };
             clock.ticks.fetch_add(1, Ordering::Relaxed);
             engine.increment_epoch();
         }

@@ -59,6 +59,11 @@ pub(crate) struct HttpState {
 impl HttpState {
     pub fn new(client: Option<Arc<dyn HttpClient>>, fields_bytes_max: usize) -> Self {
         let legacy = legacy::Legacy::new(client.clone(), fields_bytes_max);
-        Self { client, fields_bytes_max, legacy, callers: None }
+        Self {
+            client,
+            fields_bytes_max,
+            legacy,
+            callers: None,
+        }
     }
 }

@@ -65,8 +65,15 @@ impl Instance {
         let busy = Arc::new(AtomicU64::new(0));
         let mut store = blueprint.store(busy.clone()).map_err(Failure::Instantiate)?;
         let work = pre.instantiate_async(&mut store);
-        let instance = Running::new(blueprint.engine.clone(), busy.clone(), work).await.map_err(Failure::Instantiate)?;
-        Ok(Self { store, instance, blueprint, busy })
+        let instance = Running::new(blueprint.engine.clone(), busy.clone(), work)
+            .await
+            .map_err(Failure::Instantiate)?;
+        Ok(Self {
+            store,
+            instance,
+            blueprint,
+            busy,
+        })
     }
 
     /// Calls the exported function `name`: its plain name, or `namespace:package/interface@version#name`.
@@ -81,19 +88,26 @@ impl Instance {
         Params: ComponentNamedList + Lower + Send + Sync + 'static,
         Return: ComponentNamedList + Lift + Send + Sync + 'static,
     {
-        let index = self.find(name).ok_or_else(|| CallError::NoSuchFunction(name.to_owned()))?;
+        let index = self
+            .find(name)
+            .ok_or_else(|| CallError::NoSuchFunction(name.to_owned()))?;
         let function = self
             .instance
             .get_typed_func::<Params, Return>(&mut self.store, index)
-            .map_err(|error| CallError::Type { function: name.to_owned(), error })?;
+            .map_err(|error| CallError::Type {
+                function: name.to_owned(),
+                error,
+            })?;
         self.store.set_epoch_deadline(1);
         let limit = self.blueprint.limits.response_timeout;
-        let work = self.store.run_concurrent(async |accessor| function.call_concurrent(accessor, params).await);
+        let work = self
+            .store
+            .run_concurrent(async |accessor| function.call_concurrent(accessor, params).await);
         let running = Running::new(self.blueprint.engine.clone(), self.busy.clone(), work);
         match tokio::time::timeout(limit, running).await {
-            Ok(result) => {
-                result.flatten().map_err(|error| Failure::of(error, self.store.data().refused()).into())
-            }
+            Ok(result) => result
+                .flatten()
+                .map_err(|error| Failure::of(error, self.store.data().refused()).into()),
             Err(_) => Err(Failure::ResponseTimeout { limit }.into()),
         }
     }
@@ -107,7 +121,8 @@ impl Instance {
             Some(interface) => Some(self.instance.get_export_index(&mut self.store, None, interface)?),
             None => None,
         };
-        self.instance.get_export_index(&mut self.store, parent.as_ref(), function)
+        self.instance
+            .get_export_index(&mut self.store, parent.as_ref(), function)
     }
 
     /// What a capability stored for this instance, found by its type.

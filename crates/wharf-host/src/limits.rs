@@ -43,7 +43,9 @@ impl Default for Limits {
 
 impl Limits {
     pub(crate) fn cpu_ticks_max(&self) -> u64 {
-        u64::try_from(self.cpu_time_max.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX).max(1)
+        u64::try_from(self.cpu_time_max.as_nanos().div_ceil(TICK.as_nanos()))
+            .unwrap_or(u64::MAX)
+            .max(1)
     }
 }
 
@@ -106,7 +108,9 @@ impl ResourceLimiter for Growth {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let total = self.memory_bytes.saturating_sub(current).saturating_add(desired);
         if total > self.memory_bytes_max {
-            self.refused = Some(Refused::Memory { bytes_max: self.memory_bytes_max });
+            self.refused = Some(Refused::Memory {
+                bytes_max: self.memory_bytes_max,
+            });
             return Ok(false);
         }
         self.memory_bytes = total;
@@ -116,7 +120,9 @@ impl ResourceLimiter for Growth {
     fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let total = self.table_elements.saturating_sub(current).saturating_add(desired);
         if total > self.table_elements_max {
-            self.refused = Some(Refused::Table { elements_max: self.table_elements_max });
+            self.refused = Some(Refused::Table {
+                elements_max: self.table_elements_max,
+            });
             return Ok(false);
         }
         self.table_elements = total;

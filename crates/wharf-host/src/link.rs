@@ -52,20 +52,27 @@ pub(crate) fn link(
     capabilities: &Capabilities,
 ) -> Result<InstancePre<InstanceState>, LinkError> {
     let name: Arc<str> = component.name().into();
-    let mismatch = |error| LinkError::Mismatch { name: name.clone(), error };
+    let mismatch = |error| LinkError::Mismatch {
+        name: name.clone(),
+        error,
+    };
     let mut linker = Linker::new(component.engine().wasmtime());
     wasi::link(&mut linker).map_err(mismatch)?;
     for capability in capabilities.iter() {
-        capability
-            .link(&mut linker)
-            .map_err(|error| LinkError::Capability { capability: capability.name(), error })?;
+        capability.link(&mut linker).map_err(|error| LinkError::Capability {
+            capability: capability.name(),
+            error,
+        })?;
     }
     linker.instantiate_pre(component.wasmtime()).map_err(|error| {
         // Wasmtime names the first import it cannot meet; users want them all, and what to do.
         let missing = missing(component.inspection());
         match missing.is_empty() {
             true => mismatch(error),
-            false => LinkError::Missing { name: name.clone(), missing },
+            false => LinkError::Missing {
+                name: name.clone(),
+                missing,
+            },
         }
     })
 }

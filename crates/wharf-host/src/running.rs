@@ -35,9 +35,18 @@ pub(crate) enum Progress<T> {
 impl<'a, T> Running<'a, T> {
     /// `busy` counts the ticks the guest ran without waiting; it is set back whenever the guest waits.
     pub fn new(engine: Engine, busy: Arc<AtomicU64>, work: impl Future<Output = T> + Send + 'a) -> Self {
-        let burst = Arc::new(Burst { state: AtomicU8::new(IDLE), outside: AtomicWaker::new() });
+        let burst = Arc::new(Burst {
+            state: AtomicU8::new(IDLE),
+            outside: AtomicWaker::new(),
+        });
         let waker = Waker::from(burst.clone());
-        Self { work: Box::pin(work), burst, waker, busy, engine }
+        Self {
+            work: Box::pin(work),
+            burst,
+            waker,
+            busy,
+            engine,
+        }
     }
 
     /// Lets the guest work until it finishes, waits, or has had a tick's worth. Only the latter two wake `cx` later.
@@ -49,7 +58,12 @@ impl<'a, T> Running<'a, T> {
             if let Poll::Ready(done) = self.work.as_mut().poll(&mut Context::from_waker(&self.waker)) {
                 return Progress::Finished(done);
             }
-            if self.burst.state.compare_exchange(POLLING, IDLE, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            if self
+                .burst
+                .state
+                .compare_exchange(POLLING, IDLE, Ordering::AcqRel, Ordering::Acquire)
+                .is_ok()
+            {
                 self.busy.store(0, Ordering::Relaxed);
                 return Progress::Parked;
             }

@@ -23,10 +23,10 @@ use crate::component::Component;
 use crate::engine::TICK;
 use crate::http::Payload;
 use crate::http::body::Owner;
-use crate::state::{Blueprint, Capabilities};
 use crate::limits::Limits;
 use crate::link::LinkError;
 use crate::running::{Progress, Running};
+use crate::state::{Blueprint, Capabilities};
 use crate::wasi::Environment;
 use call::{Handler, Head, Live};
 
@@ -181,7 +181,15 @@ impl Service {
         let work = call::serve(live, self.0.clone(), request, head.clone());
         let running = Running::new(self.0.blueprint.engine.clone(), busy, work);
         let timeout = self.limits().response_timeout;
-        Exchange { service: self, running: Some(running), head, begun: self.ticks(), timeout, timer: None }.await
+        Exchange {
+            service: self,
+            running: Some(running),
+            head,
+            begun: self.ticks(),
+            timeout,
+            timer: None,
+        }
+        .await
     }
 
     /// A store without an instance yet: that is made as part of the call, under its deadline.
@@ -246,7 +254,9 @@ impl Future for Exchange<'_> {
     type Output = Result<http::Response<Payload>, Failure>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(running) = self.running.as_mut() else { return Poll::Pending };
+        let Some(running) = self.running.as_mut() else {
+            return Poll::Pending;
+        };
         match running.progress(cx) {
             Progress::Finished(finished) => {
                 self.running = None;
@@ -319,7 +329,12 @@ impl Exchange<'_> {
     /// The guest waits. Only now is a timer worth its cost.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<http::Response<Payload>, Failure>> {
         let limit = self.timeout;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + limit)));
-        timer.as_mut().poll(cx).map(|()| Err(Failure::ResponseTimeout { limit }))
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + limit)));
+        timer
+            .as_mut()
+            .poll(cx)
+            .map(|()| Err(Failure::ResponseTimeout { limit }))
     }
 }

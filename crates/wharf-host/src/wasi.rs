@@ -54,7 +54,9 @@ impl Default for Environment {
 impl Environment {
     pub(crate) fn describe(&self, wasi: &mut WasiCtxBuilder) {
         wasi.args(&self.arguments).envs(&self.variables);
-        wasi.stdin(self.stdin.clone()).stdout(self.stdout.open()).stderr(self.stderr.open());
+        wasi.stdin(self.stdin.clone())
+            .stdout(self.stdout.open())
+            .stderr(self.stderr.open());
     }
 }
 

@@ -53,7 +53,10 @@ pub(crate) fn spawn(stream: TcpStream, service: &Service, options: &ServerOption
 
 fn builder(options: &ServerOptions) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(options.head_timeout);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(options.head_timeout);
     builder.http2().timer(TokioTimer::new());
     builder
 }

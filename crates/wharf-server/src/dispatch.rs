@@ -42,7 +42,10 @@ struct Informational(StatusCode);
 /// Sees to it that the request names its origin once (RFC 9112 section 3.2).
 fn complete(request: &mut http::Request<Incoming>, local: SocketAddr) -> Result<(), Refusal> {
     if request.method() == Method::CONNECT {
-        return Err(Refusal { status: StatusCode::NOT_IMPLEMENTED, reason: "CONNECT is for proxies" });
+        return Err(Refusal {
+            status: StatusCode::NOT_IMPLEMENTED,
+            reason: "CONNECT is for proxies",
+        });
     }
     if request.uri().authority().is_some() {
         return Ok(());
@@ -57,8 +60,14 @@ fn complete(request: &mut http::Request<Incoming>, local: SocketAddr) -> Result<
             }
             Ok(())
         }
-        (None, _) => Err(Refusal { status: StatusCode::BAD_REQUEST, reason: "the request has no Host header" }),
-        _ => Err(Refusal { status: StatusCode::BAD_REQUEST, reason: "the request's Host header is not one host" }),
+        (None, _) => Err(Refusal {
+            status: StatusCode::BAD_REQUEST,
+            reason: "the request has no Host header",
+        }),
+        _ => Err(Refusal {
+            status: StatusCode::BAD_REQUEST,
+            reason: "the request's Host header is not one host",
+        }),
     }
 }
 
@@ -81,7 +90,9 @@ fn fit(method: &Method, response: http::Response<Payload>) -> http::Response<Pay
     }
     let (mut head, body) = response.into_parts();
     if let (false, Some(bytes)) = (bodiless, body.size_hint().exact()) {
-        head.headers.entry(header::CONTENT_LENGTH).or_insert(HeaderValue::from(bytes));
+        head.headers
+            .entry(header::CONTENT_LENGTH)
+            .or_insert(HeaderValue::from(bytes));
     }
     body.discard();
     http::Response::from_parts(head, Payload::default())
@@ -160,7 +171,9 @@ fn failed(
         response.headers_mut().insert(ERROR_ID, id);
     }
     if status == StatusCode::SERVICE_UNAVAILABLE {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
 }
@@ -168,8 +181,9 @@ fn failed(
 fn text(status: StatusCode, text: String) -> http::Response<Payload> {
     let mut response = http::Response::new(Payload::from(Bytes::from(text)));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     response
 }

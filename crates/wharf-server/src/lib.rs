@@ -61,7 +61,11 @@ impl Server {
     /// # Errors
     /// When the address cannot be bound.
     pub fn bind(options: ServerOptions, service: Service) -> Result<Self, BindError> {
-        Ok(Self { listener: Listener::bind(options.addr)?, options, service })
+        Ok(Self {
+            listener: Listener::bind(options.addr)?,
+            options,
+            service,
+        })
     }
 
     /// Where it listens.

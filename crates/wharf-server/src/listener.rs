@@ -38,7 +38,11 @@ pub(crate) struct Listener {
 impl Listener {
     pub fn bind(addr: SocketAddr) -> Result<Self, BindError> {
         let listen = || {
-            let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+            let socket = if addr.is_ipv4() {
+                TcpSocket::new_v4()
+            } else {
+                TcpSocket::new_v6()
+            }?;
             // A restart need not wait for old connections to be forgotten. On Windows the option means something else.
             #[cfg(not(windows))]
             socket.set_reuseaddr(true)?;

@@ -290,16 +290,40 @@ mod tests {
 
     #[test]
     fn bad_values_name_the_flag_and_what_was_expected() {
-        check_refused("wharf serve --drain-timeout 30 a.wasm", "--drain-timeout <DURATION>': expected a number");
-        check_refused("wharf serve --max-memory lots a.wasm", "--max-memory <SIZE>': expected a number");
-        check_refused("wharf serve --addr 8080 a.wasm", "--addr <HOST:PORT>': expected HOST:PORT");
-        check_refused("wharf serve --isolation none a.wasm", "[possible values: request, serial, shared]");
+        check_refused(
+            "wharf serve --drain-timeout 30 a.wasm",
+            "--drain-timeout <DURATION>': expected a number",
+        );
+        check_refused(
+            "wharf serve --max-memory lots a.wasm",
+            "--max-memory <SIZE>': expected a number",
+        );
+        check_refused(
+            "wharf serve --addr 8080 a.wasm",
+            "--addr <HOST:PORT>': expected HOST:PORT",
+        );
+        check_refused(
+            "wharf serve --isolation none a.wasm",
+            "[possible values: request, serial, shared]",
+        );
         check_refused("wharf serve --max-instances 0 a.wasm", "--max-instances");
         check_refused("wharf run --env A a.wasm", "--env <NAME=VALUE>': expected NAME=VALUE");
-        check_refused("wharf run --allow-net a/b a.wasm", "--allow-net <PATTERN>': `a/b` is not a pattern");
-        check_refused("wharf run --allow-net http://a a.wasm", "--allow-net <PATTERN>': sockets have no scheme");
-        check_refused("wharf run --allow-outbound a..b a.wasm", "--allow-outbound <PATTERN>': `a..b` is not a pattern");
-        check_refused("wharf run --dir :: a.wasm", "--dir <HOST::GUEST>': expected HOST::GUEST");
+        check_refused(
+            "wharf run --allow-net a/b a.wasm",
+            "--allow-net <PATTERN>': `a/b` is not a pattern",
+        );
+        check_refused(
+            "wharf run --allow-net http://a a.wasm",
+            "--allow-net <PATTERN>': sockets have no scheme",
+        );
+        check_refused(
+            "wharf run --allow-outbound a..b a.wasm",
+            "--allow-outbound <PATTERN>': `a..b` is not a pattern",
+        );
+        check_refused(
+            "wharf run --dir :: a.wasm",
+            "--dir <HOST::GUEST>': expected HOST::GUEST",
+        );
         check_refused("wharf serve --log loud a.wasm", "--log <LEVEL>': \"loud\" is no level");
         check_refused("wharf run", "<FILE>");
         check_refused("wharf run --dirr a.wasm", "unexpected argument '--dirr'");

@@ -31,7 +31,11 @@ pub fn capabilities(grants: &Grants) -> anyhow::Result<Capabilities> {
 
 /// The guest's whole environment.
 pub fn variables(grants: &Grants) -> Vec<(String, String)> {
-    grants.variables.iter().map(|variable| (variable.name.clone(), variable.value.clone())).collect()
+    grants
+        .variables
+        .iter()
+        .map(|variable| (variable.name.clone(), variable.value.clone()))
+        .collect()
 }
 
 fn folders(grants: &Grants) -> impl Iterator<Item = Folder> {

@@ -15,7 +15,12 @@ pub fn component(engine: &Engine, machine: &Machine, file: &Path, middleware: &[
         bytes = with_middleware(&bytes, file, middleware)?;
     }
     let cache = cache(machine)?;
-    Ok(Component::new(engine, &file.display().to_string(), &bytes, cache.as_ref())?)
+    Ok(Component::new(
+        engine,
+        &file.display().to_string(),
+        &bytes,
+        cache.as_ref(),
+    )?)
 }
 
 fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
@@ -23,7 +28,10 @@ fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
 }
 
 fn with_middleware(service: &[u8], file: &Path, middleware: &[PathBuf]) -> anyhow::Result<Vec<u8>> {
-    let parts = middleware.iter().map(|file| read(file)).collect::<Result<Vec<_>, _>>()?;
+    let parts = middleware
+        .iter()
+        .map(|file| read(file))
+        .collect::<Result<Vec<_>, _>>()?;
     let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
     compose::middleware_chain(service, &parts).map_err(|error| {
         let culprit = match error.part() {
@@ -78,14 +86,27 @@ mod tests {
     fn compiled_code_is_kept_where_the_user_keeps_such_things() {
         #[track_caller]
         fn check(variables: &[(&str, &str)], expected: Option<&str>) {
-            let variable =
-                |name: &str| variables.iter().find(|(given, _)| *given == name).map(|(_, value)| PathBuf::from(value));
+            let variable = |name: &str| {
+                variables
+                    .iter()
+                    .find(|(given, _)| *given == name)
+                    .map(|(_, value)| PathBuf::from(value))
+            };
             assert_eq!(usual_cache_folder(variable), expected.map(PathBuf::from));
         }
         check(&[("HOME", "/home/a")], Some("/home/a/.cache/wharf"));
-        check(&[("HOME", "/home/a"), ("XDG_CACHE_HOME", "/cache")], Some("/cache/wharf"));
-        check(&[("HOME", "/home/a"), ("XDG_CACHE_HOME", "")], Some("/home/a/.cache/wharf"));
-        check(&[("HOME", "/home/a"), ("XDG_CACHE_HOME", "cache")], Some("/home/a/.cache/wharf"));
+        check(
+            &[("HOME", "/home/a"), ("XDG_CACHE_HOME", "/cache")],
+            Some("/cache/wharf"),
+        );
+        check(
+            &[("HOME", "/home/a"), ("XDG_CACHE_HOME", "")],
+            Some("/home/a/.cache/wharf"),
+        );
+        check(
+            &[("HOME", "/home/a"), ("XDG_CACHE_HOME", "cache")],
+            Some("/home/a/.cache/wharf"),
+        );
         check(&[("XDG_CACHE_HOME", "/cache")], Some("/cache/wharf"));
         check(&[("HOME", "")], None);
         check(&[], None);

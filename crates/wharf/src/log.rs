@@ -56,9 +56,15 @@ impl Lines {
     }
 
     fn with_capacity(stream: impl Write + Send + 'static, bytes_max: usize) -> io::Result<Lines> {
-        let shared = Arc::new(Shared { queue: Mutex::default(), changed: Condvar::new(), bytes_max });
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            changed: Condvar::new(),
+            bytes_max,
+        });
         let lines = Lines(shared.clone());
-        std::thread::Builder::new().name("wharf-log".into()).spawn(move || shared.write_to(stream))?;
+        std::thread::Builder::new()
+            .name("wharf-log".into())
+            .spawn(move || shared.write_to(stream))?;
         Ok(lines)
     }
 
@@ -96,8 +102,15 @@ impl Lines {
             if queue.written != written {
                 (written, since) = (queue.written, Instant::now());
             }
-            let Some(left) = FLUSH_STALL_MAX.checked_sub(since.elapsed()) else { return };
-            queue = self.0.changed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+            let Some(left) = FLUSH_STALL_MAX.checked_sub(since.elapsed()) else {
+                return;
+            };
+            queue = self
+                .0
+                .changed
+                .wait_timeout(queue, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 }
@@ -156,7 +169,9 @@ impl Queue {
         match std::mem::take(&mut self.lost) {
             0 => {}
             1 => self.push(b"wharf: 1 line was lost here: it came faster than it was read\n".to_vec()),
-            lost => self.push(format!("wharf: {lost} lines were lost here: they came faster than they were read\n").into()),
+            lost => {
+                self.push(format!("wharf: {lost} lines were lost here: they came faster than they were read\n").into())
+            }
         }
     }
 }
@@ -183,8 +198,12 @@ impl<'a> MakeWriter<'a> for Lines {
 
 /// Sends the messages of all crates, and of panics, to `lines`.
 pub fn install(lines: &Lines, targets: Targets) {
-    let in_color = io::IsTerminal::is_terminal(&io::stderr()) && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    let layer = tracing_subscriber::fmt::layer().with_writer(lines.clone()).with_ansi(in_color).with_target(false);
+    let in_color =
+        io::IsTerminal::is_terminal(&io::stderr()) && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(lines.clone())
+        .with_ansi(in_color)
+        .with_target(false);
     tracing_subscriber::registry().with(layer).with(targets).init();
     // The default hook writes to stderr itself, and would wait for its reader.
     std::panic::set_hook(Box::new(|panic| {
@@ -208,7 +227,9 @@ mod tests {
     impl Write for Gate {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.allowed.recv().map_err(|_| io::ErrorKind::BrokenPipe)?;
-            self.written.send(bytes.to_vec()).map_err(|_| io::ErrorKind::BrokenPipe)?;
+            self.written
+                .send(bytes.to_vec())
+                .map_err(|_| io::ErrorKind::BrokenPipe)?;
             Ok(bytes.len())
         }
 
@@ -220,7 +241,11 @@ mod tests {
     fn gated(bytes_max: usize) -> (Lines, Sender<()>, Receiver<Vec<u8>>) {
         let (allow, allowed) = channel();
         let (written, reader) = channel();
-        (Lines::with_capacity(Gate { allowed, written }, bytes_max).unwrap(), allow, reader)
+        (
+            Lines::with_capacity(Gate { allowed, written }, bytes_max).unwrap(),
+            allow,
+            reader,
+        )
     }
 
     fn next(reader: &Receiver<Vec<u8>>) -> String {
@@ -234,7 +259,10 @@ mod tests {
         (0..3).for_each(|_| allow.send(()).unwrap());
         lines.open(Some("first\n".into()));
         lines.push(b"late\n".to_vec());
-        assert_eq!([next(&reader), next(&reader), next(&reader)], ["first\n", "early\n", "late\n"]);
+        assert_eq!(
+            [next(&reader), next(&reader), next(&reader)],
+            ["first\n", "early\n", "late\n"]
+        );
     }
 
     #[test]

@@ -56,7 +56,10 @@ impl<S: Sink> Output<S> {
     }
 
     fn stream(&self) -> Stream<S> {
-        Stream { sink: self.0.clone(), waiting: Mutex::default() }
+        Stream {
+            sink: self.0.clone(),
+            waiting: Mutex::default(),
+        }
     }
 }
 
@@ -148,7 +151,10 @@ pub struct LineOutput {
 impl LineOutput {
     /// The lines of one instance on their way to `lines`.
     pub fn new(lines: Lines) -> LineOutput {
-        LineOutput { lines, unfinished: Mutex::default() }
+        LineOutput {
+            lines,
+            unfinished: Mutex::default(),
+        }
     }
 }
 

@@ -64,8 +64,14 @@ impl CodeCache {
     /// When it cannot be made, or when other users can write to it.
     pub fn open(folder: impl Into<PathBuf>) -> Result<Self, CacheError> {
         let folder = folder.into();
-        create_private(&folder).map_err(|error| CacheError::Io { path: folder.clone(), error })?;
-        let meta = fs::metadata(&folder).map_err(|error| CacheError::Io { path: folder.clone(), error })?;
+        create_private(&folder).map_err(|error| CacheError::Io {
+            path: folder.clone(),
+            error,
+        })?;
+        let meta = fs::metadata(&folder).map_err(|error| CacheError::Io {
+            path: folder.clone(),
+            error,
+        })?;
         if !only_ours(&meta) {
             return Err(CacheError::Shared { path: folder });
         }
@@ -110,12 +116,18 @@ impl CodeCache {
 
     /// Deletes the oldest entries past [`TOTAL_BYTES_MAX`]. Whoever has one mapped keeps it.
     fn prune(&self) {
-        let Ok(entries) = fs::read_dir(&self.folder) else { return };
+        let Ok(entries) = fs::read_dir(&self.folder) else {
+            return;
+        };
         let mut entries: Vec<_> = entries
             .filter_map(|entry| {
                 let entry = entry.ok()?;
                 let meta = entry.metadata().ok()?;
-                Some((meta.accessed().or_else(|_| meta.modified()).ok()?, meta.len(), entry.path()))
+                Some((
+                    meta.accessed().or_else(|_| meta.modified()).ok()?,
+                    meta.len(),
+                    entry.path(),
+                ))
             })
             .collect();
         let mut total: u64 = entries.iter().map(|(_, bytes, _)| bytes).sum();
@@ -198,10 +210,17 @@ fn check(mut file: &File) -> Result<(), String> {
     expected.extend_from_slice(FORMAT);
     expected.extend_from_slice(&sum.digest128().to_le_bytes());
     expected.extend_from_slice(&(code_bytes as u64).to_le_bytes());
-    if footer[..] != expected[..] { Err("it is damaged".into()) } else { Ok(()) }
+    if footer[..] != expected[..] {
+        Err("it is damaged".into())
+    } else {
+        Ok(())
+    }
 }
 
-#[expect(unsafe_code, reason = "the one place where compiled code is trusted; see the module's page")]
+#[expect(
+    unsafe_code,
+    reason = "the one place where compiled code is trusted; see the module's page"
+)]
 fn map(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
     // SAFETY: the bytes were written by `Component::serialize` in a process of this user: `check` has just seen that
     // nobody else can write to the file or, through `CodeCache::open`, to its folder, and that it is what was written.

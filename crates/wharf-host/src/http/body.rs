@@ -122,13 +122,21 @@ impl Drop for Payload {
 
 impl From<Bytes> for Payload {
     fn from(bytes: Bytes) -> Self {
-        Self::new(if bytes.is_empty() { Kind::Empty } else { Kind::Full(bytes) })
+        Self::new(if bytes.is_empty() {
+            Kind::Empty
+        } else {
+            Kind::Full(bytes)
+        })
     }
 }
 
 impl From<hyper::body::Incoming> for Payload {
     fn from(body: hyper::body::Incoming) -> Self {
-        Self::new(if http_body::Body::is_end_stream(&body) { Kind::Empty } else { Kind::Incoming(body) })
+        Self::new(if http_body::Body::is_end_stream(&body) {
+            Kind::Empty
+        } else {
+            Kind::Incoming(body)
+        })
     }
 }
 
@@ -148,10 +156,7 @@ impl http_body::Body for Payload {
     type Data = Bytes;
     type Error = ErrorCode;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, ErrorCode>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ErrorCode>>> {
         let frame = match &mut self.kind {
             Kind::Empty => return Poll::Ready(None),
             Kind::Full(bytes) => {
@@ -159,9 +164,9 @@ impl http_body::Body for Payload {
                 self.kind = Kind::Empty;
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
-            Kind::Incoming(body) => {
-                Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|e| broken(&e))))
-            }
+            Kind::Incoming(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(|e| broken(&e)))),
             Kind::Boxed(body) => Pin::new(body).poll_frame(cx),
             Kind::Legacy(body) => Pin::new(body).poll_frame(cx),
             Kind::Guest(body) => Pin::new(body).poll_frame(cx),
@@ -338,7 +343,11 @@ where
 {
     let pipe = SharedPipe(Arc::new(Mutex::new(Pipe {
         buffer: BytesMut::new(),
-        content: if contents.is_some() { Content::Flowing } else { Content::Ended },
+        content: if contents.is_some() {
+            Content::Flowing
+        } else {
+            Content::Ended
+        },
         trailers: Trailers::Awaited,
         declared,
         written: 0,
@@ -359,7 +368,10 @@ where
         match contents.try_into::<Received>(&mut store) {
             Ok(received) if received.rest.is_empty() => {
                 pipe.lock().content = Content::Ended;
-                relayed = Some(Relay { body: Box::new(received.body), trailers: received.trailers });
+                relayed = Some(Relay {
+                    body: Box::new(received.body),
+                    trailers: received.trailers,
+                });
             }
             Ok(received) => {
                 let again = StreamReader::new(&mut store, received)?;
@@ -424,10 +436,7 @@ impl http_body::Body for GuestBody {
     type Data = Bytes;
     type Error = ErrorCode;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, ErrorCode>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ErrorCode>>> {
         if let Some(frame) = self.poll_relayed(cx) {
             return frame.map(Some);
         }
@@ -673,13 +682,25 @@ pub(crate) fn consume<S>(
     mut store: S,
     body: Payload,
     result: FutureReader<Result<(), ErrorCode>>,
-) -> wasmtime::Result<(StreamReader<u8>, FutureReader<Result<Option<Resource<Fields>>, ErrorCode>>)>
+) -> wasmtime::Result<(
+    StreamReader<u8>,
+    FutureReader<Result<Option<Resource<Fields>>, ErrorCode>>,
+)>
 where
     S: AsContextMut<Data = InstanceState>,
 {
-    result.pipe(&mut store, ResultReader { pipe: body.as_guest().map(|body| body.pipe.clone()) })?;
+    result.pipe(
+        &mut store,
+        ResultReader {
+            pipe: body.as_guest().map(|body| body.pipe.clone()),
+        },
+    )?;
     let (sender, trailers) = oneshot::channel();
-    let received = Received { body, rest: Bytes::new(), trailers: Some(sender) };
+    let received = Received {
+        body,
+        rest: Bytes::new(),
+        trailers: Some(sender),
+    };
     let stream = StreamReader::new(&mut store, received)?;
     let trailers = FutureReader::new(&mut store, TrailersProducer { trailers })?;
     Ok((stream, trailers))

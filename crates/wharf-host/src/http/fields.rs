@@ -36,7 +36,11 @@ pub struct Fields {
 impl Fields {
     fn new(map: HeaderMap, mutable: bool) -> Self {
         let bytes = map.iter().map(|(name, value)| field_bytes(name, value)).sum();
-        Self { map: Arc::new(map), mutable, bytes }
+        Self {
+            map: Arc::new(map),
+            mutable,
+            bytes,
+        }
     }
 
     /// What came over the wire, without what concerns only the connection.
@@ -45,7 +49,11 @@ impl Fields {
             map.remove(name);
         }
         // The size was the server's or client's to limit while it read; it is not counted again.
-        Self { map: Arc::new(map), mutable: false, bytes: 0 }
+        Self {
+            map: Arc::new(map),
+            mutable: false,
+            bytes: 0,
+        }
     }
 
     pub(crate) fn map(&self) -> &HeaderMap {
@@ -63,7 +71,11 @@ impl Fields {
     }
 
     fn edit(&mut self) -> Result<&mut HeaderMap, HeaderError> {
-        if self.mutable { Ok(Arc::make_mut(&mut self.map)) } else { Err(HeaderError::Immutable) }
+        if self.mutable {
+            Ok(Arc::make_mut(&mut self.map))
+        } else {
+            Err(HeaderError::Immutable)
+        }
     }
 
     fn append(&mut self, name: &str, value: Vec<u8>, bytes_max: usize) -> Result<(), HeaderError> {
@@ -72,7 +84,9 @@ impl Fields {
         if bytes > bytes_max {
             return Err(HeaderError::SizeExceeded);
         }
-        self.edit()?.try_append(name, value).map_err(|_| HeaderError::SizeExceeded)?;
+        self.edit()?
+            .try_append(name, value)
+            .map_err(|_| HeaderError::SizeExceeded)?;
         self.bytes = bytes;
         Ok(())
     }
@@ -83,7 +97,10 @@ impl Fields {
         if let header::Entry::Occupied(entry) = map.entry(name) {
             removed.extend(entry.remove_entry_mult().1.map(|value| value.as_bytes().to_vec()));
         }
-        let bytes: usize = removed.iter().map(|value| name.as_str().len() + value.len() + FIELD_OVERHEAD_BYTES).sum();
+        let bytes: usize = removed
+            .iter()
+            .map(|value| name.as_str().len() + value.len() + FIELD_OVERHEAD_BYTES)
+            .sum();
         self.bytes = self.bytes.saturating_sub(bytes);
         Ok(removed)
     }
@@ -103,7 +120,11 @@ fn name_of(name: &str) -> Result<HeaderName, HeaderError> {
 
 fn settable(name: &str) -> Result<HeaderName, HeaderError> {
     let name = name_of(name)?;
-    if FORBIDDEN.contains(&name) { Err(HeaderError::Forbidden) } else { Ok(name) }
+    if FORBIDDEN.contains(&name) {
+        Err(HeaderError::Forbidden)
+    } else {
+        Ok(name)
+    }
 }
 
 fn value_of(value: Vec<u8>) -> Result<HeaderValue, HeaderError> {
@@ -130,7 +151,12 @@ impl HostFields for InstanceState {
     fn get(&mut self, fields: Resource<Fields>, name: String) -> wasmtime::Result<Vec<Vec<u8>>> {
         let fields = self.table.get(&fields)?;
         Ok(match name_of(&name) {
-            Ok(name) => fields.map.get_all(name).iter().map(|value| value.as_bytes().to_vec()).collect(),
+            Ok(name) => fields
+                .map
+                .get_all(name)
+                .iter()
+                .map(|value| value.as_bytes().to_vec())
+                .collect(),
             Err(_) => Vec::new(),
         })
     }
@@ -146,7 +172,9 @@ impl HostFields for InstanceState {
         // On a copy, so that a refused value leaves the fields as they were.
         let mut changed = fields.clone();
         let result = settable(&name).and_then(|known| changed.remove(&known)).and_then(|_| {
-            values.into_iter().try_for_each(|value| changed.append(&name, value, bytes_max))
+            values
+                .into_iter()
+                .try_for_each(|value| changed.append(&name, value, bytes_max))
         });
         if result.is_ok() {
             *fields = changed;
@@ -171,7 +199,11 @@ impl HostFields for InstanceState {
 
     fn copy_all(&mut self, fields: Resource<Fields>) -> wasmtime::Result<Vec<(String, Vec<u8>)>> {
         let fields = self.table.get(&fields)?;
-        Ok(fields.map.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect())
+        Ok(fields
+            .map
+            .iter()
+            .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+            .collect())
     }
 
     fn clone(&mut self, fields: Resource<Fields>) -> wasmtime::Result<Resource<Fields>> {

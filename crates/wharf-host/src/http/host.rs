@@ -16,8 +16,8 @@ use super::bindings::wasi::http::{client, types};
 use super::body::{Direction, GuestTrailers, Payload, adopt, consume};
 use super::fields::Fields;
 use super::{Body, RequestOptions, Sending};
-use crate::state::InstanceState;
 use crate::service::Gone;
+use crate::state::InstanceState;
 use types::{ErrorCode, RequestOptionsError};
 
 /// The `request` resource.
@@ -73,7 +73,11 @@ impl Request {
         // Without a scheme, the one that keeps the request from being read by others.
         let scheme = self.scheme.unwrap_or(Scheme::HTTPS);
         let path = self.path_with_query.unwrap_or_else(|| PathAndQuery::from_static("/"));
-        let uri = http::Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build();
+        let uri = http::Uri::builder()
+            .scheme(scheme)
+            .authority(authority)
+            .path_and_query(path)
+            .build();
         let mut request = http::Request::new(boxed(self.body));
         *request.method_mut() = self.method;
         *request.uri_mut() = uri.map_err(|_| ErrorCode::HttpRequestUriInvalid)?;
@@ -153,11 +157,18 @@ impl types::HostRequest for InstanceState {
 
     fn set_method(&mut self, request: Resource<Request>, method: types::Method) -> wasmtime::Result<Result<(), ()>> {
         let request = self.table.get_mut(&request)?;
-        Ok(Method::try_from(method).map(|method| request.method = method).map_err(drop))
+        Ok(Method::try_from(method)
+            .map(|method| request.method = method)
+            .map_err(drop))
     }
 
     fn get_path_with_query(&mut self, request: Resource<Request>) -> wasmtime::Result<Option<String>> {
-        Ok(self.table.get(&request)?.path_with_query.as_ref().map(|path| path.as_str().to_owned()))
+        Ok(self
+            .table
+            .get(&request)?
+            .path_with_query
+            .as_ref()
+            .map(|path| path.as_str().to_owned()))
     }
 
     fn set_path_with_query(
@@ -183,7 +194,12 @@ impl types::HostRequest for InstanceState {
     }
 
     fn get_authority(&mut self, request: Resource<Request>) -> wasmtime::Result<Option<String>> {
-        Ok(self.table.get(&request)?.authority.as_ref().map(|authority| authority.as_str().to_owned()))
+        Ok(self
+            .table
+            .get(&request)?
+            .authority
+            .as_ref()
+            .map(|authority| authority.as_str().to_owned()))
     }
 
     fn set_authority(
@@ -196,7 +212,9 @@ impl types::HostRequest for InstanceState {
     }
 
     fn get_options(&mut self, request: Resource<Request>) -> wasmtime::Result<Option<Resource<Options>>> {
-        let Some(values) = self.table.get(&request)?.options.clone() else { return Ok(None) };
+        let Some(values) = self.table.get(&request)?.options.clone() else {
+            return Ok(None);
+        };
         Ok(Some(self.table.push(Options { values, mutable: false })?))
     }
 
@@ -233,11 +251,7 @@ fn parse_authority(authority: String) -> Option<Authority> {
 type OptionsResult = wasmtime::Result<Result<(), RequestOptionsError>>;
 
 impl InstanceState {
-    fn edit_options(
-        &mut self,
-        options: Resource<Options>,
-        edit: impl FnOnce(&mut RequestOptions),
-    ) -> OptionsResult {
+    fn edit_options(&mut self, options: Resource<Options>, edit: impl FnOnce(&mut RequestOptions)) -> OptionsResult {
         let options = self.table.get_mut(&options)?;
         if !options.mutable {
             return Ok(Err(RequestOptionsError::Immutable));
@@ -254,7 +268,10 @@ fn nanoseconds(duration: Option<Duration>) -> Option<u64> {
 
 impl types::HostRequestOptions for InstanceState {
     fn new(&mut self) -> wasmtime::Result<Resource<Options>> {
-        Ok(self.table.push(Options { values: Arc::default(), mutable: true })?)
+        Ok(self.table.push(Options {
+            values: Arc::default(),
+            mutable: true,
+        })?)
     }
 
     fn get_connect_timeout(&mut self, options: Resource<Options>) -> wasmtime::Result<Option<u64>> {
@@ -262,7 +279,9 @@ impl types::HostRequestOptions for InstanceState {
     }
 
     fn set_connect_timeout(&mut self, options: Resource<Options>, timeout: Option<u64>) -> OptionsResult {
-        self.edit_options(options, |options| options.connect_timeout = timeout.map(Duration::from_nanos))
+        self.edit_options(options, |options| {
+            options.connect_timeout = timeout.map(Duration::from_nanos)
+        })
     }
 
     fn get_first_byte_timeout(&mut self, options: Resource<Options>) -> wasmtime::Result<Option<u64>> {
@@ -270,7 +289,9 @@ impl types::HostRequestOptions for InstanceState {
     }
 
     fn set_first_byte_timeout(&mut self, options: Resource<Options>, timeout: Option<u64>) -> OptionsResult {
-        self.edit_options(options, |options| options.first_byte_timeout = timeout.map(Duration::from_nanos))
+        self.edit_options(options, |options| {
+            options.first_byte_timeout = timeout.map(Duration::from_nanos)
+        })
     }
 
     fn get_between_bytes_timeout(&mut self, options: Resource<Options>) -> wasmtime::Result<Option<u64>> {
@@ -278,7 +299,9 @@ impl types::HostRequestOptions for InstanceState {
     }
 
     fn set_between_bytes_timeout(&mut self, options: Resource<Options>, timeout: Option<u64>) -> OptionsResult {
-        self.edit_options(options, |options| options.between_bytes_timeout = timeout.map(Duration::from_nanos))
+        self.edit_options(options, |options| {
+            options.between_bytes_timeout = timeout.map(Duration::from_nanos)
+        })
     }
 
     fn clone(&mut self, options: Resource<Options>) -> wasmtime::Result<Resource<Options>> {
@@ -301,8 +324,18 @@ impl types::HostResponseWithStore<InstanceState> for HasSelf<InstanceState> {
     ) -> wasmtime::Result<(Resource<Response>, FutureReader<Result<(), ErrorCode>>)> {
         let headers = store.get().table.delete(headers)?.frozen();
         let declared = declared_length(&headers);
-        let (body, outcome) = adopt(store.as_context_mut(), contents, trailers, declared, Direction::Response)?;
-        let response = Response { status: StatusCode::OK, headers, body: Payload::guest(body) };
+        let (body, outcome) = adopt(
+            store.as_context_mut(),
+            contents,
+            trailers,
+            declared,
+            Direction::Response,
+        )?;
+        let response = Response {
+            status: StatusCode::OK,
+            headers,
+            body: Payload::guest(body),
+        };
         Ok((store.get().table.push(response)?, outcome))
     }
 
@@ -378,8 +411,11 @@ impl client::HostWithStore<InstanceState> for HasSelf<InstanceState> {
             Err(error) => return Ok(Err(error)),
         };
         let (head, body) = response.into_parts();
-        let response =
-            Response { status: head.status, headers: Fields::received(head.headers), body: body.into() };
+        let response = Response {
+            status: head.status,
+            headers: Fields::received(head.headers),
+            body: body.into(),
+        };
         accessor.with(|mut store| Ok(Ok(store.get().table.push(response)?)))
     }
 }
@@ -390,7 +426,12 @@ fn caller(store: &mut Store<'_>) -> wasmtime::Result<Option<Arc<Gone>>> {
         return Ok(None);
     }
     let stack: Vec<_> = store.as_context_mut().async_call_stack()?.collect();
-    Ok(store.get().http.callers.as_ref().and_then(|callers| callers.of(stack.into_iter())))
+    Ok(store
+        .get()
+        .http
+        .callers
+        .as_ref()
+        .and_then(|callers| callers.of(stack.into_iter())))
 }
 
 /// Sends until the client it is for has left; then the exchange with the origin is closed.
@@ -414,10 +455,7 @@ impl http_body::Body for Attended {
     type Data = Bytes;
     type Error = ErrorCode;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, ErrorCode>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ErrorCode>>> {
         if self.gone.as_mut().poll(cx).is_ready() {
             self.body = boxed(Payload::default());
             return Poll::Ready(Some(Err(ErrorCode::ConnectionTerminated)));

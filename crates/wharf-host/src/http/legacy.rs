@@ -29,14 +29,21 @@ impl Legacy {
     pub fn new(client: Option<Arc<dyn HttpClient>>, fields_bytes_max: usize) -> Self {
         let mut ctx = WasiHttpCtx::new();
         ctx.set_field_size_limit(fields_bytes_max);
-        Self { ctx, hooks: Hooks { client } }
+        Self {
+            ctx,
+            hooks: Hooks { client },
+        }
     }
 }
 
 impl WasiHttpView for InstanceState {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         let legacy = &mut self.http.legacy;
-        WasiHttpCtxView { hooks: &mut legacy.hooks, table: &mut self.table, ctx: &mut legacy.ctx }
+        WasiHttpCtxView {
+            hooks: &mut legacy.hooks,
+            table: &mut self.table,
+            ctx: &mut legacy.ctx,
+        }
     }
 }
 
@@ -44,7 +51,13 @@ struct Hooks {
     client: Option<Arc<dyn HttpClient>>,
 }
 
-type Sent = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
+type Sent = Result<
+    (
+        http::Response<WasiBody>,
+        Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ),
+    Error,
+>;
 
 impl WasiHttpHooks for Hooks {
     fn send_request(
@@ -57,7 +70,10 @@ impl WasiHttpHooks for Hooks {
         Box::new(async move {
             let client = client.ok_or(Error::HttpRequestDenied)?;
             let request = with_path(request.map(|body| body.map_err(|e| error_code(&e)).boxed_unsync()));
-            let response = client.send(request, options.map(translate).unwrap_or_default()).await.map_err(error)?;
+            let response = client
+                .send(request, options.map(translate).unwrap_or_default())
+                .await
+                .map_err(error)?;
             let nothing: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(async { Ok(()) });
             Ok((response.map(|body| body.map_err(error).boxed_unsync()), nothing))
         })
@@ -81,7 +97,9 @@ impl Outgoing {
     }
 
     pub fn failed(&self) -> Option<ErrorCode> {
-        self.failed.load(Ordering::Acquire).then_some(ErrorCode::HttpResponseIncomplete)
+        self.failed
+            .load(Ordering::Acquire)
+            .then_some(ErrorCode::HttpResponseIncomplete)
     }
 }
 
@@ -142,9 +160,13 @@ pub(crate) fn error(code: ErrorCode) -> Error {
         ErrorCode::ConnectionLimitReached => Error::ConnectionLimitReached,
         ErrorCode::TlsProtocolError => Error::TlsProtocolError,
         ErrorCode::TlsCertificateError => Error::TlsCertificateError,
-        ErrorCode::TlsAlertReceived(TlsAlertReceivedPayload { alert_id, alert_message }) => {
-            Error::TlsAlertReceived { alert_id, alert_message }
-        }
+        ErrorCode::TlsAlertReceived(TlsAlertReceivedPayload {
+            alert_id,
+            alert_message,
+        }) => Error::TlsAlertReceived {
+            alert_id,
+            alert_message,
+        },
         ErrorCode::HttpRequestDenied => Error::HttpRequestDenied,
         ErrorCode::HttpRequestLengthRequired => Error::HttpRequestLengthRequired,
         ErrorCode::HttpRequestBodySize(size) => Error::HttpRequestBodySize(size),
@@ -153,8 +175,10 @@ pub(crate) fn error(code: ErrorCode) -> Error {
         ErrorCode::HttpRequestUriTooLong => Error::HttpRequestUriTooLong,
         ErrorCode::HttpRequestHeaderSectionSize(size) => Error::HttpRequestHeaderSectionSize(size),
         ErrorCode::HttpRequestHeaderSize(field) => {
-            let FieldSizePayload { field_name, field_size } =
-                field.unwrap_or(FieldSizePayload { field_name: None, field_size: None });
+            let FieldSizePayload { field_name, field_size } = field.unwrap_or(FieldSizePayload {
+                field_name: None,
+                field_size: None,
+            });
             Error::HttpRequestHeaderSize { field_name, field_size }
         }
         ErrorCode::HttpRequestTrailerSectionSize(size) => Error::HttpRequestTrailerSectionSize(size),

@@ -13,16 +13,16 @@ use wasmtime_wasi_http::WasiHttpView as _;
 use wasmtime_wasi_http::p2::bindings as p2;
 use wharf_app::inspect::World;
 
-use super::failure::{BackgroundTimeout, Failure};
 use super::Inner;
+use super::failure::{BackgroundTimeout, Failure};
 use crate::component::Component;
 use crate::http::bindings::{Service as Service3, ServicePre as Service3Pre};
 use crate::http::body::Settled;
 use crate::http::host::Request;
 use crate::http::{Payload, legacy};
-use crate::state::{Blueprint, Capabilities, InstanceState};
 use crate::limits::Refused;
 use crate::link::{LinkError, link};
+use crate::state::{Blueprint, Capabilities, InstanceState};
 
 /// A linked component's handler.
 pub(super) enum Handler {
@@ -35,7 +35,10 @@ pub(super) enum Handler {
 impl Handler {
     /// The 0.3 handler wins where a component has both.
     pub(super) fn link(component: &Component, capabilities: &Capabilities) -> Result<Self, LinkError> {
-        let world = |wanted: String| LinkError::World { name: component.name().into(), wanted };
+        let world = |wanted: String| LinkError::World {
+            name: component.name().into(),
+            wanted,
+        };
         let inspection = component.inspection();
         let (v3, v2) = (inspection.fits(World::Service03), inspection.fits(World::Proxy02));
         if inspection.fits(World::Middleware03) {
@@ -81,7 +84,13 @@ impl Live {
     pub(super) fn new(blueprint: &Blueprint, slot: OwnedSemaphorePermit) -> wasmtime::Result<Self> {
         let busy = Arc::new(AtomicU64::new(0));
         let store = blueprint.store(busy.clone())?;
-        Ok(Self { store, instance: None, busy, uses: 0, _slot: slot })
+        Ok(Self {
+            store,
+            instance: None,
+            busy,
+            uses: 0,
+            _slot: slot,
+        })
     }
 
     /// Growth the guest was refused: the likely reason of its failure.
@@ -108,7 +117,10 @@ pub(super) type Answer = Result<http::Response<Payload>, Failure>;
 
 impl Head {
     fn set(&self, answer: Answer) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(answer);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(answer);
     }
 
     pub(super) fn is_answered(&self) -> bool {
@@ -124,7 +136,12 @@ impl Head {
 pub(super) type Finished = (Live, wasmtime::Result<()>);
 
 /// Answers `request` through `head`, and goes on until the guest has nothing left to do for it.
-pub(super) async fn serve(mut live: Live, service: Arc<Inner>, request: http::Request<Payload>, head: Head) -> Finished {
+pub(super) async fn serve(
+    mut live: Live,
+    service: Arc<Inner>,
+    request: http::Request<Payload>,
+    head: Head,
+) -> Finished {
     let result = call(&mut live, &service, request, head).await;
     (live, result)
 }
@@ -177,7 +194,9 @@ async fn no_tasks_left(accessor: &Accessor<InstanceState>, blueprint: &Blueprint
     }
     let limit = blueprint.limits.background_timeout;
     let idle = poll_fn(|cx| accessor.poll_no_interesting_tasks(cx));
-    tokio::time::timeout(limit, idle).await.map_err(|_| BackgroundTimeout { limit }.into())
+    tokio::time::timeout(limit, idle)
+        .await
+        .map_err(|_| BackgroundTimeout { limit }.into())
 }
 
 async fn call2(

@@ -17,14 +17,14 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use wasmtime::Store;
 use wasmtime::component::{Accessor, GuestTaskId};
 
+use super::Service;
 use super::call::{Answer, Handler};
 use super::failure::Failure;
-use super::Service;
 use crate::http::Payload;
 use crate::http::bindings::Service as Service3;
 use crate::http::host::Request;
-use crate::state::{Blueprint, InstanceState};
 use crate::running::Running;
+use crate::state::{Blueprint, InstanceState};
 
 /// The one instance that requests share, made when the first comes.
 pub(super) struct Shared {
@@ -51,7 +51,10 @@ struct Job {
 impl Shared {
     pub(super) fn new(concurrency_max: usize) -> Self {
         let places = Arc::new(Semaphore::new(concurrency_max.clamp(1, Semaphore::MAX_PERMITS)));
-        Self { worker: Mutex::default(), places }
+        Self {
+            worker: Mutex::default(),
+            places,
+        }
     }
 
     /// Lets the instance end once it has answered what it has taken.
@@ -80,21 +83,34 @@ impl Service {
         }
         match again {
             Some(request) => self.exclusive(request).await,
-            None => Err(Failure::SharedInstanceEnded { reason: worker.state.reason() }),
+            None => Err(Failure::SharedInstanceEnded {
+                reason: worker.state.reason(),
+            }),
         }
     }
 
     /// The live instance's task, or a new one.
     fn worker(&self) -> Arc<Worker> {
         let mut current = self.0.shared.worker.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(worker) = current.as_ref().filter(|worker| !worker.state.ended.load(Ordering::Acquire)) {
+        if let Some(worker) = current
+            .as_ref()
+            .filter(|worker| !worker.state.ended.load(Ordering::Acquire))
+        {
             return worker.clone();
         }
         let (mailbox, jobs) = mpsc::unbounded_channel();
-        let state = Arc::new(State { ended: AtomicBool::new(false), reason: Mutex::new("".into()) });
-        let worker = Arc::new(Worker { mailbox, state: state.clone() });
+        let state = Arc::new(State {
+            ended: AtomicBool::new(false),
+            reason: Mutex::new("".into()),
+        });
+        let worker = Arc::new(Worker {
+            mailbox,
+            state: state.clone(),
+        });
         *current = Some(worker.clone());
-        self.0.tasks.spawn(run(self.0.blueprint.clone(), self.0.handler.clone(), state, jobs));
+        self.0
+            .tasks
+            .spawn(run(self.0.blueprint.clone(), self.0.handler.clone(), state, jobs));
         worker
     }
 }
@@ -123,12 +139,7 @@ fn replayable(request: &http::Request<Payload>) -> Option<http::Request<Payload>
     Some(again)
 }
 
-async fn run(
-    blueprint: Blueprint,
-    handler: Arc<Handler>,
-    state: Arc<State>,
-    jobs: mpsc::UnboundedReceiver<Job>,
-) {
+async fn run(blueprint: Blueprint, handler: Arc<Handler>, state: Arc<State>, jobs: mpsc::UnboundedReceiver<Job>) {
     let busy = Arc::new(AtomicU64::new(0));
     let engine = blueprint.engine.clone();
     let work = serve(blueprint, handler, busy.clone(), jobs, state.clone());
@@ -152,7 +163,9 @@ async fn serve(
     let slots = blueprint.engine.slots();
     let _slot = slots.acquire_owned().await.map_err(|_| Failure::NoResponse)?;
     let mut store = blueprint.store(busy).map_err(Failure::Instantiate)?;
-    let Handler::V3(pre) = &*handler else { return Err(Failure::NoResponse) };
+    let Handler::V3(pre) = &*handler else {
+        return Err(Failure::NoResponse);
+    };
     let instance = pre.instantiate_async(&mut store).await.map_err(Failure::Instantiate)?;
     store.data_mut().http.callers = Some(Callers::default());
     let result = take_jobs(&mut store, &instance, &mut jobs).await;
@@ -195,7 +208,10 @@ async fn take_jobs(
 }
 
 async fn answer(accessor: &Accessor<InstanceState>, instance: &Service3, job: Job) -> wasmtime::Result<()> {
-    let Job { request, answer: mut sender } = job;
+    let Job {
+        request,
+        answer: mut sender,
+    } = job;
     let handle = instance.wasi_http_handler().func_handle();
     let (call, task, gone) = accessor.with(|mut store| {
         let request = store.get().table.push(Request::received(request))?;
@@ -223,7 +239,9 @@ async fn answer(accessor: &Accessor<InstanceState>, instance: &Service3, job: Jo
         }
     };
     let answer = match answered?.0 {
-        Ok(response) => Ok(accessor.with(|mut store| store.get().table.delete(response))?.into_http()),
+        Ok(response) => Ok(accessor
+            .with(|mut store| store.get().table.delete(response))?
+            .into_http()),
         Err(error) => Err(Failure::Guest(error)),
     };
     // An unwanted response is dropped here, which closes its body.

@@ -23,8 +23,12 @@ impl std::fmt::Display for ValueError {
 impl std::error::Error for ValueError {}
 
 /// Units of time, in nanoseconds.
-const TIME_UNITS: &[(&str, u64)] =
-    &[("ms", 1_000_000), ("s", 1_000_000_000), ("m", 60_000_000_000), ("h", 3_600_000_000_000)];
+const TIME_UNITS: &[(&str, u64)] = &[
+    ("ms", 1_000_000),
+    ("s", 1_000_000_000),
+    ("m", 60_000_000_000),
+    ("h", 3_600_000_000_000),
+];
 
 /// Units of size, in bytes. Decimal and binary ones are what they say.
 const SIZE_UNITS: &[(&str, u64)] = &[
@@ -39,7 +43,12 @@ const SIZE_UNITS: &[(&str, u64)] = &[
 
 /// `30s`, `500ms`, `1.5h`.
 pub fn duration(text: &str) -> Result<Duration, ValueError> {
-    quantity(text, TIME_UNITS, "a number and one of ms, s, m and h, such as 30s or 500ms").map(Duration::from_nanos)
+    quantity(
+        text,
+        TIME_UNITS,
+        "a number and one of ms, s, m and h, such as 30s or 500ms",
+    )
+    .map(Duration::from_nanos)
 }
 
 /// `64MiB`, `1.5GB`, in bytes.
@@ -51,7 +60,9 @@ pub fn size(text: &str) -> Result<usize, ValueError> {
 
 /// A number followed by one of `units`, in the smallest of them.
 fn quantity(text: &str, units: &[(&str, u64)], expected: &str) -> Result<u64, ValueError> {
-    let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let unit_at = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(unit_at);
     let unexpected = || ValueError(format!("expected {expected}"));
     let (_, factor) = units.iter().find(|(name, _)| *name == unit).ok_or_else(unexpected)?;
@@ -59,7 +70,9 @@ fn quantity(text: &str, units: &[(&str, u64)], expected: &str) -> Result<u64, Va
         None => number.parse::<u64>().ok().map(|whole| whole.checked_mul(*factor)),
         Some((whole, fraction)) => decimal(whole, fraction, *factor),
     };
-    product.ok_or_else(unexpected)?.ok_or_else(|| ValueError("the number is too large".into()))
+    product
+        .ok_or_else(unexpected)?
+        .ok_or_else(|| ValueError("the number is too large".into()))
 }
 
 /// `whole.fraction` times `factor`; `None` if it is no number, `Some(None)` if it is too large.
@@ -70,7 +83,11 @@ fn decimal(whole: &str, fraction: &str, factor: u64) -> Option<Option<u64>> {
     }
     let digits: u128 = format!("{whole}{fraction}").parse().ok()?;
     let scale = 10_u128.pow(fraction.len() as u32);
-    Some(digits.checked_mul(factor.into()).and_then(|product| u64::try_from(product / scale).ok()))
+    Some(
+        digits
+            .checked_mul(factor.into())
+            .and_then(|product| u64::try_from(product / scale).ok()),
+    )
 }
 
 /// A variable of the guest's environment: `NAME=VALUE`.
@@ -87,7 +104,10 @@ impl FromStr for Variable {
 
     fn from_str(text: &str) -> Result<Variable, ValueError> {
         match text.split_once('=') {
-            Some((name, value)) if !name.is_empty() => Ok(Variable { name: name.into(), value: value.into() }),
+            Some((name, value)) if !name.is_empty() => Ok(Variable {
+                name: name.into(),
+                value: value.into(),
+            }),
             _ => Err(ValueError("expected NAME=VALUE, such as LANG=C".into())),
         }
     }
@@ -108,9 +128,14 @@ impl FromStr for Folder {
     fn from_str(text: &str) -> Result<Folder, ValueError> {
         let (host, guest) = text.split_once("::").unwrap_or((text, text));
         if host.is_empty() || guest.is_empty() {
-            return Err(ValueError("expected HOST::GUEST, such as ./data::/data, or one path for both".into()));
+            return Err(ValueError(
+                "expected HOST::GUEST, such as ./data::/data, or one path for both".into(),
+            ));
         }
-        Ok(Folder { host: host.into(), guest: guest.into() })
+        Ok(Folder {
+            host: host.into(),
+            guest: guest.into(),
+        })
     }
 }
 
@@ -124,7 +149,9 @@ pub fn address(text: &str) -> Result<String, ValueError> {
     }
     match port.parse::<u16>() {
         Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err(ValueError(format!("{port:?} is no port: expected a number up to 65535, or 0 for any free one"))),
+        Err(_) => Err(ValueError(format!(
+            "{port:?} is no port: expected a number up to 65535, or 0 for any free one"
+        ))),
     }
 }
 
@@ -136,9 +163,9 @@ pub fn pattern(text: &str) -> Result<String, PatternError> {
 /// The same for sockets, which know no schemes.
 pub fn socket_pattern(text: &str) -> Result<String, ValueError> {
     match text.parse::<Pattern>() {
-        Ok(pattern) if pattern.has_scheme() => {
-            Err(ValueError("sockets have no scheme: write the host, and :PORT after it if only one is meant".into()))
-        }
+        Ok(pattern) if pattern.has_scheme() => Err(ValueError(
+            "sockets have no scheme: write the host, and :PORT after it if only one is meant".into(),
+        )),
         Ok(_) => Ok(text.to_owned()),
         Err(error) => Err(ValueError(error.to_string())),
     }
@@ -148,10 +175,14 @@ pub fn socket_pattern(text: &str) -> Result<String, ValueError> {
 pub fn targets(text: &str) -> Result<Targets, ValueError> {
     // `Targets` would take an unknown word for the name of a target, and then write everything about it.
     for word in text.split(',').filter(|word| !word.contains('=')) {
-        LevelFilter::from_str(word)
-            .map_err(|_| ValueError(format!("{word:?} is no level: expected off, error, warn, info, debug or trace")))?;
+        LevelFilter::from_str(word).map_err(|_| {
+            ValueError(format!(
+                "{word:?} is no level: expected off, error, warn, info, debug or trace"
+            ))
+        })?;
     }
-    text.parse().map_err(|_| ValueError("expected levels, or TARGET=LEVEL, such as info,wharf_server=debug".into()))
+    text.parse()
+        .map_err(|_| ValueError("expected levels, or TARGET=LEVEL, such as info,wharf_server=debug".into()))
 }
 
 #[cfg(test)]
@@ -166,7 +197,9 @@ mod tests {
         assert_eq!(ms("2m"), Ok(120_000));
         assert_eq!(ms("1.5h"), Ok(5_400_000));
         assert_eq!(ms("0s"), Ok(0));
-        for text in ["", "30", "s", "-1s", "1 s", "1d", "1S", "1.s", ".s", "1.2.3s", "1e3s", "é"] {
+        for text in [
+            "", "30", "s", "-1s", "1 s", "1d", "1S", "1.s", ".s", "1.2.3s", "1e3s", "é",
+        ] {
             assert_eq!(ms(text).unwrap_err().to_string().get(..8), Some("expected"), "{text}");
         }
         assert_eq!(ms("99999999h").unwrap_err().to_string(), "the number is too large");
@@ -186,7 +219,12 @@ mod tests {
 
     #[test]
     fn variables() {
-        let variable = |name: &str, value: &str| Ok(Variable { name: name.into(), value: value.into() });
+        let variable = |name: &str, value: &str| {
+            Ok(Variable {
+                name: name.into(),
+                value: value.into(),
+            })
+        };
         assert_eq!("A=b".parse(), variable("A", "b"));
         assert_eq!("A=".parse(), variable("A", ""));
         assert_eq!("A=b=c".parse(), variable("A", "b=c"));
@@ -197,7 +235,12 @@ mod tests {
 
     #[test]
     fn folders() {
-        let folder = |host: &str, guest: &str| Ok(Folder { host: host.into(), guest: guest.into() });
+        let folder = |host: &str, guest: &str| {
+            Ok(Folder {
+                host: host.into(),
+                guest: guest.into(),
+            })
+        };
         assert_eq!("data::/data".parse(), folder("data", "/data"));
         assert_eq!("/srv/data".parse(), folder("/srv/data", "/srv/data"));
         assert_eq!("a:b::/c::d".parse(), folder("a:b", "/c::d"));
@@ -221,7 +264,11 @@ mod tests {
         let writes = |text: &str, target: &str, level| targets(text).unwrap().would_enable(target, &level);
         assert!(writes("info", "wharf_server", tracing::Level::INFO));
         assert!(!writes("info", "wharf_server", tracing::Level::DEBUG));
-        assert!(writes("info,wharf_server=debug", "wharf_server::dispatch", tracing::Level::DEBUG));
+        assert!(writes(
+            "info,wharf_server=debug",
+            "wharf_server::dispatch",
+            tracing::Level::DEBUG
+        ));
         assert!(!writes("off", "wharf_server", tracing::Level::ERROR));
         for text in ["", "loud", "info,loud", "wharf_server=loud"] {
             assert!(targets(text).is_err(), "{text}");

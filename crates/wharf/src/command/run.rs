@@ -46,18 +46,26 @@ fn try_run(run: &Run) -> anyhow::Result<u8> {
 async fn start_and_wait(run: &Run) -> anyhow::Result<Exit> {
     let (file, arguments) = run.file_and_arguments();
     // A single instance gains nothing from a pool, and is not bound by the size of its places.
-    let engine = Engine::new(EngineOptions { pooling: Pooling::Never, ..EngineOptions::default() })
-        .map_err(|error| anyhow::Error::msg(format!("cannot run components on this machine: {error:#}")))?;
+    let engine = Engine::new(EngineOptions {
+        pooling: Pooling::Never,
+        ..EngineOptions::default()
+    })
+    .map_err(|error| anyhow::Error::msg(format!("cannot run components on this machine: {error:#}")))?;
     let component = load::component(&engine, &run.machine, file, &[])?;
     let capabilities = grants::capabilities(&run.grants)?;
     let environment = environment(file, arguments, &run.grants)?;
     let command = Command::new(&component, capabilities, environment, limits(run))?;
-    command.run().await.map_err(|error| anyhow::Error::msg(format!("{}: cannot be started: {error:#}", file.display())))
+    command
+        .run()
+        .await
+        .map_err(|error| anyhow::Error::msg(format!("{}: cannot be started: {error:#}", file.display())))
 }
 
 fn environment(file: &Path, arguments: &[OsString], grants: &Grants) -> anyhow::Result<Environment> {
     let name = file.file_name().unwrap_or(file.as_os_str());
-    let arguments = std::iter::once(name).chain(arguments.iter().map(OsString::as_os_str)).map(text);
+    let arguments = std::iter::once(name)
+        .chain(arguments.iter().map(OsString::as_os_str))
+        .map(text);
     let stdout = stdio::stdout().context("cannot use standard output")?;
     let stderr = stdio::stderr().context("cannot use standard error")?;
     Ok(Environment {
@@ -72,7 +80,9 @@ fn environment(file: &Path, arguments: &[OsString], grants: &Grants) -> anyhow::
 
 /// WASI's arguments are text, whatever this system's are.
 fn text(argument: &OsStr) -> anyhow::Result<String> {
-    let text = argument.to_str().with_context(|| format!("the argument {argument:?} is not UTF-8"))?;
+    let text = argument
+        .to_str()
+        .with_context(|| format!("the argument {argument:?} is not UTF-8"))?;
     Ok(text.to_owned())
 }
 

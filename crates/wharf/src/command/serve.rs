@@ -50,10 +50,18 @@ async fn start_and_drain(serve: &Serve, stdout: &Lines, stderr: &Lines) -> anyho
     let mut signals = signals()?;
     let addr = resolve(&serve.addr).await?;
     let service = service(serve, stdout, stderr)?;
-    let options =
-        ServerOptions { addr, drain_timeout: serve.drain_timeout, head_timeout: serve.head_timeout, ..Default::default() };
+    let options = ServerOptions {
+        addr,
+        drain_timeout: serve.drain_timeout,
+        head_timeout: serve.head_timeout,
+        ..Default::default()
+    };
     let server = Server::bind(options, service)?;
-    stderr.open(Some(format!("wharf: serving {} at http://{}\n", serve.file.display(), server.local_addr())));
+    stderr.open(Some(format!(
+        "wharf: serving {} at http://{}\n",
+        serve.file.display(),
+        server.local_addr()
+    )));
     let stop = async move {
         let signal = signals.recv().await;
         tracing::info!(signal, "stopping: no new connections, finishing what has begun");
@@ -67,8 +75,11 @@ async fn start_and_drain(serve: &Serve, stdout: &Lines, stderr: &Lines) -> anyho
 }
 
 fn service(serve: &Serve, stdout: &Lines, stderr: &Lines) -> anyhow::Result<Service> {
-    let engine = Engine::new(EngineOptions { instances_max: serve.limits.max_instances, ..EngineOptions::default() })
-        .map_err(|error| anyhow::Error::msg(format!("cannot run components on this machine: {error:#}")))?;
+    let engine = Engine::new(EngineOptions {
+        instances_max: serve.limits.max_instances,
+        ..EngineOptions::default()
+    })
+    .map_err(|error| anyhow::Error::msg(format!("cannot run components on this machine: {error:#}")))?;
     let component = load::component(&engine, &serve.machine, &serve.file, &serve.middleware)?;
     let capabilities = grants::capabilities(&serve.grants)?;
     let options = ServiceOptions {
@@ -113,8 +124,15 @@ impl From<Isolation> for wharf_host::Isolation {
 }
 
 async fn resolve(addr: &str) -> anyhow::Result<SocketAddr> {
-    let look_up = async { tokio::net::lookup_host(addr).await?.next().ok_or(io::ErrorKind::NotFound.into()) };
-    look_up.await.map_err(|error: io::Error| anyhow::Error::msg(format!("cannot find the address {addr}: {error}")))
+    let look_up = async {
+        tokio::net::lookup_host(addr)
+            .await?
+            .next()
+            .ok_or(io::ErrorKind::NotFound.into())
+    };
+    look_up
+        .await
+        .map_err(|error: io::Error| anyhow::Error::msg(format!("cannot find the address {addr}: {error}")))
 }
 
 /// The names of signals that ask for an end, as they come.
@@ -123,7 +141,10 @@ fn signals() -> anyhow::Result<mpsc::UnboundedReceiver<&'static str>> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        for (kind, name) in [(SignalKind::interrupt(), "SIGINT"), (SignalKind::terminate(), "SIGTERM")] {
+        for (kind, name) in [
+            (SignalKind::interrupt(), "SIGINT"),
+            (SignalKind::terminate(), "SIGTERM"),
+        ] {
             let mut signal = signal(kind).context("cannot listen for signals")?;
             let send = send.clone();
             tokio::spawn(async move { while signal.recv().await.is_some() && send.send(name).is_ok() {} });

@@ -39,7 +39,11 @@ pub fn stderr() -> io::Result<ProcessOutput> {
 impl ProcessOutput {
     fn new(fd: BorrowedFd<'_>) -> io::Result<ProcessOutput> {
         let file = File::from(fd.try_clone_to_owned()?);
-        Ok(ProcessOutput { file, is_awaited: AtomicBool::new(false), room: Notify::new() })
+        Ok(ProcessOutput {
+            file,
+            is_awaited: AtomicBool::new(false),
+            room: Notify::new(),
+        })
     }
 
     /// Has a thread wait, unless one does. The runtime's own way to wait for a descriptor would need `unsafe`, and a
@@ -54,14 +58,19 @@ impl ProcessOutput {
             output.is_awaited.store(false, Ordering::SeqCst);
             output.room.notify_waiters();
         });
-        thread.map(drop).inspect_err(|_| self.is_awaited.store(false, Ordering::SeqCst))
+        thread
+            .map(drop)
+            .inspect_err(|_| self.is_awaited.store(false, Ordering::SeqCst))
     }
 }
 
 impl Sink for ProcessOutput {
     fn is_ready(&self) -> bool {
         // An error of `poll` itself says nothing about the file: writing will tell.
-        poll(&mut [PollFd::new(&self.file, PollFlags::OUT)], Some(&Timespec::default())) != Ok(0)
+        poll(
+            &mut [PollFd::new(&self.file, PollFlags::OUT)],
+            Some(&Timespec::default()),
+        ) != Ok(0)
     }
 
     fn wait(self: Arc<Self>) -> Waiting {
@@ -124,7 +133,10 @@ mod tests {
             let mut read = vec![0; 4_000_000];
             reader.read_exact(&mut read).map(|()| read)
         });
-        tokio::time::timeout(Duration::from_secs(60), write).await.unwrap().unwrap();
+        tokio::time::timeout(Duration::from_secs(60), write)
+            .await
+            .unwrap()
+            .unwrap();
         assert!(read.await.unwrap().unwrap() == text);
     }
 
@@ -134,7 +146,10 @@ mod tests {
         let output = Output::new(ProcessOutput::new(writer.as_fd()).unwrap());
         drop(reader);
         let mut stream = Box::into_pin(output.async_stream());
-        assert_eq!(stream.write_all(b"x").await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(
+            stream.write_all(b"x").await.unwrap_err().kind(),
+            io::ErrorKind::BrokenPipe
+        );
         assert!(output.p2_stream().write(bytes::Bytes::from_static(b"x")).is_err());
     }
 }

@@ -34,7 +34,9 @@ impl Guest for Crowd {
 
     async fn give_up(count: u32) -> u32 {
         let before = sleeper::cancelled();
-        let mut sleeps: Vec<_> = (0..count).map(|_| Box::pin(sleeper::sleep(HOUR_MILLISECONDS))).collect();
+        let mut sleeps: Vec<_> = (0..count)
+            .map(|_| Box::pin(sleeper::sleep(HOUR_MILLISECONDS)))
+            .collect();
         // The first poll makes the calls.
         poll_fn(|cx| {
             for sleep in &mut sleeps {

@@ -82,7 +82,14 @@ impl Guest for Ends {
         WRITTEN.set(None);
         spawn_local(async move {
             let mut id = 0;
-            while writer.write_one(Row { id, name: format!("row {id}") }).await.is_none() {
+            while writer
+                .write_one(Row {
+                    id,
+                    name: format!("row {id}"),
+                })
+                .await
+                .is_none()
+            {
                 id += 1;
             }
             WRITTEN.set(Some(id));

@@ -57,7 +57,10 @@ impl matrix::Guest for Leaf {
 
     async fn moved(point: Point) -> Point {
         yield_async().await;
-        Point { x: point.x * 2, label: point.label.to_uppercase() }
+        Point {
+            x: point.x * 2,
+            label: point.label.to_uppercase(),
+        }
     }
 
     async fn checked(number: u32) -> Result<u32, Problem> {
@@ -93,7 +96,12 @@ impl matrix::Guest for Leaf {
         let (mut writer, reader) = wit_stream::new();
         spawn_local(async move {
             while let Some(point) = points.next().await {
-                writer.write_one(Point { x: point.x + 1, label: point.label }).await;
+                writer
+                    .write_one(Point {
+                        x: point.x + 1,
+                        label: point.label,
+                    })
+                    .await;
             }
         });
         reader
@@ -128,7 +136,11 @@ impl matrix::Guest for Leaf {
                 rows.write_one(Point { x, label: "row".into() }).await;
             }
             drop(rows);
-            let result = if count == 13 { Err(Problem::Broken("thirteen".into())) } else { Ok(()) };
+            let result = if count == 13 {
+                Err(Problem::Broken("thirteen".into()))
+            } else {
+                Ok(())
+            };
             let _ = end.write(result).await;
         });
         (rows_reader, end_reader)

@@ -53,7 +53,10 @@ impl matrix::Guest for Leaf {
     }
 
     fn moved(point: Point) -> Point {
-        Point { x: point.x * 2, label: point.label.to_uppercase() }
+        Point {
+            x: point.x * 2,
+            label: point.label.to_uppercase(),
+        }
     }
 
     fn checked(number: u32) -> Result<u32, Problem> {
