@@ -69,7 +69,11 @@ fn nothing_is_kept_when_that_is_asked_for() {
 fn a_damaged_entry_is_compiled_anew() {
     let (_scratch, component) = file("tool.wasm", command03("i32.const 0"));
     let cache = Scratch::new();
-    let run = || check_runs(&component, |command| drop(command.arg("--cache").arg(cache.path())));
+    let run = || {
+        check_runs(&component, |command| {
+            command.arg("--cache").arg(cache.path());
+        })
+    };
     run();
     let [entry] = &entries(cache.path())[..] else {
         panic!("one entry")
@@ -94,11 +98,11 @@ fn a_folder_that_cannot_be_used_costs_time_unless_it_was_asked_for() {
     let (scratch, component) = file("tool.wasm", command03("i32.const 0"));
     let plain = scratch.write("plain", "");
     let errors = check_runs(&component, |command| {
-        drop(command.env("XDG_CACHE_HOME", &plain).env("HOME", &plain))
+        command.env("XDG_CACHE_HOME", &plain).env("HOME", &plain);
     });
     assert!(errors.contains("compiled code is not kept"), "{errors}");
     check_runs(&component, |command| {
-        drop(command.env_remove("XDG_CACHE_HOME").env_remove("HOME"))
+        command.env_remove("XDG_CACHE_HOME").env_remove("HOME");
     });
     let finished = finish(
         wharf()

@@ -107,7 +107,7 @@ fn a_middleware_alone_is_told_to_stand_before_a_service() {
         &finished,
         1,
         "http-middleware-inner.wasm",
-        &["wasi:http/handler@0.3", "--middleware"],
+        &["middleware", "service", "--middleware"],
     );
 }
 

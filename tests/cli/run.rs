@@ -30,7 +30,7 @@ fn the_exit_code_tells_how_the_program_ended() {
 fn a_trap_is_134_with_a_backtrace_that_names_functions() {
     for command in [command02, command03] {
         let errors = [
-            "error: the program trapped",
+            "error: the program trapped: wasm trap: wasm `unreachable`",
             "innermost_of_the_trap",
             "run",
             "unreachable",
@@ -101,12 +101,9 @@ fn messages_about_the_inside_are_written_when_asked_for() {
     let quiet = run(&["--no-cache"], &component);
     check(&quiet, 0, &[]);
     let (_scratch, file) = file("tool.wasm", &component);
-    let finished = finish(wharf().args(["run", "--log", "trace"]).arg(file), "");
+    let finished = finish(wharf().args(["run", "--log", "debug"]).arg(file), "");
     assert_eq!(finished.code(), Some(0));
-    assert!(
-        finished.stderr.contains("TRACE") || finished.stderr.contains("DEBUG"),
-        "{finished:?}"
-    );
+    assert!(finished.stderr.contains("DEBUG loaded"), "{finished:?}");
 }
 
 /// A program whose messages nobody reads ends as it would otherwise.

@@ -1,6 +1,7 @@
 //! From a file to a compiled component, by way of the folder for compiled code.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::Context as _;
 use wharf_host::{CodeCache, Component, Engine};
@@ -15,12 +16,10 @@ pub fn component(engine: &Engine, machine: &Machine, file: &Path, middleware: &[
         bytes = with_middleware(&bytes, file, middleware)?;
     }
     let cache = cache(machine)?;
-    Ok(Component::new(
-        engine,
-        &file.display().to_string(),
-        &bytes,
-        cache.as_ref(),
-    )?)
+    let begun = Instant::now();
+    let component = Component::new(engine, &file.display().to_string(), &bytes, cache.as_ref())?;
+    tracing::debug!(component = component.name(), bytes = bytes.len(), elapsed = ?begun.elapsed(), "loaded");
+    Ok(component)
 }
 
 fn read(file: &Path) -> anyhow::Result<Vec<u8>> {

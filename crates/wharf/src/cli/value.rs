@@ -175,11 +175,10 @@ pub fn socket_pattern(text: &str) -> Result<String, ValueError> {
 pub fn targets(text: &str) -> Result<Targets, ValueError> {
     // `Targets` would take an unknown word for the name of a target, and then write everything about it.
     for word in text.split(',').filter(|word| !word.contains('=')) {
-        LevelFilter::from_str(word).map_err(|_| {
-            ValueError(format!(
-                "{word:?} is no level: expected off, error, warn, info, debug or trace"
-            ))
-        })?;
+        if word.is_empty() || LevelFilter::from_str(word).is_err() {
+            let expected = "expected off, error, warn, info, debug or trace";
+            return Err(ValueError(format!("{word:?} is no level: {expected}")));
+        }
     }
     text.parse()
         .map_err(|_| ValueError("expected levels, or TARGET=LEVEL, such as info,wharf_server=debug".into()))

@@ -104,9 +104,22 @@ fn code(exit: Exit) -> u8 {
         Exit::Status(status) => status as u8,
         Exit::Trapped { error, refused } => {
             let refused = refused.map(|refused| format!("note: {refused}\n")).unwrap_or_default();
-            say(&format!("error: the program trapped: {}\n{refused}", Causes(&error)));
+            say(&format!(
+                "error: the program trapped: {}{refused}",
+                describe(error.chain().map(ToString::to_string))
+            ));
             TRAPPED
         }
+    }
+}
+
+/// What happened, then where: Wasmtime has it the other way round.
+fn describe(mut chain: impl Iterator<Item = String>) -> String {
+    let backtrace = chain.next().unwrap_or_default();
+    let causes: Vec<String> = chain.collect();
+    match causes.is_empty() {
+        true => format!("{backtrace}\n"),
+        false => format!("{}\n{}\n", causes.join(": "), backtrace.trim_end()),
     }
 }
 
