@@ -7,7 +7,7 @@ use std::fs::File;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use rustix::fs::{AtFlags, Dir, FileType, statat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
 use rustix::io::Errno;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -34,7 +34,7 @@ pub(super) fn read(
     let entries = match store.data_mut().table.get(&directory)? {
         Descriptor::Dir(directory) => {
             let directory = directory.dir.clone();
-            let batch = tokio::task::spawn_blocking(move || match Dir::read_from(&*directory) {
+            let batch = tokio::task::spawn_blocking(move || match open(&directory) {
                 Ok(entries) => Listing { directory, entries }.next(),
                 Err(error) => Batch::failed(error),
             });
@@ -58,6 +58,12 @@ pub(super) fn read(
         async move { wasmtime::error::Ok(end.await.unwrap_or(Ok(()))) },
     )?;
     Ok(((entries, end),))
+}
+
+/// A handle of its own, for its own position, and because that of a preopened directory cannot be read.
+fn open(directory: &File) -> rustix::io::Result<Dir> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Dir::new(openat(directory, c".", flags, Mode::empty())?)
 }
 
 /// A directory that is read.
