@@ -222,6 +222,11 @@ impl Shared {
     async fn lease(&self, origin: &Origin, until: Instant, fresh: bool) -> Result<Lease, ErrorCode> {
         loop {
             match self.pool.checkout(origin, fresh) {
+                Checkout::Lease(Lease::Http1(mut lease)) => {
+                    if lease.is_ready().await {
+                        return Ok(Lease::Http1(lease));
+                    }
+                }
                 Checkout::Lease(lease) => return Ok(lease),
                 Checkout::Open(opening) => return self.open(origin, opening, until).await,
                 Checkout::Wait(opening) => before(until, opening.ended(), ErrorCode::ConnectionTimeout).await?,

@@ -3,6 +3,7 @@
 //! A task ends when the origin closes, when the connection has idled for too long, when the request on it is given up
 //! (HTTP/1.1), and when the client is gone.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -49,42 +50,34 @@ pub(super) async fn start_http1(stream: Stream, slot: Slot) -> Result<Http1Lease
         .await
         .map_err(|error| failure::of_opening(&error))?;
     let (home, returned) = mpsc::channel(1);
+    let place = slot.place();
     let task = tokio::spawn(async move {
         tokio::select! {
             ended = connection => if let Err(error) = ended {
                 tracing::debug!(error = &error as &dyn std::error::Error, "a connection of HTTP/1.1 ended");
             },
-            never = rest_between_requests(returned, &slot) => match never {},
+            never = attend(returned, &slot) => match never {},
         }
     });
-    Ok(Http1Lease::new(sender, received, home, task.abort_handle()))
+    Ok(Http1Lease::new(sender, received, place, home, task.abort_handle()))
 }
 
-/// Puts the connection into the pool whenever it is ready for another request, and closes it when none comes.
-async fn rest_between_requests(mut returned: mpsc::Receiver<Http1Lease>, slot: &Slot) -> std::convert::Infallible {
+/// Puts the connection back into the pool after responses that came before their request had ended, and closes it when
+/// it idles for too long.
+async fn attend(mut returned: mpsc::Receiver<Http1Lease>, slot: &Slot) -> Infallible {
     // One timer that is only set anew when it fires: most connections go out again long before.
     let mut timer = pin!(sleep_until(Instant::now()));
-    let mut timer_set = false;
+    let mut has_pool = true;
     loop {
         tokio::select! {
-            lease = returned.recv() => {
-                let Some(mut lease) = lease else {
-                    // The request was given up, and this task is about to be aborted.
-                    return std::future::pending().await;
-                };
-                // The response has ended; its request may still be on the way.
-                if lease.sender.ready().await.is_err() {
-                    continue;
-                }
-                slot.rest(lease);
-                if !timer_set && let Some(at) = slot.expiry() {
-                    timer.as_mut().reset(at);
-                    timer_set = true;
-                }
-            }
-            () = timer.as_mut(), if timer_set => match slot.expire() {
+            lease = returned.recv() => match lease {
+                Some(lease) => lease.settle().await,
+                // The request was given up, and this task is about to be aborted.
+                None => return std::future::pending().await,
+            },
+            () = timer.as_mut(), if has_pool => match slot.expire() {
                 Some(at) => timer.as_mut().reset(at),
-                None => timer_set = false,
+                None => has_pool = false,
             },
         }
     }
@@ -109,7 +102,7 @@ pub(super) async fn start_http2(
         .await
         .map_err(|error| failure::of_opening(&error))?;
     tokio::spawn(async move {
-        let mut timer = slot.expiry().map(|at| Box::pin(sleep_until(at)));
+        let mut timer = Some(Box::pin(sleep_until(Instant::now())));
         let ended = poll_fn(|cx| {
             if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
                 return Poll::Ready(ended);
@@ -120,7 +113,6 @@ pub(super) async fn start_http2(
             {
                 match slot.expire() {
                     Some(later) => at.as_mut().reset(later),
-                    // Out of the pool: the connection ends by itself once its last request has.
                     None => timer = None,
                 }
             }

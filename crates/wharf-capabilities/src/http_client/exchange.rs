@@ -187,7 +187,7 @@ impl Exchange {
     /// The response is complete; the request may still be on the way.
     fn finish(&mut self) {
         if let Some(lease) = self.lease.take() {
-            lease.release();
+            lease.release(self.upload.ended.load(Ordering::Acquire));
         }
     }
 
@@ -303,6 +303,8 @@ pub(super) struct Upload {
     progress_ms: AtomicU64,
     /// Nobody waits for the response any more.
     abandoned: AtomicBool,
+    /// The body has been sent, or will not be.
+    ended: AtomicBool,
     sender: AtomicWaker,
     /// What was wrong with the body; that is what a guest is told, whatever followed from it on the connection.
     fault: OnceLock<ErrorCode>,
@@ -314,6 +316,7 @@ impl Upload {
             begun: Instant::now(),
             progress_ms: AtomicU64::new(0),
             abandoned: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
             sender: AtomicWaker::new(),
             fault: OnceLock::new(),
         }
@@ -367,6 +370,12 @@ impl Outgoing {
 
     fn is_short(&self) -> bool {
         self.declared.is_some_and(|declared| self.sent < declared)
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        self.upload.ended.store(true, Ordering::Release);
     }
 }
 

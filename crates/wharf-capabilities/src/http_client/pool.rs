@@ -24,6 +24,9 @@ use crate::allow::Scheme;
 /// How often a request that waits because all connections are taken looks for an idle one to close in its favour.
 const LOOK_FOR_IDLE: Duration = Duration::from_millis(50);
 
+/// How long a connection that was put back may take to be ready. Past it another one is used.
+const SETTLE_TIMEOUT: Duration = Duration::from_millis(100);
+
 /// How many requests share a connection of HTTP/2. With more, another connection is opened: one lost packet holds up
 /// all requests of its connection.
 pub(super) const STREAMS_MAX: usize = 64;
@@ -188,7 +191,7 @@ impl Connections {
     /// The connection that a request should use.
     fn take(&mut self, dead: &mut Vec<Idle>) -> Option<Lease> {
         while let Some(idle) = self.idle.pop() {
-            if idle.lease.is_ready() {
+            if !idle.lease.sender.is_closed() {
                 return Some(Lease::Http1(idle.lease));
             }
             dead.push(idle);
@@ -201,15 +204,10 @@ impl Connections {
         }))
     }
 
-    /// Since when connection `id` idles: `None` when it is not here, `Some(None)` when it is in use.
-    fn idle_since(&self, id: u64) -> Option<Option<Instant>> {
-        let idle = self.idle.iter().find(|idle| idle.id == id).map(|idle| Some(idle.since));
-        idle.or_else(|| {
-            self.shared
-                .iter()
-                .find(|shared| shared.id == id)
-                .map(|shared| shared.load.idle_since())
-        })
+    /// Since when connection `id` idles.
+    fn idle_since(&self, id: u64) -> Option<Instant> {
+        let mut idle = self.all_idle();
+        idle.find(|(_, other)| *other == id).map(|(since, _)| since)
     }
 
     fn all_idle(&self) -> impl Iterator<Item = (Instant, u64)> {
@@ -255,12 +253,12 @@ impl Opening {
     /// Makes a connection of `stream` and enters it into the pool.
     pub(super) async fn start(self, stream: Stream, permit: OwnedSemaphorePermit) -> Result<Lease, ErrorCode> {
         let id = self.pool.next_id.fetch_add(1, Ordering::Relaxed);
-        let slot = Slot {
+        let place = Place {
             pool: Arc::downgrade(&self.pool),
             origin: self.origin.clone(),
             id,
-            _permit: permit,
         };
+        let slot = Slot { place, _permit: permit };
         self.pool.lock().entry(self.origin.clone()).or_default().open += 1;
         if stream.speaks_http2() {
             let load = Load::new();
@@ -304,56 +302,65 @@ impl Ongoing {
     }
 }
 
-/// The place of one connection in the pool; held by the task that drives it, and given up when that ends.
-pub(super) struct Slot {
+/// Where one connection belongs in the pool.
+#[derive(Clone)]
+pub(super) struct Place {
     pool: Weak<Pool>,
     origin: Origin,
     id: u64,
+}
+
+impl Place {
+    /// Takes a connection back for the next request.
+    fn rest(&self, lease: Http1Lease) {
+        let Some(pool) = self.pool.upgrade() else { return };
+        pool.with(&self.origin, |Connections { idle, .. }| {
+            if lease.sender.is_closed() {
+                // It has ended, and nobody would take it out again.
+                return Some(lease);
+            }
+            let (id, since) = (self.id, Instant::now());
+            idle.push(Idle { id, lease, since });
+            (idle.len() > pool.options.idle_per_origin_max).then(|| idle.remove(0).lease)
+        });
+    }
+}
+
+/// The place of one connection, held by the task that drives it and given up when that ends.
+pub(super) struct Slot {
+    place: Place,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Slot {
-    /// Takes a connection back that is ready for the next request.
-    pub(super) fn rest(&self, lease: Http1Lease) {
-        let Some(pool) = self.pool.upgrade() else { return };
-        pool.with(&self.origin, |Connections { idle, .. }| {
-            idle.push(Idle {
-                id: self.id,
-                lease,
-                since: Instant::now(),
-            });
-            (idle.len() > pool.options.idle_per_origin_max).then(|| idle.remove(0))
-        });
+    /// Where the connection belongs.
+    pub(super) fn place(&self) -> Place {
+        self.place.clone()
     }
 
-    /// Closes the connection if it has idled for too long. Answers when to look again; `None` when it is not in the
-    /// pool (any more).
+    /// Closes the connection if it has idled for too long. Answers when to look again; `None` when the client is gone.
     pub(super) fn expire(&self) -> Option<Instant> {
-        let pool = self.pool.upgrade()?;
-        let now = Instant::now();
-        let looked = pool.with(&self.origin, |connections| {
-            let due = connections.idle_since(self.id)?.unwrap_or(now) + pool.options.idle_timeout;
+        let pool = self.place.pool.upgrade()?;
+        let (now, idle_timeout) = (Instant::now(), pool.options.idle_timeout);
+        let closed = pool.with(&self.place.origin, |connections| {
+            // One in use may idle from now on at the earliest.
+            let due = connections.idle_since(self.place.id).unwrap_or(now) + idle_timeout;
             if due > now {
-                Some(Ok(due))
+                Err(due)
             } else {
-                connections.remove(self.id).map(Err)
+                Ok(connections.remove(self.place.id))
             }
         });
-        looked??.ok()
-    }
-
-    /// When to look first.
-    pub(super) fn expiry(&self) -> Option<Instant> {
-        Some(Instant::now() + self.pool.upgrade()?.options.idle_timeout)
+        Some(closed.and_then(Result::err).unwrap_or(now + idle_timeout))
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        if let Some(pool) = self.pool.upgrade() {
-            pool.with(&self.origin, |connections| {
+        if let Some(pool) = self.place.pool.upgrade() {
+            pool.with(&self.place.origin, |connections| {
                 connections.open -= 1;
-                connections.remove(self.id)
+                connections.remove(self.place.id)
             });
         }
     }
@@ -366,9 +373,10 @@ pub(super) enum Lease {
 }
 
 impl Lease {
-    /// Gives the connection back after a complete response.
-    pub(super) fn release(self) {
+    /// Gives the connection back after a complete response. `uploaded` says whether the request has been sent as well.
+    pub(super) fn release(self, uploaded: bool) {
         match self {
+            Self::Http1(lease) if uploaded => lease.place.clone().rest(lease),
             Self::Http1(lease) => lease.go_home(),
             Self::Http2(lease) => drop(lease),
         }
@@ -380,33 +388,50 @@ pub(super) struct Http1Lease {
     pub sender: http1::SendRequest<Outgoing>,
     /// What the connection has received since it stands.
     pub received: Received,
+    place: Place,
+    /// To the task that drives the connection, for it to wait until the request has been sent.
     home: mpsc::Sender<Self>,
     _task: AbortOnDrop,
 }
 
 impl Http1Lease {
-    /// `home` leads to `task`, which drives the connection and knows when the next request may be sent.
+    /// `home` leads to `task`, which drives the connection.
     pub(super) fn new(
         sender: http1::SendRequest<Outgoing>,
         received: Received,
+        place: Place,
         home: mpsc::Sender<Self>,
         task: AbortHandle,
     ) -> Self {
+        let _task = AbortOnDrop(task);
         Self {
             sender,
             received,
+            place,
             home,
-            _task: AbortOnDrop(task),
+            _task,
         }
     }
 
-    fn is_ready(&self) -> bool {
-        self.sender.is_ready()
+    /// Whether the next request can be sent. It can within microseconds after a response, as soon as the connection's
+    /// task has come round, unless the origin does not take the rest of the last request.
+    pub(super) async fn is_ready(&mut self) -> bool {
+        matches!(
+            tokio::time::timeout(SETTLE_TIMEOUT, self.sender.ready()).await,
+            Ok(Ok(()))
+        )
     }
 
     fn go_home(self) {
         // Fails when the connection has ended; then there is nothing to keep.
         let _ = self.home.clone().try_send(self);
+    }
+
+    /// Puts the connection back once its request has been sent.
+    pub(super) async fn settle(mut self) {
+        if self.sender.ready().await.is_ok() {
+            self.place.clone().rest(self);
+        }
     }
 }
 

@@ -239,6 +239,8 @@ struct Pipe {
     direction: Direction,
     /// Whether the message arrived; what the future of `request.new` or `response.new` resolves to.
     outcome: Option<Result<(), ErrorCode>>,
+    /// The guest gave no stream of content.
+    contentless: bool,
     /// A request's response has begun.
     answered: bool,
     reader_gone: bool,
@@ -353,6 +355,7 @@ where
         written: 0,
         direction,
         outcome: None,
+        contentless: contents.is_none(),
         answered: false,
         reader_gone: false,
         reader: None,
@@ -478,11 +481,11 @@ impl http_body::Body for GuestBody {
             return relay.body.size_hint();
         }
         let pipe = self.pipe.lock();
-        match (&pipe.content, &pipe.trailers, pipe.direction) {
-            (Content::Ended, Trailers::Absent, _) => SizeHint::with_exact(pipe.buffer.len() as u64),
-            // A client leaves room for trailers that were announced. Without the length a request that has no body
-            // would be sent as if one might come, until the guest has resolved its trailers.
-            (Content::Ended, _, Direction::Request) => SizeHint::with_exact(pipe.buffer.len() as u64),
+        match (&pipe.content, &pipe.trailers) {
+            (Content::Ended, Trailers::Absent) => SizeHint::with_exact(pipe.buffer.len() as u64),
+            // Otherwise a request without content would be sent as if some might come, until the guest has resolved
+            // its trailers.
+            _ if pipe.contentless && pipe.direction == Direction::Request => SizeHint::with_exact(0),
             _ => SizeHint::new(),
         }
     }
