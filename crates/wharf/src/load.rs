@@ -93,18 +93,18 @@ mod tests {
             };
             assert_eq!(usual_cache_folder(variable), expected.map(PathBuf::from));
         }
-        check(&[("HOME", "/home/a")], Some("/home/a/.cache/wharf"));
+        check(&[("HOME", "/users/a")], Some("/users/a/.cache/wharf"));
         check(
-            &[("HOME", "/home/a"), ("XDG_CACHE_HOME", "/cache")],
+            &[("HOME", "/users/a"), ("XDG_CACHE_HOME", "/cache")],
             Some("/cache/wharf"),
         );
         check(
-            &[("HOME", "/home/a"), ("XDG_CACHE_HOME", "")],
-            Some("/home/a/.cache/wharf"),
+            &[("HOME", "/users/a"), ("XDG_CACHE_HOME", "")],
+            Some("/users/a/.cache/wharf"),
         );
         check(
-            &[("HOME", "/home/a"), ("XDG_CACHE_HOME", "cache")],
-            Some("/home/a/.cache/wharf"),
+            &[("HOME", "/users/a"), ("XDG_CACHE_HOME", "cache")],
+            Some("/users/a/.cache/wharf"),
         );
         check(&[("XDG_CACHE_HOME", "/cache")], Some("/cache/wharf"));
         check(&[("HOME", "")], None);

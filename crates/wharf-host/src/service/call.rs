@@ -43,8 +43,8 @@ impl Handler {
         let (v3, v2) = (inspection.fits(World::Service03), inspection.fits(World::Proxy02));
         if inspection.fits(World::Middleware03) {
             return Err(world(
-                "it is a middleware, which passes requests on to a service: put it in front of one with \
-                 `--middleware`"
+                "it is a middleware, which imports wasi:http/handler@0.3 and passes requests on to it: put it in front of \
+                 a service with `--middleware`"
                     .into(),
             ));
         }
