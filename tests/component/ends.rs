@@ -30,7 +30,9 @@ fn check(test: impl AsyncFnOnce(&Accessor<State>, &Guest) -> Result<()>) {
         let component = std::fs::read(guest("flow-ends")).unwrap();
         let (component, linker, mut store) = prepare(&component);
         let guest = FlowEnds::instantiate_async(&mut store, &component, &linker).await?;
-        store.run_concurrent(async |accessor| test(accessor, guest.wharf_guests_ends()).await).await?
+        store
+            .run_concurrent(async |accessor| test(accessor, guest.wharf_guests_ends()).await)
+            .await?
     });
 }
 
@@ -88,7 +90,12 @@ fn the_guest_reads_in_whatever_portions_the_host_writes() {
 #[test]
 fn the_guest_reads_records() {
     check(async |accessor, guest| {
-        let rows = || (0..100).map(|id| Row { id, name: format!("{id}") });
+        let rows = || {
+            (0..100).map(|id| Row {
+                id,
+                name: format!("{id}"),
+            })
+        };
         let (stream, _) = stream(accessor, rows(), 7, &Gate::opened())?;
         assert_eq!(guest.call_collect(accessor, stream).await?, rows().collect::<Vec<_>>());
         Ok(())
@@ -125,7 +132,10 @@ fn the_guest_waits_while_the_host_does_not_write() {
 fn the_host_is_told_when_the_guest_stops_reading() {
     check(async |accessor, guest| {
         let (bytes, left) = stream(accessor, 0..100u8, 10, &Gate::opened())?;
-        assert_eq!(guest.call_take(accessor, bytes, 25).await?, (0..25).collect::<Vec<u8>>());
+        assert_eq!(
+            guest.call_take(accessor, bytes, 25).await?,
+            (0..25).collect::<Vec<u8>>()
+        );
         // What the guest had no room for was never given away.
         assert_eq!(left.await?, (25..100).collect::<Vec<u8>>());
         Ok(())

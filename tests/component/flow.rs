@@ -80,7 +80,10 @@ fn check(plan: Plan, test: impl AsyncFnOnce(Flow, &Plan) -> Result<()>) {
         });
         work.await??;
         let grown = store.data().memory_bytes;
-        assert!(grown <= GUEST_MEMORY_BYTES_MAX, "the guests' memory has grown to {grown} bytes");
+        assert!(
+            grown <= GUEST_MEMORY_BYTES_MAX,
+            "the guests' memory has grown to {grown} bytes"
+        );
         Ok(())
     });
 }
@@ -119,7 +122,13 @@ async fn begin(accessor: &Accessor<State>, relays: &Relays, plan: &Plan) -> Resu
     let bytes = accessor.with(|mut access| StreamReader::new(access.as_context_mut(), source))?;
     let bytes = relays.wharf_guests_relay().call_relay(accessor, bytes).await?;
     accessor.with(|access| bytes.pipe(access, sink))?;
-    Ok(Flow { given, taken, most_in_flight, source_gone, sink_gone })
+    Ok(Flow {
+        given,
+        taken,
+        most_in_flight,
+        source_gone,
+        sink_gone,
+    })
 }
 
 /// Counts up modulo 251, as fast as it is read.
@@ -143,17 +152,28 @@ impl StreamProducer<State> for BytesSource {
         finish: bool,
     ) -> Poll<Result<StreamResult>> {
         if self.gate.poll(cx).is_pending() {
-            return if finish { Poll::Ready(Ok(StreamResult::Cancelled)) } else { Poll::Pending };
+            return if finish {
+                Poll::Ready(Ok(StreamResult::Cancelled))
+            } else {
+                Poll::Pending
+            };
         }
         let mut destination = destination.as_direct(store, CHUNK_BYTES);
         let room = destination.remaining();
-        let count = room.len().min(CHUNK_BYTES).min(usize::try_from(self.left_bytes).unwrap());
+        let count = room
+            .len()
+            .min(CHUNK_BYTES)
+            .min(usize::try_from(self.left_bytes).unwrap());
         let begin = (self.given.load(Ordering::Relaxed) % 251) as usize;
         room[..count].copy_from_slice(&self.pattern[begin..][..count]);
         destination.mark_written(count);
         self.left_bytes -= count as u64;
         self.given.fetch_add(count as u64, Ordering::Relaxed);
-        Poll::Ready(Ok(if self.left_bytes == 0 { StreamResult::Dropped } else { StreamResult::Completed }))
+        Poll::Ready(Ok(if self.left_bytes == 0 {
+            StreamResult::Dropped
+        } else {
+            StreamResult::Completed
+        }))
     }
 }
 
@@ -179,26 +199,45 @@ impl StreamConsumer<State> for BytesSink {
         finish: bool,
     ) -> Poll<Result<StreamResult>> {
         if self.gate.poll(cx).is_pending() {
-            return if finish { Poll::Ready(Ok(StreamResult::Cancelled)) } else { Poll::Pending };
+            return if finish {
+                Poll::Ready(Ok(StreamResult::Cancelled))
+            } else {
+                Poll::Pending
+            };
         }
         let taken = self.taken.load(Ordering::Relaxed);
-        self.most_in_flight.fetch_max(self.given.load(Ordering::Relaxed) - taken, Ordering::Relaxed);
+        self.most_in_flight
+            .fetch_max(self.given.load(Ordering::Relaxed) - taken, Ordering::Relaxed);
         let mut source = source.as_direct(store);
         let bytes = source.remaining();
-        let count = bytes.len().min(CHUNK_BYTES).min(usize::try_from(self.left_bytes).unwrap());
-        assert!(bytes[..count] == self.pattern[(taken % 251) as usize..][..count], "other bytes at {taken}");
+        let count = bytes
+            .len()
+            .min(CHUNK_BYTES)
+            .min(usize::try_from(self.left_bytes).unwrap());
+        assert!(
+            bytes[..count] == self.pattern[(taken % 251) as usize..][..count],
+            "other bytes at {taken}"
+        );
         source.mark_read(count);
         self.left_bytes -= count as u64;
         self.taken.fetch_add(count as u64, Ordering::Relaxed);
-        Poll::Ready(Ok(if self.left_bytes == 0 { StreamResult::Dropped } else { StreamResult::Completed }))
+        Poll::Ready(Ok(if self.left_bytes == 0 {
+            StreamResult::Dropped
+        } else {
+            StreamResult::Completed
+        }))
     }
 }
 
 #[test]
 fn a_gibibyte_through_three_components_in_flat_memory() {
     const TOTAL_BYTES: u64 = 1 << 30;
-    let plan =
-        Plan { write_bytes: TOTAL_BYTES, read_bytes_max: u64::MAX, source: Gate::opened(), sink: Gate::opened() };
+    let plan = Plan {
+        write_bytes: TOTAL_BYTES,
+        read_bytes_max: u64::MAX,
+        source: Gate::opened(),
+        sink: Gate::opened(),
+    };
     check(plan, async |flow, _| {
         let _ = flow.sink_gone.await;
         assert_eq!(flow.taken.load(Ordering::Relaxed), TOTAL_BYTES);
@@ -211,12 +250,19 @@ fn a_gibibyte_through_three_components_in_flat_memory() {
 #[test]
 fn a_reader_that_stalls_holds_up_the_writer_through_three_components() {
     const TOTAL_BYTES: u64 = 8 << 20;
-    let plan =
-        Plan { write_bytes: TOTAL_BYTES, read_bytes_max: u64::MAX, source: Gate::opened(), sink: Gate::default() };
+    let plan = Plan {
+        write_bytes: TOTAL_BYTES,
+        read_bytes_max: u64::MAX,
+        source: Gate::opened(),
+        sink: Gate::default(),
+    };
     check(plan, async |flow, plan| {
         tokio::time::sleep(MOMENT).await;
         let given = flow.given.load(Ordering::Relaxed);
-        assert!((1..=IN_FLIGHT_BYTES_MAX).contains(&given), "{given} bytes were given to a reader that stalls");
+        assert!(
+            (1..=IN_FLIGHT_BYTES_MAX).contains(&given),
+            "{given} bytes were given to a reader that stalls"
+        );
         plan.sink.open();
         let _ = flow.sink_gone.await;
         assert_eq!(flow.taken.load(Ordering::Relaxed), TOTAL_BYTES);
@@ -227,12 +273,20 @@ fn a_reader_that_stalls_holds_up_the_writer_through_three_components() {
 #[test]
 fn a_writer_that_stalls_holds_up_the_reader_through_three_components() {
     const TOTAL_BYTES: u64 = 8 << 20;
-    let plan =
-        Plan { write_bytes: TOTAL_BYTES, read_bytes_max: u64::MAX, source: Gate::default(), sink: Gate::opened() };
+    let plan = Plan {
+        write_bytes: TOTAL_BYTES,
+        read_bytes_max: u64::MAX,
+        source: Gate::default(),
+        sink: Gate::opened(),
+    };
     check(plan, async |mut flow, plan| {
         tokio::time::sleep(MOMENT).await;
         assert_eq!(flow.taken.load(Ordering::Relaxed), 0);
-        assert!(flow.sink_gone.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Empty));
+        assert!(
+            flow.sink_gone
+                .try_recv()
+                .is_err_and(|error| error == oneshot::error::TryRecvError::Empty)
+        );
         plan.source.open();
         let _ = flow.sink_gone.await;
         assert_eq!(flow.taken.load(Ordering::Relaxed), TOTAL_BYTES);
@@ -242,13 +296,20 @@ fn a_writer_that_stalls_holds_up_the_reader_through_three_components() {
 
 #[test]
 fn a_reader_that_leaves_ends_the_writer_through_three_components() {
-    let plan =
-        Plan { write_bytes: u64::MAX, read_bytes_max: 1 << 20, source: Gate::opened(), sink: Gate::opened() };
+    let plan = Plan {
+        write_bytes: u64::MAX,
+        read_bytes_max: 1 << 20,
+        source: Gate::opened(),
+        sink: Gate::opened(),
+    };
     check(plan, async |mut flow, _| {
         let _ = (&mut flow.source_gone).await;
         assert_eq!(flow.taken.load(Ordering::Relaxed), 1 << 20);
         let lost = flow.in_flight();
-        assert!(lost <= IN_FLIGHT_BYTES_MAX, "{lost} bytes were on their way when the reader left");
+        assert!(
+            lost <= IN_FLIGHT_BYTES_MAX,
+            "{lost} bytes were on their way when the reader left"
+        );
         Ok(())
     });
 }
@@ -258,11 +319,16 @@ fn check_crowd(test: impl AsyncFnOnce(&Accessor<State>, &CrowdGuest) -> Result<(
     run(async {
         let mut whole = Composition::new();
         let sleeper = whole.add(&std::fs::read(guest("flow-sleeper")).unwrap(), &[]);
-        let crowd = whole.add(&std::fs::read(guest("flow-crowd")).unwrap(), &[("wharf:guests/sleeper", sleeper)]);
+        let crowd = whole.add(
+            &std::fs::read(guest("flow-crowd")).unwrap(),
+            &[("wharf:guests/sleeper", sleeper)],
+        );
         whole.export(crowd, "wharf:guests/crowd");
         let (component, linker, mut store) = prepare(&whole.encode());
         let crowd = Crowd::instantiate_async(&mut store, &component, &linker).await?;
-        store.run_concurrent(async |accessor| test(accessor, crowd.wharf_guests_crowd()).await).await?
+        store
+            .run_concurrent(async |accessor| test(accessor, crowd.wharf_guests_crowd()).await)
+            .await?
     });
 }
 
