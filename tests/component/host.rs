@@ -9,7 +9,7 @@ use wasmtime::component::{
     Accessor, Component, Destination, FutureConsumer, FutureReader, Lift, Linker, Lower, Source, StreamConsumer,
     StreamProducer, StreamReader, StreamResult, VecBuffer,
 };
-use wasmtime::{Result, Store, StoreContextMut};
+use wasmtime::{ResourceLimiter, Result, Store, StoreContextMut};
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
 
 use crate::engine::{engine, without_deadline};
@@ -19,6 +19,19 @@ use crate::engine::{engine, without_deadline};
 pub struct State {
     wasi: WasiCtx,
     table: ResourceTable,
+    /// Linear memory of all instances together.
+    pub memory_bytes: u64,
+}
+
+impl ResourceLimiter for State {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> Result<bool> {
+        self.memory_bytes += (desired - current) as u64;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> Result<bool> {
+        Ok(true)
+    }
 }
 
 impl WasiView for State {
@@ -37,6 +50,7 @@ pub fn prepare(component: &[u8]) -> (Component, Linker<State>, Store<State>) {
     wasmtime_wasi::p2::add_to_linker_async(&mut linker).unwrap();
     wasmtime_wasi::p3::add_to_linker(&mut linker).unwrap();
     let mut store = Store::new(engine(), State::default());
+    store.limiter(|state| state);
     without_deadline(&mut store);
     (component, linker, store)
 }
@@ -76,7 +90,7 @@ impl Gate {
         }
     }
 
-    fn poll(&self, cx: &Context<'_>) -> Poll<()> {
+    pub fn poll(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = self.0.lock().unwrap();
         if state.0 {
             return Poll::Ready(());

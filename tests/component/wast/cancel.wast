@@ -322,7 +322,7 @@
         (call $subtask-drop (local.get $subtask)))
 
       ;; Wrong.
-      (func (export "cancel-twice") (result i32)
+      (func (export "today-cancel-twice") (result i32)
         (local $subtask i32)
         (local.set $subtask (call $started (call $needs-time (global.get $result))))
         (if (i32.ne (i32.const -1 (; blocked ;)) (call $subtask-cancel-async (local.get $subtask)))
@@ -425,7 +425,8 @@
     (func (export "before-start") (type $run) (canon lift (core func $m "before-start") (memory $trace "memory")))
     (func (export "already-returned") (type $run)
       (canon lift (core func $m "already-returned") (memory $trace "memory")))
-    (func (export "cancel-twice") (type $run) (canon lift (core func $m "cancel-twice") (memory $trace "memory")))
+    (func (export "today-cancel-twice") (type $run)
+      (canon lift (core func $m "today-cancel-twice") (memory $trace "memory")))
     (func (export "cancel-after-cancelled") (type $run)
       (canon lift (core func $m "cancel-after-cancelled") (memory $trace "memory")))
     (func (export "cancel-after-returned") (type $run)
@@ -455,7 +456,7 @@
   (export "looks-later-stackful" (func $caller "looks-later-stackful"))
   (export "before-start" (func $caller "before-start"))
   (export "already-returned" (func $caller "already-returned"))
-  (export "cancel-twice" (func $caller "cancel-twice"))
+  (export "today-cancel-twice" (func $caller "today-cancel-twice"))
   (export "cancel-after-cancelled" (func $caller "cancel-after-cancelled"))
   (export "cancel-after-returned" (func $caller "cancel-after-returned"))
   (export "cancel-in-set" (func $caller "cancel-in-set"))
@@ -489,8 +490,9 @@
 ;; Started; returned, though cancelled: it had returned before; its result.
 (assert_return (invoke "already-returned") (list.const (u32.const 1) (u32.const 2) (u32.const 24)))
 
-(component instance $cancel-twice $Cancel)
-;; DEVIATION
+;; Today (Wasmtime 48.0.8) a second request is taken for the first. The standard traps. (1: started.)
+(component instance $today-cancel-twice $Cancel)
+(assert_return (invoke "today-cancel-twice") (list.const (u32.const 1)))
 (component instance $cancel-after-cancelled $Cancel)
 (assert_trap (invoke "cancel-after-cancelled") "`subtask.cancel` called after terminal status delivered")
 (component instance $cancel-after-returned $Cancel)

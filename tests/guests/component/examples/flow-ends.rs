@@ -5,7 +5,7 @@ use std::future::{IntoFuture, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::Poll;
 
-use futures_util::future::{join, select};
+use futures_util::future::{Either, join, select};
 use guests_component::wit_bindgen;
 use wasip3::clocks::monotonic_clock;
 use wit_bindgen::{FutureReader, StreamReader, StreamResult, StreamWriter, spawn_local};
@@ -103,11 +103,14 @@ impl Guest for Ends {
         spawn_local(async move {
             let all = bytes.len();
             let mut write = Box::pin(writer.write(bytes));
-            select(write.as_mut(), pin!(monotonic_clock::wait_for(MOMENT_NANOSECONDS))).await;
-            let (_, left) = write.as_mut().cancel();
+            let moment = pin!(monotonic_clock::wait_for(MOMENT_NANOSECONDS));
+            let left = match select(write.as_mut(), moment).await {
+                Either::Left(((_, left), _)) => left.remaining(),
+                Either::Right(_) => write.as_mut().cancel().1.remaining(),
+            };
             drop(write);
             drop(writer);
-            let _ = count.write((all - left.remaining()) as u32).await;
+            let _ = count.write((all - left) as u32).await;
         });
         (reader, count_reader)
     }
