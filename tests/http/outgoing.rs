@@ -81,7 +81,7 @@ fn answers() {
     let none = "trailers none";
     let cases = [
         ("/ok", "", format!("status 200 bytes 2 sum 218 {none}")),
-        ("/status?n=404", "", format!("status 404 bytes 10 sum 870 {none}")),
+        ("/status?n=404", "", format!("status 404 bytes 10 sum 860 {none}")),
         ("/status?n=204", "", format!("status 204 bytes 0 sum 0 {none}")),
         ("/status?n=304", "", format!("status 304 bytes 0 sum 0 {none}")),
         (
