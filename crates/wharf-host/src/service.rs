@@ -30,7 +30,7 @@ use crate::state::{Blueprint, Capabilities};
 use crate::wasi::Environment;
 use call::{Handler, Head, Live};
 
-pub use failure::{Causes, Failure};
+pub use failure::Failure;
 pub(crate) use shared::{Callers, Gone};
 
 /// How many requests meet in one instance.

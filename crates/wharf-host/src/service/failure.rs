@@ -56,7 +56,7 @@ pub enum Failure {
 
 /// An engine's error from its first cause outward, the guest's backtrace last, and without the host's own.
 #[derive(Debug)]
-pub struct Causes<'a>(pub &'a wasmtime::Error);
+pub(crate) struct Causes<'a>(pub &'a wasmtime::Error);
 
 impl std::fmt::Display for Causes<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

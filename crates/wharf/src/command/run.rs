@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use wharf_host::stdio::Output as GuestOutput;
-use wharf_host::{Causes, Command, Engine, EngineOptions, Environment, Exit, Limits, Pooling, TimeZone};
+use wharf_host::{Command, Engine, EngineOptions, Environment, Exit, Limits, Pooling, TimeZone};
 
 use crate::cli::{Grants, Run};
 use crate::log::Lines;
