@@ -26,7 +26,8 @@ Usage: cargo xtask TASK
 Tasks:
   demo [FLAGS]      Builds the example service and serves it; FLAGS are those of `wharf serve`
   test [ARGS]       Sets up and passes all tests; ARGS are those of `cargo test`, such as `-- http::echo`
-  check             Checks formatting, lints, the repository's own rules, documentation and other systems
+  check [--here]    Checks formatting, lints, the repository's own rules, documentation and, but for --here, that
+                    the code compiles for other systems
   guests            Builds the guests of the tests into target/guests
   wit [--check]     Prints the WIT of the standards into wit, or checks that it is there as printed
 ";
@@ -54,7 +55,8 @@ fn run(args: &[String]) -> Result<()> {
     match (task.as_str(), args) {
         ("demo", args) => demo::demo(&workspace, args),
         ("test", args) => test::test(&workspace, args),
-        ("check", []) => check::check(&workspace),
+        ("check", []) => check::check(&workspace, false),
+        ("check", [flag]) if flag == "--here" => check::check(&workspace, true),
         ("guests", []) => guests::build(&workspace),
         ("wit", []) => wit::print(&workspace),
         ("wit", [flag]) if flag == "--check" => wit::check(&workspace),

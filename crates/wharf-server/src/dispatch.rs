@@ -22,7 +22,7 @@ pub(crate) async fn answer(
     local: SocketAddr,
 ) -> http::Response<Payload> {
     if let Err(refusal) = complete(&mut request, local) {
-        return refused(refusal);
+        return refused(refusal, request.version());
     }
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     match service.handle(request).await {
@@ -77,8 +77,15 @@ struct Refusal {
     reason: &'static str,
 }
 
-fn refused(refusal: Refusal) -> http::Response<Payload> {
-    text(refusal.status, format!("{}: {}\n", refusal.status, refusal.reason))
+fn refused(refusal: Refusal, version: Version) -> http::Response<Payload> {
+    let mut response = text(refusal.status, format!("{}: {}\n", refusal.status, refusal.reason));
+    if version < Version::HTTP_2 {
+        // Whoever sends such a request may mean something else by what follows it.
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// Some responses have no body on the wire (RFC 9110 section 6.4.1), whatever the guest writes.
