@@ -66,7 +66,7 @@ fn run(args: &[String]) -> Result<()> {
         }
         _ => bail!(
             "there is no task `{}` (see `cargo xtask help`)",
-            [&[task.clone()], args].concat().join(" ")
+            [std::slice::from_ref(task), args].concat().join(" ")
         ),
     }
 }

@@ -54,7 +54,6 @@ async fn start_and_drain(serve: &Serve, stdout: &Lines, stderr: &Lines) -> anyho
         addr,
         drain_timeout: serve.drain_timeout,
         head_timeout: serve.head_timeout,
-        ..Default::default()
     };
     let server = Server::bind(options, service)?;
     stderr.open(Some(format!(
