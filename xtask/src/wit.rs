@@ -62,7 +62,7 @@ pub fn print(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Fails when a folder is not what [`print`] would make of it.
+/// Fails when a folder is not what `print` would make of it.
 pub fn check(workspace: &Workspace) -> Result<()> {
     for standard in STANDARDS {
         let folder = workspace.root().join(standard.folder);
