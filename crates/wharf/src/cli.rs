@@ -39,7 +39,7 @@ Exit status:
 
 Examples:
   wharf run tool.wasm --verbose input.txt
-  wharf run --env LANG=C --dir .::/work tool.wasm /work/input.txt
+  wharf run --env LANG=C --dir .::/data tool.wasm /data/input.txt
   wharf run --allow-net db.example.com:5432 --allow-outbound '*' tool.wasm";
 
 const SERVE_EXAMPLES: &str = "\
