@@ -1,5 +1,7 @@
 //! Where compiled code is kept, and what happens where it cannot be.
 
+#[cfg(unix)]
+use std::fs::Permissions;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -90,6 +92,57 @@ fn a_damaged_entry_is_compiled_anew() {
             damaged.len()
         );
     }
+}
+
+/// What lies under a component's name is run only if it is that component's.
+#[test]
+fn an_entry_of_another_component_is_compiled_anew() {
+    let cache = Scratch::new();
+    let run = |component: &Path| {
+        let finished = finish(wharf().args(["run", "--cache"]).arg(cache.path()).arg(component), "");
+        finished.code()
+    };
+    let (_one, succeeds) = file("tool.wasm", command03("i32.const 0"));
+    let (_two, fails) = file("tool.wasm", command03("i32.const 1"));
+    assert_eq!(run(&succeeds), Some(0));
+    let [of_one] = &entries(cache.path())[..] else {
+        panic!("one entry")
+    };
+    assert_eq!(run(&fails), Some(1));
+    let both = entries(cache.path());
+    let of_other = both.iter().find(|entry| *entry != of_one).expect("a second entry");
+    std::fs::copy(of_one, of_other).expect("they are ours");
+    assert_eq!(run(&fails), Some(1), "another component's code ran");
+    assert_eq!(run(&succeeds), Some(0));
+}
+
+/// What others could have written is machine code of theirs.
+#[cfg(unix)]
+#[test]
+fn an_entry_that_others_can_write_to_is_compiled_anew() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let (_scratch, component) = file("tool.wasm", command03("i32.const 0"));
+    let cache = Scratch::new();
+    let run = || {
+        check_runs(&component, |command| {
+            command.arg("--cache").arg(cache.path());
+        })
+    };
+    let mode = |entry: &Path| entry.metadata().expect("it is there").permissions().mode() & 0o777;
+    assert_eq!(run(), "");
+    let [entry] = &entries(cache.path())[..] else {
+        panic!("one entry")
+    };
+    assert_eq!(mode(entry), 0o600);
+    std::fs::set_permissions(entry, Permissions::from_mode(0o622)).expect("it is ours");
+    let said = run();
+    assert!(said.contains("others can write to it"), "{said}");
+    assert_eq!(mode(entry), 0o600, "it was replaced");
+    std::fs::set_permissions(cache.path(), Permissions::from_mode(0o777)).expect("it is ours");
+    let finished = finish(wharf().args(["run", "--cache"]).arg(cache.path()).arg(&component), "");
+    assert_eq!(finished.code(), Some(125), "{finished:?}");
+    assert!(finished.stderr.contains("chmod go-w"), "{}", finished.stderr);
 }
 
 #[cfg(unix)]

@@ -12,6 +12,7 @@
 //! "Today" in `wast/` (its export, if it has one, begins with `today-`), so that an upgrade which changes it fails here.
 
 mod compose;
+mod embed;
 mod ends;
 mod engine;
 mod flow;

@@ -49,12 +49,14 @@ macro_rules! subjects {
 
 subjects! {
     backpressure = "backpressure",
+    blocking = "blocking",
     borrow = "borrow",
     cancel = "cancel",
     context = "context",
     error_context = "error-context",
     future = "future",
     host_calls = "host-calls",
+    instances = "instances",
     lift_lower = "lift-lower",
     stream = "stream",
     stream_passing = "stream-passing",

@@ -45,7 +45,7 @@ impl Stage {
         match self {
             Self::BeforeTheContent | Self::InTheContent => "read&",
             Self::BeforeTheAnswer => "",
-            Self::InTheAnswer => "at=body&watch&",
+            Self::InTheAnswer => "at=body&",
         }
     }
 }
@@ -247,20 +247,25 @@ fn many_leave_and_some_stay() {
     }
 }
 
-/// Work that goes on after a whole answer is not the client's: it may leave.
+/// Work that goes on after a whole answer is not the client's: it may leave. Whole is an answer once all that was
+/// announced of it has been read, whether its writer has closed it or not.
 #[test]
 fn work_after_the_answer_is_not_cancelled() {
     for (isolation, protocol) in all() {
         let witness = Witness::start();
         let server = isolation.serve("http-background", &ALLOW_ALL);
-        let path = format!("/?delay=500&report={}", witness.url("/report"));
-        let reply = Ask::get(path).over(protocol, server.addr());
-        assert_eq!(reply.text(), "answered", "{isolation:?} {protocol:?}");
-        let reported = || witness.reports() == ["worked on"];
-        eventually_within(
-            Duration::from_secs(20),
-            reported,
-            &format!("{isolation:?} {protocol:?}: the work's report"),
-        );
+        for body in ["closed", "declared", "relayed"] {
+            let context = format!("{isolation:?} {protocol:?} {body}");
+            let report = format!("/report-{body}");
+            let path = format!("/?body={body}&delay=500&report={}", witness.url(&report));
+            let reply = Ask::post(path, "answered").over(protocol, server.addr());
+            assert_eq!(reply.text(), "answered", "{context}");
+            let reported = format!("{body}: Ok(())");
+            eventually_within(
+                Duration::from_secs(20),
+                || witness.reports().contains(&reported),
+                &format!("{context}: the work's report"),
+            );
+        }
     }
 }

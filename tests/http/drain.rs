@@ -118,7 +118,7 @@ fn work_after_the_answer_is_finished() {
         let path = format!("/?delay=1500&report={}", witness.url("/report"));
         assert_eq!(get(server.addr(), &path).text(), "answered");
         assert_eq!(server.stop().code(), Some(0), "{isolation:?}: {}", server.log());
-        assert_eq!(witness.reports(), ["worked on"], "{isolation:?}");
+        assert_eq!(witness.reports(), ["closed: Ok(())"], "{isolation:?}");
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+#[cfg(target_os = "linux")]
+use std::process::Command;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -327,6 +329,44 @@ fn memory_has_a_limit() {
             "{isolation:?}: the server holds {grew_by} bytes more"
         );
     }
+}
+
+/// What a board with 39 bits of addresses has is too little for a pool, and enough for as many requests.
+#[cfg(target_os = "linux")]
+#[test]
+fn little_address_space() {
+    const KIB: u64 = (1 << 39) / 1024;
+    for isolation in Isolation::ALL {
+        let flags = ["--isolation", isolation.flag(), "--log", "info"];
+        let server = Server::spawn(limited(KIB, &Server::command("http-memory", &flags)));
+        eventually(|| server.log().contains("too little address space"), "that to be said");
+        let taking = at_once(
+            20,
+            server.addr(),
+            &Ask::get("/?mode=take&mib=20&hold=500"),
+            Protocol::Http1,
+        );
+        for reply in replies(taking) {
+            let text = reply.as_ref().map(Reply::text);
+            assert_eq!(text.as_deref(), Ok("took 20 MiB"), "{isolation:?}: {reply:?}");
+        }
+        // Each of them would have 4 GiB to itself elsewhere, 800 GiB together.
+        let holding = at_once(200, server.addr(), &Ask::get("/?hold=2000"), Protocol::Http1);
+        for reply in replies(holding) {
+            let status = reply.as_ref().map(|reply| reply.status);
+            assert_eq!(status, Ok(200), "{isolation:?}: {reply:?}");
+        }
+    }
+}
+
+/// The command with so much address space and no more.
+#[cfg(target_os = "linux")]
+fn limited(kib: u64, command: &Command) -> Command {
+    let mut limited = Command::new("sh");
+    limited.args(["-c", &format!("ulimit -v {kib}; exec \"$0\" \"$@\"")]);
+    limited.arg(command.get_program()).args(command.get_args());
+    limited.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    limited
 }
 
 /// A call that an instance left open when its request was answered does not outlive the instance unnoticed.

@@ -134,16 +134,18 @@ fn failures() {
         let server = isolation.serve("http02-trap", &[]);
         for protocol in Protocol::ALL {
             let context = format!("{isolation:?} {protocol:?}");
-            for at in ["before-head", "unset"] {
+            for at in ["before-head", "unset", "unsent"] {
                 let reply = Ask::get(format!("/?at={at}")).over(protocol, server.addr());
                 assert_eq!(reply.status, 502, "{context} {at}: {reply:?}");
                 let id = reply.header("wharf-error-id").expect("an id").to_owned();
                 eventually(|| server.log().contains(&id), "the id in the log");
             }
-            let broken = Ask::get("/?at=in-body").try_over(protocol, server.addr());
-            // What had begun breaks off; what had not is 502. It is never taken for whole.
-            let seen = broken.is_err() || broken.as_ref().is_ok_and(|reply| reply.status == 502);
-            assert!(seen, "{context}: {broken:?}");
+            for at in ["in-body", "dropped", "kept"] {
+                let broken = Ask::get(format!("/?at={at}")).try_over(protocol, server.addr());
+                // What had begun breaks off; what had not is 502. It is never taken for whole.
+                let seen = broken.is_err() || broken.as_ref().is_ok_and(|reply| reply.status == 502);
+                assert!(seen, "{context} {at}: {broken:?}");
+            }
             let whole = Ask::get("/").over(protocol, server.addr());
             assert_eq!(whole.text(), "first half, second half", "{context}");
         }

@@ -15,6 +15,8 @@ mod cancel;
 mod drain;
 /// Environment, standard streams, files.
 mod environment;
+/// The example services, as their READMEs say.
+mod examples;
 /// What a failing guest looks like from outside, and in the log.
 mod failures;
 /// `fields`, `request-options` and the parts of messages, function by function.
@@ -31,3 +33,5 @@ mod outgoing;
 mod protocol;
 /// Trailers, both ways.
 mod trailers;
+/// Services of WASI 0.3.0.
+mod version;

@@ -198,7 +198,7 @@ fn errors() {
         ),
         (
             "url=WITNESS/hang&first-byte-timeout=300".to_owned(),
-            "error ErrorCode::HttpResponseTimeout",
+            "error ErrorCode::ConnectionReadTimeout",
         ),
         (
             "url=WITNESS/stall&between-bytes-timeout=300".to_owned(),

@@ -328,6 +328,27 @@ fn requests_that_are_none() {
     assert_eq!(get(server.addr(), "/").status, 200);
 }
 
+/// With both framings the content ends where the chunks do, and the connection with the answer (RFC 9112 section 6.1):
+/// somebody on the way may have gone by the length.
+#[test]
+fn two_framings_end_the_connection() {
+    let server = Server::start("http-echo", &[]);
+    for (first, second) in [
+        ("content-length: 5", "transfer-encoding: chunked"),
+        ("transfer-encoding: chunked", "content-length: 5"),
+    ] {
+        let mut connection = Connection::open(server.addr());
+        let smuggled = "GET /smuggled HTTP/1.1\r\nhost: a.test\r\n\r\n";
+        connection.send(format!(
+            "POST / HTTP/1.1\r\nhost: a.test\r\n{first}\r\n{second}\r\n\r\n3\r\nabc\r\n0\r\n\r\n{smuggled}"
+        ));
+        let reply = connection.reply();
+        assert_eq!((reply.status, reply.text().as_str()), (200, "abc"), "{first}");
+        assert_eq!(reply.header("connection"), Some("close"), "{first}");
+        assert!(connection.is_closed(), "{first}: what follows cannot be trusted");
+    }
+}
+
 /// Content that breaks off, or is wrongly framed, is never taken for whole.
 #[test]
 fn content_that_is_none() {

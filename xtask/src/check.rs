@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::examples;
 use crate::foreign_c;
 use crate::toolchain::add_target;
 use crate::workspace::{Workspace, run, shown};
@@ -61,16 +62,8 @@ fn formatting(workspace: &Workspace) -> Result<()> {
 fn manifests(workspace: &Workspace) -> Result<Vec<PathBuf>> {
     let root = workspace.root();
     let mut manifests = vec![root.join("Cargo.toml"), root.join("tests/guests/Cargo.toml")];
-    for example in root
-        .join("examples")
-        .read_dir()
-        .context("there is no folder examples")?
-    {
-        let manifest = example?.path().join("Cargo.toml");
-        if manifest.is_file() {
-            manifests.push(manifest);
-        }
-    }
+    let examples = examples::names(workspace)?;
+    manifests.extend(examples.iter().map(|name| examples::manifest(workspace, name)));
     Ok(manifests)
 }
 

@@ -1,22 +1,19 @@
 //! Builds the example service and serves it until Ctrl-C.
 
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
 
-use crate::toolchain::{GUEST_TARGET, add_target};
-use crate::workspace::{Workspace, output, run};
+use crate::examples;
+use crate::workspace::{Workspace, run};
 
-const EXAMPLE: &str = "examples/two-routes";
+const EXAMPLE: &str = "two-routes";
 
 /// Builds the program and the example, serves it and shows how to call it. `args` are further flags of `wharf serve`.
 pub fn demo(workspace: &Workspace, args: &[String]) -> Result<()> {
-    add_target(GUEST_TARGET)?;
-    println!("Building {EXAMPLE}");
-    let component = build_example(workspace)?;
+    println!("Building the example {EXAMPLE}");
+    let component = examples::build(workspace, EXAMPLE)?;
     println!("Building wharf (development profile; the first build takes minutes, most of them for the engine)");
     run(&mut workspace.cargo(["build", "--package", "wharf"]))?;
 
@@ -27,27 +24,6 @@ pub fn demo(workspace: &Workspace, args: &[String]) -> Result<()> {
         .arg(component);
     serve(command)
 }
-
-fn build_example(workspace: &Workspace) -> Result<PathBuf> {
-    let mut command = workspace.cargo(["build", "--release", "--target", GUEST_TARGET]);
-    command
-        .arg("--manifest-path")
-        .arg(workspace.root().join(EXAMPLE).join("Cargo.toml"));
-    command.arg("--target-dir").arg(workspace.target().join("guests-build"));
-    let messages = output(command.args(["--message-format", "json-render-diagnostics"]))?;
-    let messages = messages
-        .split(|&byte| byte == b'\n')
-        .filter_map(|line| serde_json::from_slice::<Value>(line).ok());
-    let files = messages.flat_map(|message| message["filenames"].as_array().cloned().unwrap_or_default());
-    let mut component = files
-        .filter_map(|file| file.as_str().map(PathBuf::from))
-        .filter(|file| file.ends_with(COMPONENT));
-    component
-        .next_back()
-        .with_context(|| format!("{EXAMPLE} was built without {COMPONENT}"))
-}
-
-const COMPONENT: &str = "two_routes.wasm";
 
 fn serve(mut command: Command) -> Result<()> {
     command.stdin(Stdio::null()).stderr(Stdio::piped());

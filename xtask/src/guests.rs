@@ -1,4 +1,5 @@
-//! Builds the guests of the tests: every example of the workspace `tests/guests`, as a component.
+//! Builds the guests of the tests: every example of the workspace `tests/guests` as a component, and the example services
+//! (`example-NAME`).
 //!
 //! Each lands in `target/guests/NAME.wasm`, where the tests' harness looks for it. A guest that did not change keeps its
 //! file, so that whatever is derived from it (compiled code in a cache) stays good.
@@ -7,17 +8,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use crate::examples;
 use crate::toolchain::{GUEST_TARGET, add_target};
 use crate::workspace::{Workspace, output};
-
-/// Makes further guests from built ones, such as a composition: takes the folder of guests, returns name and component.
-type Derivation = fn(&Path) -> Result<Vec<(String, Vec<u8>)>>;
-
-/// Guests that are not the plain build of one example. A derivation sees the examples' guests, not other derivations'.
-const DERIVATIONS: &[Derivation] = &[];
 
 /// Builds all guests and removes those whose source is gone.
 pub fn build(workspace: &Workspace) -> Result<()> {
@@ -25,17 +21,14 @@ pub fn build(workspace: &Workspace) -> Result<()> {
     let folder = workspace.target().join("guests");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let mut names = Vec::new();
-    for (name, file) in compile(workspace)? {
+    let mut built = compile(workspace)?;
+    for example in examples::names(workspace)? {
+        built.insert(format!("example-{example}"), examples::build(workspace, &example)?);
+    }
+    for (name, file) in built {
         let component = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
         store(&folder, &name, &component)?;
         names.push(name);
-    }
-    for derive in DERIVATIONS {
-        for (name, component) in derive(&folder)? {
-            ensure!(!names.contains(&name), "two guests have the name {name}");
-            store(&folder, &name, &component)?;
-            names.push(name);
-        }
     }
     remove_others(&folder, &names)
 }

@@ -5,6 +5,7 @@
 
 mod check;
 mod demo;
+mod examples;
 mod foreign_c;
 mod guests;
 mod test;

@@ -65,12 +65,6 @@ impl AllowList {
                 && (pattern.covers_address(address) || name.is_some_and(|name| pattern.covers_host(name)))
         })
     }
-
-    /// Whether `address` is granted on some port.
-    pub fn allows_any_port_of(&self, address: IpAddr) -> bool {
-        let address = address::canonical(address);
-        self.patterns.iter().any(|pattern| pattern.covers_address(address))
-    }
 }
 
 /// The schemes of outgoing requests.

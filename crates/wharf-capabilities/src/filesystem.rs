@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::io;
 use std::path::PathBuf;
 
-use wharf_host::capability::{Admission, Capability, FsPerms};
+use wharf_host::capability::{Admission, Capability, Folders, FsPerms};
 
 /// One folder that guests see.
 #[derive(Clone, Debug)]
@@ -20,24 +20,39 @@ pub struct Folder {
 }
 
 /// Lets guests use some folders, each under a name of its own. Without it they see none.
+///
+/// The folders are opened once: what a guest sees stays the same folder when another takes its name.
 #[derive(Debug)]
 pub struct FilesystemCapability {
-    folders: Vec<Folder>,
+    folders: Folders,
 }
 
 impl FilesystemCapability {
-    /// Takes folders that exist and can be read.
+    /// Opens folders, which exist and can be read.
     ///
     /// # Errors
     /// For the first folder that guests could not be shown.
     pub fn new(folders: impl IntoIterator<Item = Folder>) -> Result<Self, FolderError> {
-        let folders: Vec<_> = folders.into_iter().map(checked).collect::<Result<_, _>>()?;
+        let folders: Vec<_> = folders.into_iter().collect();
         let mut names = HashSet::new();
-        match folders.iter().find(|folder| !names.insert(folder.guest.as_str())) {
-            Some(twice) => Err(FolderError::NameTaken {
-                guest: twice.guest.clone(),
-            }),
-            None => Ok(Self { folders }),
+        for folder in &folders {
+            check(folder)?;
+            if !names.insert(folder.guest.as_str()) {
+                return Err(FolderError::NameTaken {
+                    guest: folder.guest.clone(),
+                });
+            }
+        }
+        let opened = Folders::open(folders.iter().map(|folder| {
+            let permissions = match folder.read_only {
+                true => FsPerms::ReadOnly,
+                false => FsPerms::ReadWrite,
+            };
+            (folder.host.as_path(), folder.guest.as_str(), permissions)
+        }));
+        match opened {
+            Ok(folders) => Ok(Self { folders }),
+            Err((nth, error)) => Err(unreadable(&folders[nth], io::Error::other(format!("{error:#}")))),
         }
     }
 }
@@ -48,14 +63,7 @@ impl Capability for FilesystemCapability {
     }
 
     fn admit(&self, admission: &mut Admission<'_>) -> wasmtime::Result<()> {
-        for folder in &self.folders {
-            let permissions = if folder.read_only {
-                FsPerms::ReadOnly
-            } else {
-                FsPerms::ReadWrite
-            };
-            admission.directory(&folder.host, &folder.guest, permissions)?;
-        }
+        admission.folders(&self.folders);
         Ok(())
     }
 }
@@ -95,24 +103,31 @@ pub enum FolderError {
     },
 }
 
-/// The folder by its absolute path: a later change of the process's folder changes nothing for guests.
-fn checked(folder: Folder) -> Result<Folder, FolderError> {
-    let Folder { host, guest, read_only } = folder;
-    if guest.is_empty() {
-        return Err(FolderError::NoName { host });
+/// Tells apart what opening alone would not.
+fn check(folder: &Folder) -> Result<(), FolderError> {
+    if folder.guest.is_empty() {
+        return Err(FolderError::NoName {
+            host: folder.host.clone(),
+        });
     }
-    let opened = std::fs::metadata(&host).and_then(|metadata| {
-        // Reading it once tells now what each instance would run into later.
-        let is_folder = metadata.is_dir();
-        if is_folder {
-            std::fs::read_dir(&host)?;
-        }
-        Ok((is_folder, std::path::absolute(&host)?))
-    });
-    match opened {
-        Ok((true, host)) => Ok(Folder { host, guest, read_only }),
-        Ok((false, _)) => Err(FolderError::NotFolder { host, guest }),
-        Err(source) => Err(FolderError::Unreadable { host, guest, source }),
+    let metadata = std::fs::metadata(&folder.host).map_err(|error| unreadable(folder, error))?;
+    if !metadata.is_dir() {
+        return Err(FolderError::NotFolder {
+            host: folder.host.clone(),
+            guest: folder.guest.clone(),
+        });
+    }
+    // One that can be opened and not listed would fail in the guest's hands.
+    std::fs::read_dir(&folder.host)
+        .map(drop)
+        .map_err(|error| unreadable(folder, error))
+}
+
+fn unreadable(folder: &Folder, source: io::Error) -> FolderError {
+    FolderError::Unreadable {
+        host: folder.host.clone(),
+        guest: folder.guest.clone(),
+        source,
     }
 }
 
@@ -149,12 +164,5 @@ mod tests {
             "two folders have the name `/a` for guests",
         );
         check(vec![folder(".", "")], "the folder . has no name for guests");
-    }
-
-    #[test]
-    fn relative_folders_are_pinned() {
-        let capability = FilesystemCapability::new([folder("..", "/up"), folder(".", "/")]).unwrap();
-        assert!(capability.folders.iter().all(|folder| folder.host.is_absolute()));
-        assert!(FilesystemCapability::new([]).unwrap().folders.is_empty());
     }
 }

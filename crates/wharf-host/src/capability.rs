@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use wasmtime::component::Linker;
 use wasmtime_wasi::WasiCtxBuilder;
+use wasmtime_wasi::filesystem::WasiFilesystemCtx;
 
 pub use wasmtime_wasi::FsPerms;
 
@@ -40,20 +41,16 @@ pub trait Capability: Send + Sync + 'static {
 
 /// What one new instance is granted. All is denied that no capability grants.
 pub struct Admission<'a> {
-    pub(crate) wasi: &'a mut WasiCtxBuilder,
+    pub(crate) folders: &'a mut Option<Folders>,
     pub(crate) http_client: &'a mut Option<Arc<dyn HttpClient>>,
     pub(crate) network: &'a mut Option<Arc<dyn Network>>,
     pub(crate) extensions: &'a mut HashMap<TypeId, Box<dyn Any + Send + Sync>>,
 }
 
 impl Admission<'_> {
-    /// Opens `host` and shows it to the guest as `guest`.
-    ///
-    /// # Errors
-    /// When the folder cannot be opened.
-    pub fn directory(&mut self, host: &Path, guest: &str, permissions: FsPerms) -> wasmtime::Result<()> {
-        self.wasi.preopened_dir(host, guest, permissions)?;
-        Ok(())
+    /// Shows `folders` through `wasi:filesystem`, and no others.
+    pub fn folders(&mut self, folders: &Folders) {
+        *self.folders = Some(folders.clone());
     }
 
     /// Lets `wasi:http/client` send through `client`.
@@ -70,6 +67,33 @@ impl Admission<'_> {
     /// ([`InstanceState::extension`]).
     pub fn extend<T: Send + Sync + 'static>(&mut self, state: T) {
         self.extensions.insert(TypeId::of::<T>(), Box::new(state));
+    }
+}
+
+/// Folders of this machine, opened once and shown to any number of instances. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Folders(pub(crate) WasiFilesystemCtx);
+
+impl Folders {
+    /// Opens folders, each with its name for guests. Blocks as long as the file systems do.
+    ///
+    /// # Errors
+    /// For the first that cannot be opened, with its place in the list.
+    pub fn open<'a>(
+        folders: impl IntoIterator<Item = (&'a Path, &'a str, FsPerms)>,
+    ) -> Result<Self, (usize, wasmtime::Error)> {
+        let mut wasi = WasiCtxBuilder::new();
+        for (nth, (host, guest, permissions)) in folders.into_iter().enumerate() {
+            wasi.preopened_dir(host, guest, permissions)
+                .map_err(|error| (nth, error))?;
+        }
+        Ok(Self(wasi.build().filesystem().clone()))
+    }
+}
+
+impl std::fmt::Debug for Folders {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Folders").finish_non_exhaustive()
     }
 }
 

@@ -24,6 +24,13 @@ const TABLE_KEEP_RESIDENT_BYTES: usize = 64 << 10;
 /// Room for the tables of interpreters compiled to Wasm (CPython has some 12,000 functions in one).
 const TABLE_ELEMENTS_MAX: usize = 100_000;
 
+/// Address space for the memory of one instance where there is little of it; a larger memory moves as it grows. With a
+/// thousand instances that is a tenth of a 39-bit address space, beside which guests may grow.
+const SMALL_RESERVATION_BYTES: u64 = 64 << 20;
+
+/// Kept free behind such a memory, against accesses just past its end.
+const SMALL_GUARD_BYTES: u64 = 64 << 10;
+
 /// How an [`Engine`] is set up.
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
@@ -46,7 +53,7 @@ impl Default for EngineOptions {
 /// Whether instances come from a pool of prepared address space.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Pooling {
-    /// A pool where the address space allows one, else memory mapped for each instance (39-bit boards).
+    /// A pool where the address space allows one, else memory mapped for each instance, little of it (39-bit boards).
     #[default]
     Auto,
     /// Memory mapped for each instance.
@@ -70,12 +77,12 @@ impl Engine {
     /// When the processor or the operating system lacks what compiled code needs.
     pub fn new(options: EngineOptions) -> wasmtime::Result<Self> {
         let (wasmtime, pooled) = match options.pooling {
-            Pooling::Never => (wasmtime::Engine::new(&config(None))?, false),
-            Pooling::Auto => match wasmtime::Engine::new(&config(Some(options.instances_max))) {
+            Pooling::Never => (wasmtime::Engine::new(&config())?, false),
+            Pooling::Auto => match wasmtime::Engine::new(&pooled(options.instances_max)) {
                 Ok(engine) => (engine, true),
                 Err(error) => {
-                    tracing::info!(%error, "no pool of instances on this machine: memory is mapped for each");
-                    (wasmtime::Engine::new(&config(None))?, false)
+                    tracing::info!(%error, "too little address space for a pool of instances: memory is mapped for each");
+                    (wasmtime::Engine::new(&in_little_space())?, false)
                 }
             },
         };
@@ -147,8 +154,8 @@ fn tick_while_used(engine: &wasmtime::Engine, clock: &Arc<Clock>) -> std::io::Re
     Ok(())
 }
 
-/// The one configuration; `pool` is how many components a pool must hold.
-fn config(pool: Option<u32>) -> Config {
+/// What every engine has: the features, and memory mapped for each instance.
+fn config() -> Config {
     let mut config = Config::new();
     // All of the async component model. Wasmtime leaves the last three off by default; a server that did so would
     // refuse components that the standard allows.
@@ -158,9 +165,23 @@ fn config(pool: Option<u32>) -> Config {
     config.wasm_component_model_error_context(true);
     config.epoch_interruption(true);
     config.memory_init_cow(true);
-    if let Some(components) = pool {
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool_of(components)));
-    }
+    config
+}
+
+/// With a pool that holds so many components.
+fn pooled(components: u32) -> Config {
+    let mut config = config();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool_of(components)));
+    config
+}
+
+/// For an address space of which each instance can have megabytes, and not the 4 GiB that spare compiled code its checks.
+fn in_little_space() -> Config {
+    let mut config = config();
+    config.memory_reservation(SMALL_RESERVATION_BYTES);
+    config.memory_reservation_for_growth(SMALL_RESERVATION_BYTES);
+    config.memory_guard_size(SMALL_GUARD_BYTES);
+    config.memory_may_move(true);
     config
 }
 

@@ -31,7 +31,7 @@ use crate::wasi::Environment;
 use call::{Handler, Head, Live};
 
 pub use failure::Failure;
-pub(crate) use shared::{Callers, Gone};
+pub(crate) use shared::{Caller, Callers, Gone};
 
 /// How many requests meet in one instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -312,7 +312,7 @@ impl Exchange<'_> {
             }
         });
         answer.map(|mut response| {
-            response.body_mut().set_owner(Owner(task.abort_handle()));
+            response.body_mut().set_owner(Owner::Task(task.abort_handle()));
             response
         })
     }

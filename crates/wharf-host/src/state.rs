@@ -11,7 +11,7 @@ use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
-use crate::capability::{AddressUse, Admission, Capability, Network};
+use crate::capability::{AddressUse, Admission, Capability, Folders, Network};
 use crate::engine::Engine;
 use crate::http::HttpState;
 use crate::limits::{CpuTimeExceeded, Growth, Limits, Refused};
@@ -22,7 +22,7 @@ pub type Capabilities = Arc<[Arc<dyn Capability>]>;
 
 /// The state of one instance, inside its store.
 pub struct InstanceState {
-    wasi: WasiCtx,
+    pub(crate) wasi: WasiCtx,
     pub(crate) table: ResourceTable,
     pub(crate) http: HttpState,
     pub(crate) network: Option<Arc<dyn Network>>,
@@ -78,20 +78,25 @@ impl Blueprint {
     fn state(&self) -> wasmtime::Result<InstanceState> {
         let mut wasi = WasiCtxBuilder::new();
         self.environment.describe(&mut wasi);
+        let mut folders = None;
         let mut http_client = None;
         let mut network = None;
         let mut extensions = HashMap::new();
         for capability in self.capabilities.iter() {
             capability.admit(&mut Admission {
-                wasi: &mut wasi,
+                folders: &mut folders,
                 http_client: &mut http_client,
                 network: &mut network,
                 extensions: &mut extensions,
             })?;
         }
         open_sockets(&mut wasi, network.clone());
+        let mut wasi = wasi.build();
+        if let Some(Folders(folders)) = folders {
+            *wasi.filesystem() = folders;
+        }
         Ok(InstanceState {
-            wasi: wasi.build(),
+            wasi,
             table: ResourceTable::new(),
             http: HttpState::new(http_client, self.limits.fields_bytes_max),
             network,

@@ -1,11 +1,12 @@
 //! WASI for every guest: what it sees of its environment, and the interfaces that are linked.
 //!
 //! Most of WASI is Wasmtime's own. Ours are `wasi:http@0.3` (`http.rs`), name lookup, whose answer depends on what the
-//! operator granted, the time zone, which Wasmtime leaves out, and some functions of the filesystem.
+//! operator granted, the time zone, which Wasmtime leaves out, and some functions of the filesystem and of random.
 
 #[cfg(unix)]
 mod filesystem;
 pub(crate) mod lookup;
+mod random;
 mod timezone;
 
 use std::sync::Arc;
@@ -85,6 +86,7 @@ fn link_v3(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
     #[cfg(unix)]
     filesystem::link(linker)?;
     p3::random::add_to_linker(linker)?;
+    random::link(linker)?;
     p3::bindings::sockets::types::add_to_linker::<_, WasiSockets>(linker, InstanceState::sockets)?;
     lookup::link_v3(linker)?;
     timezone::link(linker)?;

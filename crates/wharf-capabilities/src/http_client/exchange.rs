@@ -119,7 +119,8 @@ pub(super) async fn run(
         }
     };
     match answer {
-        None => Outcome::Failed(ErrorCode::HttpResponseTimeout),
+        // RFC 9209 section 2.3: no data came in time. Its `http_response_timeout` is for whole responses.
+        None => Outcome::Failed(ErrorCode::ConnectionReadTimeout),
         Some(Ok(response)) => answered(response, exchange, timeouts),
         Some(Err(mut error)) => {
             let code = upload

@@ -1,8 +1,8 @@
 //! Compiled code on disk, so that a component is compiled once per machine.
 //!
-//! An entry is one file: the compiled code as Wasmtime writes it, then a footer. It is named by everything that
+//! An entry is one file: the compiled code as Wasmtime writes it, then a footer. Its key is made of everything that
 //! decides what the code looks like: the component's bytes, the engine's settings and version, and the footer's
-//! format. Entries are written beside their place and renamed into it, so any number of processes may share a folder:
+//! format. The key is the file's name and stands in the footer too, so that an entry under a wrong name is none. Entries are written beside their place and renamed into it, so any number of processes may share a folder:
 //! whoever is second replaces a file by an equal one, and nobody sees half of one.
 //!
 //! # Why an entry is trusted
@@ -23,10 +23,10 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::engine::Engine;
 
 /// Changes when the layout of an entry does.
-const FORMAT: &[u8; 8] = b"WHARF\0C1";
+const FORMAT: &[u8; 8] = b"WHARF\0C2";
 
-/// Format, checksum and length.
-const FOOTER_BYTES: usize = 8 + 16 + 8;
+/// Key, format, checksum and length.
+const FOOTER_BYTES: usize = blake3::OUT_LEN + FORMAT.len() + 16 + 8;
 
 /// What the entries of a folder may add up to. The oldest are deleted past it; compiled code is three to four times
 /// the size of its component, so this holds some hundreds of large apps.
@@ -82,8 +82,9 @@ impl CodeCache {
     ///
     /// A folder that cannot be read or written costs time, never the component.
     pub(crate) fn load_or_compile(&self, engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Component> {
-        let path = self.folder.join(format!("{}.cwasm", name_of(engine, bytes)));
-        match load(engine, &path) {
+        let key = key_of(engine, bytes);
+        let path = self.folder.join(format!("{key}.cwasm"));
+        match load(engine, &path, &key) {
             Ok(Some(component)) => return Ok(component),
             Ok(None) => {}
             Err(reason) => {
@@ -91,9 +92,9 @@ impl CodeCache {
             }
         }
         let component = Component::from_binary(engine.wasmtime(), bytes)?;
-        match self.store(&path, &component.serialize()?) {
+        match self.store(&path, &key, &component.serialize()?) {
             // The mapped file is shared with other processes and holds memory images: better than the copy just made.
-            Ok(()) => Ok(load(engine, &path).ok().flatten().unwrap_or(component)),
+            Ok(()) => Ok(load(engine, &path, &key).ok().flatten().unwrap_or(component)),
             Err(error) => {
                 tracing::warn!(entry = %path.display(), %error, "compiled code cannot be kept");
                 Ok(component)
@@ -101,11 +102,11 @@ impl CodeCache {
         }
     }
 
-    fn store(&self, path: &Path, code: &[u8]) -> io::Result<()> {
+    fn store(&self, path: &Path, key: &blake3::Hash, code: &[u8]) -> io::Result<()> {
         static SERIAL: AtomicU64 = AtomicU64::new(0);
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         let draft = self.folder.join(format!(".{}-{serial}.draft", std::process::id()));
-        let written = write_entry(&draft, code).and_then(|()| fs::rename(&draft, path));
+        let written = write_entry(&draft, key, code).and_then(|()| fs::rename(&draft, path));
         if written.is_err() {
             let _ = fs::remove_file(&draft);
         } else {
@@ -142,8 +143,8 @@ impl CodeCache {
     }
 }
 
-/// Names the compiled form of `bytes` under `engine`.
-fn name_of(engine: &Engine, bytes: &[u8]) -> blake3::Hash {
+/// The key of the compiled form of `bytes` under `engine`.
+fn key_of(engine: &Engine, bytes: &[u8]) -> blake3::Hash {
     struct Feed(blake3::Hasher);
     impl std::hash::Hasher for Feed {
         fn write(&mut self, bytes: &[u8]) {
@@ -162,32 +163,36 @@ fn name_of(engine: &Engine, bytes: &[u8]) -> blake3::Hash {
     feed.0.finalize()
 }
 
-fn write_entry(path: &Path, code: &[u8]) -> io::Result<()> {
+fn write_entry(path: &Path, key: &blake3::Hash, code: &[u8]) -> io::Result<()> {
     let mut sum = Xxh3::new();
     sum.update(code);
     let mut file = private_file(path)?;
     file.write_all(code)?;
-    file.write_all(FORMAT)?;
-    file.write_all(&sum.digest128().to_le_bytes())?;
-    file.write_all(&(code.len() as u64).to_le_bytes())?;
+    file.write_all(&footer(key, &sum, code.len()))?;
     // Without this a power cut may leave the name with no content behind it; the checksum would find that, at the
     // cost of a compilation.
     file.sync_data()
 }
 
+fn footer(key: &blake3::Hash, sum: &Xxh3, code_bytes: usize) -> Vec<u8> {
+    let sum = sum.digest128().to_le_bytes();
+    let length = (code_bytes as u64).to_le_bytes();
+    [&key.as_bytes()[..], FORMAT, &sum, &length].concat()
+}
+
 /// `Ok(None)` when there is no entry; `Err` says what is wrong with the one there.
-fn load(engine: &Engine, path: &Path) -> Result<Option<Component>, String> {
+fn load(engine: &Engine, path: &Path, key: &blake3::Hash) -> Result<Option<Component>, String> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.to_string()),
     };
-    check(&file)?;
+    check(&file, key)?;
     map(engine, path).map(Some).map_err(|error| format!("{error:#}"))
 }
 
-/// Checks that the open file is ours and undamaged.
-fn check(mut file: &File) -> Result<(), String> {
+/// Checks that the open file is ours, undamaged and what its name says.
+fn check(mut file: &File, key: &blake3::Hash) -> Result<(), String> {
     let meta = file.metadata().map_err(|error| error.to_string())?;
     if !meta.is_file() || !only_ours(&meta) {
         return Err("others can write to it".into());
@@ -204,17 +209,12 @@ fn check(mut file: &File) -> Result<(), String> {
         sum.update(part);
         left -= part.len();
     }
-    let mut footer = [0; FOOTER_BYTES];
-    file.read_exact(&mut footer).map_err(|error| error.to_string())?;
-    let mut expected = Vec::with_capacity(FOOTER_BYTES);
-    expected.extend_from_slice(FORMAT);
-    expected.extend_from_slice(&sum.digest128().to_le_bytes());
-    expected.extend_from_slice(&(code_bytes as u64).to_le_bytes());
-    if footer[..] != expected[..] {
-        Err("it is damaged".into())
-    } else {
-        Ok(())
+    let mut found = [0; FOOTER_BYTES];
+    file.read_exact(&mut found).map_err(|error| error.to_string())?;
+    if found[..] != footer(key, &sum, code_bytes) {
+        return Err("it is damaged, or another component's".into());
     }
+    Ok(())
 }
 
 #[expect(

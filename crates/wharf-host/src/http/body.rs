@@ -14,6 +14,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
 use wasmtime::component::{
     Destination, FutureConsumer, FutureProducer, FutureReader, Resource, Source, StreamConsumer, StreamProducer,
     StreamReader, StreamResult,
@@ -23,6 +24,7 @@ use wasmtime::{AsContextMut, StoreContextMut};
 use super::bindings::wasi::http::types::ErrorCode;
 use super::fields::Fields;
 use super::legacy::Outgoing;
+use crate::service::Caller;
 use crate::state::InstanceState;
 
 /// What a guest may write ahead of the network. Large enough that a stream costs few switches between guest and
@@ -65,10 +67,23 @@ impl std::fmt::Debug for Kind {
     }
 }
 
-/// The instance that writes a body, in a task of its own. It ends when the body is dropped before its end: whoever
-/// read it is gone.
+/// What learns that a body was dropped before its end: whoever read it is gone.
 #[derive(Debug)]
-pub(crate) struct Owner(pub(crate) tokio::task::AbortHandle);
+pub(crate) enum Owner {
+    /// The instance that writes it, in a task of its own, which ends.
+    Task(AbortHandle),
+    /// The request of a shared instance that it answers.
+    Shared(Caller),
+}
+
+impl Owner {
+    fn reader_left(&self) {
+        match self {
+            Self::Task(task) => task.abort(),
+            Self::Shared(caller) => caller.leave(),
+        }
+    }
+}
 
 impl Payload {
     fn new(kind: Kind) -> Self {
@@ -87,7 +102,7 @@ impl Payload {
         }
     }
 
-    /// Ends `owner` when this body is dropped before its end.
+    /// Tells `owner` when this body is dropped before its end.
     pub(crate) fn set_owner(&mut self, owner: Owner) {
         self.owner = Some(owner);
     }
@@ -97,6 +112,14 @@ impl Payload {
         self.owner = None;
         if let Kind::Guest(body) = &self.kind {
             body.pipe.lock().settle(Ok(()));
+        }
+    }
+
+    /// The reader has had all it can have. A body of a known length is not read past its last byte.
+    fn is_delivered(&self) -> bool {
+        match &self.kind {
+            Kind::Guest(body) => body.is_delivered(),
+            _ => http_body::Body::is_end_stream(self),
         }
     }
 
@@ -113,9 +136,9 @@ impl Payload {
 impl Drop for Payload {
     fn drop(&mut self) {
         if let Some(owner) = self.owner.take()
-            && !http_body::Body::is_end_stream(self)
+            && !self.is_delivered()
         {
-            owner.0.abort();
+            owner.reader_left();
         }
     }
 }
@@ -233,9 +256,10 @@ struct Pipe {
     buffer: BytesMut,
     content: Content,
     trailers: Trailers,
-    /// The `content-length` that was declared, and what has been written towards it.
+    /// The `content-length` that was declared, what has been written towards it, and what the reader has had of it.
     declared: Option<u64>,
     written: u64,
+    read: u64,
     direction: Direction,
     /// Whether the message arrived; what the future of `request.new` or `response.new` resolves to.
     outcome: Option<Result<(), ErrorCode>>,
@@ -289,9 +313,10 @@ impl Pipe {
         }
     }
 
-    /// Nothing more will come from the guest.
+    /// Nothing more will come from the guest, or nobody is there to take it.
     fn is_settled(&self) -> bool {
-        !matches!(self.content, Content::Flowing) && !matches!(self.trailers, Trailers::Awaited)
+        let complete = !matches!(self.content, Content::Flowing) && !matches!(self.trailers, Trailers::Awaited);
+        complete || self.reader_gone
     }
 
     fn wake_if_settled(&mut self) {
@@ -305,6 +330,15 @@ impl Pipe {
     /// The reader has had all content; at most trailers are left.
     fn is_drained(&self) -> bool {
         self.buffer.is_empty() && matches!(self.content, Content::Ended)
+    }
+
+    fn count_read(&mut self, frame: &Frame<Bytes>) {
+        self.read += frame.data_ref().map_or(0, |data| data.len() as u64);
+    }
+
+    /// The reader has had as much as was announced to it.
+    fn is_as_declared(&self) -> bool {
+        self.declared == Some(self.read) && !matches!(self.content, Content::Failed(_))
     }
 
     /// The reader has, or could have had, everything.
@@ -353,6 +387,7 @@ where
         trailers: Trailers::Awaited,
         declared,
         written: 0,
+        read: 0,
         direction,
         outcome: None,
         contentless: contents.is_none(),
@@ -407,13 +442,25 @@ impl GuestBody {
         }
     }
 
+    fn is_delivered(&self) -> bool {
+        let pipe = self.pipe.lock();
+        let at_end = match &self.relayed {
+            Some(relay) => relay.body.is_delivered(),
+            None => pipe.is_at_end(),
+        };
+        at_end || pipe.is_as_declared()
+    }
+
     fn poll_relayed(&mut self, cx: &mut Context<'_>) -> Option<Poll<Result<Frame<Bytes>, ErrorCode>>> {
         let relay = self.relayed.as_mut()?;
         match http_body::Body::poll_frame(Pin::new(&mut *relay.body), cx) {
             Poll::Pending => return Some(Poll::Pending),
             Poll::Ready(Some(Ok(frame))) => match frame.into_trailers() {
                 Ok(trailers) => finish_trailers(&mut relay.trailers, Ok(Some(trailers))),
-                Err(data) => return Some(Poll::Ready(Ok(data))),
+                Err(data) => {
+                    self.pipe.lock().count_read(&data);
+                    return Some(Poll::Ready(Ok(data)));
+                }
             },
             Poll::Ready(Some(Err(error))) => {
                 finish_trailers(&mut relay.trailers, Err(error.clone()));
@@ -445,11 +492,12 @@ impl http_body::Body for GuestBody {
         }
         let pipe = &mut *self.pipe.lock();
         if !pipe.buffer.is_empty() {
-            let data = pipe.buffer.split().freeze();
+            let data = Frame::data(pipe.buffer.split().freeze());
+            pipe.count_read(&data);
             if let Some(writer) = pipe.writer.take() {
                 writer.wake();
             }
-            return Poll::Ready(Some(Ok(Frame::data(data))));
+            return Poll::Ready(Some(Ok(data)));
         }
         let failed = match (&pipe.content, &mut pipe.trailers) {
             (Content::Failed(error), _) => error.clone(),
@@ -493,23 +541,22 @@ impl http_body::Body for GuestBody {
 
 impl Drop for GuestBody {
     fn drop(&mut self) {
+        let delivered = self.is_delivered();
         let mut pipe = self.pipe.lock();
         pipe.reader_gone = true;
-        let read = match &self.relayed {
-            Some(relay) => http_body::Body::is_end_stream(&*relay.body),
-            None => pipe.is_drained(),
-        };
+        let read = delivered || (self.relayed.is_none() && pipe.is_drained());
         match pipe.direction {
             // Whether a request whose body has been read was sent is for its sender to say. Trailers may be left: over
             // HTTP/1.1 nobody reads those that were not announced.
             Direction::Request if read && !pipe.answered => {}
             Direction::Request if read => pipe.settle(Ok(())),
-            Direction::Response if self.relayed.is_none() && pipe.is_at_end() => pipe.settle(Ok(())),
+            Direction::Response if delivered => pipe.settle(Ok(())),
             _ => pipe.settle(Err(ErrorCode::ConnectionTerminated)),
         }
         if let Some(writer) = pipe.writer.take() {
             writer.wake();
         }
+        pipe.wake_if_settled();
     }
 }
 

@@ -2,16 +2,20 @@
 //!
 //! Only what it needs from this host stands here: where outgoing requests go, and how errors are named.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_util::task::AtomicWaker;
 use http_body::Frame;
 use http_body_util::BodyExt as _;
+use tokio::task::unconstrained;
+use wasmtime::component::ResourceTable;
 use wasmtime_wasi_http::p2::bindings::http::types as p2;
-use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
+use wasmtime_wasi_http::p2::body::{HostOutgoingBody, HyperOutgoingBody};
 use wasmtime_wasi_http::{
     Error, RequestOptions as LegacyOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
 };
@@ -84,22 +88,71 @@ impl WasiHttpHooks for Hooks {
     }
 }
 
-/// The body of a 0.2 guest's response. `wasmtime-wasi-http` ends a body alike whether its guest finished it or is gone;
-/// this one breaks off when the guest failed.
+/// The body of a 0.2 guest's response. `wasmtime-wasi-http` ends a body alike whether its guest finished it or is gone,
+/// and not at all when the guest returned with it unfinished; this one breaks off.
 pub(crate) struct Outgoing {
     body: HyperOutgoingBody,
-    failed: Arc<AtomicBool>,
+    writing: Arc<Writing>,
+}
+
+/// Whether the guest that writes a body is still at it, and whether anybody reads it.
+#[derive(Default)]
+pub(crate) struct Writing {
+    state: AtomicU8,
+    reader: AtomicWaker,
+    has_reader: AtomicBool,
+    writer: AtomicWaker,
+}
+
+const AT_WORK: u8 = 0;
+const RETURNED: u8 = 1;
+const FAILED: u8 = 2;
+
+impl Writing {
+    /// The guest will write nothing more: it has returned, or failed.
+    pub fn end(&self, failed: bool) {
+        self.state
+            .store(if failed { FAILED } else { RETURNED }, Ordering::Release);
+        self.reader.wake();
+    }
+
+    fn state(&self) -> u8 {
+        self.state.load(Ordering::Acquire)
+    }
+
+    /// The reader has come to the end, of whatever kind, or has gone.
+    fn read(&self) {
+        self.has_reader.store(false, Ordering::Release);
+        self.writer.wake();
+    }
+
+    /// Waits until nobody reads the body any more. As long as the store holds an unfinished body, its reader can tell it
+    /// from one that ended.
+    pub async fn wait_until_read(&self) {
+        poll_fn(|cx| {
+            self.writer.register(cx.waker());
+            match self.has_reader.load(Ordering::Acquire) {
+                true => Poll::Pending,
+                false => Poll::Ready(()),
+            }
+        })
+        .await;
+    }
+}
+
+/// Whether a guest that has returned left bodies of its messages unfinished.
+pub(crate) fn has_unfinished_bodies(table: &mut ResourceTable) -> bool {
+    table.iter_mut().any(|resource| resource.is::<HostOutgoingBody>())
 }
 
 impl Outgoing {
-    pub fn new(body: HyperOutgoingBody, failed: Arc<AtomicBool>) -> Self {
-        Self { body, failed }
+    pub fn new(body: HyperOutgoingBody, writing: Arc<Writing>) -> Self {
+        writing.has_reader.store(true, Ordering::Release);
+        Self { body, writing }
     }
 
     pub fn failed(&self) -> Option<ErrorCode> {
-        self.failed
-            .load(Ordering::Acquire)
-            .then_some(ErrorCode::HttpResponseIncomplete)
+        (self.writing.state() == FAILED).then_some(ErrorCode::HttpResponseIncomplete)
     }
 }
 
@@ -108,10 +161,22 @@ impl http_body::Body for Outgoing {
     type Error = ErrorCode;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ErrorCode>>> {
-        match Pin::new(&mut self.body).poll_frame(cx) {
-            Poll::Ready(None) => Poll::Ready(self.failed().map(Err)),
-            frame => frame.map(|frame| frame.map(|frame| frame.map_err(|error| error_code(&error)))),
+        self.writing.reader.register(cx.waker());
+        // Asked for before the body is: what the guest had written when it ended is there then.
+        let ended = self.writing.state() != AT_WORK;
+        let body = &mut self.body;
+        // A turn used up would look like a body without an end.
+        let frame = std::pin::pin!(unconstrained(poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)))).poll(cx);
+        let frame = match frame {
+            Poll::Ready(None) => self.failed().map(Err),
+            Poll::Pending if ended => Some(Err(ErrorCode::HttpResponseIncomplete)),
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Some(frame)) => Some(frame.map_err(|error| error_code(&error))),
+        };
+        if !matches!(frame, Some(Ok(_))) {
+            self.writing.read();
         }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -120,6 +185,12 @@ impl http_body::Body for Outgoing {
 
     fn size_hint(&self) -> http_body::SizeHint {
         self.body.size_hint()
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        self.writing.read();
     }
 }
 

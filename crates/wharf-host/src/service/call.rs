@@ -1,7 +1,7 @@
 //! One call of a guest's handler, in an instance that is its own for as long as it lasts.
 
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
@@ -208,11 +208,11 @@ async fn call2(
     let request = request.map(|body| body.map_err(legacy::error).boxed_unsync());
     let mut http = store.data_mut().http();
     let request = http.new_incoming_request(p2::http::types::Scheme::Http, request)?;
-    let failed = Arc::new(AtomicBool::new(false));
-    let broken = failed.clone();
+    let writing = Arc::<legacy::Writing>::default();
+    let written = writing.clone();
     let out = http.new_response_outparam_from_callback(move |response| {
         head.set(match response {
-            Ok(response) => Ok(response.map(|body| legacy::Outgoing::new(body, broken).into())),
+            Ok(response) => Ok(response.map(|body| legacy::Outgoing::new(body, written).into())),
             Err(error) => Err(Failure::Guest(legacy::error_code(&error.into()))),
         });
     })?;
@@ -221,6 +221,9 @@ async fn call2(
     let work = store.run_concurrent(async |accessor| handle.finish_call_concurrent(accessor, call).await);
     let result = work.await.flatten();
     // Said while the store still holds the body open: its reader must not take the store's end for the body's.
-    failed.store(result.is_err(), Ordering::Release);
+    writing.end(result.is_err());
+    if result.is_ok() && legacy::has_unfinished_bodies(&mut store.data_mut().table) {
+        writing.wait_until_read().await;
+    }
     result
 }

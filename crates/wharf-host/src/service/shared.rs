@@ -13,7 +13,7 @@ use std::task::Poll;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use wasmtime::Store;
 use wasmtime::component::{Accessor, GuestTaskId};
 
@@ -22,6 +22,7 @@ use super::call::{Answer, Handler};
 use super::failure::Failure;
 use crate::http::Payload;
 use crate::http::bindings::Service as Service3;
+use crate::http::body::Owner;
 use crate::http::host::Request;
 use crate::running::Running;
 use crate::state::{Blueprint, InstanceState};
@@ -46,6 +47,7 @@ struct State {
 struct Job {
     request: http::Request<Payload>,
     answer: oneshot::Sender<Answer>,
+    place: OwnedSemaphorePermit,
 }
 
 impl Shared {
@@ -66,7 +68,7 @@ impl Shared {
 impl Service {
     pub(super) async fn shared(&self, request: http::Request<Payload>) -> Answer {
         let waited = self.limits().queue_timeout;
-        let _place = match tokio::time::timeout(waited, self.0.shared.places.clone().acquire_owned()).await {
+        let place = match tokio::time::timeout(waited, self.0.shared.places.clone().acquire_owned()).await {
             Ok(Ok(place)) => place,
             Ok(Err(_)) | Err(_) => return Err(Failure::Busy { waited }),
         };
@@ -74,7 +76,7 @@ impl Service {
         let worker = self.worker();
         let (answer, answered) = oneshot::channel();
         let limit = self.limits().response_timeout;
-        if worker.mailbox.send(Job { request, answer }).is_ok() {
+        if worker.mailbox.send(Job { request, answer, place }).is_ok() {
             match tokio::time::timeout(limit, answered).await {
                 Ok(Ok(answer)) => return answer,
                 Ok(Err(_)) => {}
@@ -167,7 +169,6 @@ async fn serve(
         return Err(Failure::NoResponse);
     };
     let instance = pre.instantiate_async(&mut store).await.map_err(Failure::Instantiate)?;
-    store.data_mut().http.callers = Some(Callers::default());
     let result = take_jobs(&mut store, &instance, &mut jobs).await;
     // From here on the mailbox takes no more; what is in it finds its answer channel closed.
     state.ended.store(true, Ordering::Release);
@@ -211,14 +212,15 @@ async fn answer(accessor: &Accessor<InstanceState>, instance: &Service3, job: Jo
     let Job {
         request,
         answer: mut sender,
+        place,
     } = job;
     let handle = instance.wasi_http_handler().func_handle();
-    let (call, task, gone) = accessor.with(|mut store| {
+    let (call, gone) = accessor.with(|mut store| {
         let request = store.get().table.push(Request::received(request))?;
         let call = handle.start_call_concurrent(&mut store, (request,))?;
         let task = call.task();
-        let gone = store.get().http.callers.as_mut().map(|callers| callers.enter(task));
-        Ok::<_, wasmtime::Error>((call, task, gone))
+        let callers = store.get().http.callers.get_or_insert_default();
+        Ok::<_, wasmtime::Error>((call, callers.enter(task)))
     })?;
     let mut called = std::pin::pin!(handle.finish_call_concurrent(accessor, call));
     let answered = poll_fn(|cx| {
@@ -232,49 +234,62 @@ async fn answer(accessor: &Accessor<InstanceState>, instance: &Service3, job: Jo
         Some(answered) => answered,
         None => {
             // The client left: what the guest still does for it can reach nothing outside any more.
-            if let Some(gone) = &gone {
-                gone.leave();
-            }
+            gone.leave();
             called.await
         }
     };
     let answer = match answered?.0 {
-        Ok(response) => Ok(accessor
-            .with(|mut store| store.get().table.delete(response))?
-            .into_http()),
+        Ok(response) => {
+            let response = accessor.with(|mut store| store.get().table.delete(response))?;
+            let mut response = response.into_http();
+            let caller = Caller { gone, _place: place };
+            response.body_mut().set_owner(Owner::Shared(caller));
+            Ok(response)
+        }
         Err(error) => Err(Failure::Guest(error)),
     };
     // An unwanted response is dropped here, which closes its body.
     let _ = sender.send(answer);
-    accessor.with(|mut store| {
-        if let Some(callers) = store.get().http.callers.as_mut() {
-            callers.leave(task);
-        }
-    });
     Ok(())
 }
 
-/// The requests in a shared instance, by the guest task that answers each.
+/// The requests that were taken into a shared instance, by the guest task that answers each.
+///
+/// Nothing tells when a task has ended, so nobody is taken out. Tasks' numbers are used again, which keeps this as small
+/// as the most requests there ever were at a time.
 #[derive(Default)]
 pub(crate) struct Callers(HashMap<GuestTaskId, Arc<Gone>>);
 
 impl Callers {
     fn enter(&mut self, task: GuestTaskId) -> Arc<Gone> {
-        self.0.entry(task).or_default().clone()
+        let gone = Arc::<Gone>::default();
+        self.0.insert(task, gone.clone());
+        gone
     }
 
-    fn leave(&mut self, task: GuestTaskId) {
-        self.0.remove(&task);
+    /// The client that a guest works for whose tasks are `stack`, the youngest first. Only the last is a request's own;
+    /// the others' numbers may have been those of other requests before.
+    pub(crate) fn of(&self, stack: impl Iterator<Item = GuestTaskId>) -> Option<Arc<Gone>> {
+        self.0.get(&stack.last()?).cloned()
     }
+}
 
-    /// Whether the client that `stack` works for has left.
-    pub(crate) fn of(&self, mut stack: impl Iterator<Item = GuestTaskId>) -> Option<Arc<Gone>> {
-        stack.find_map(|task| self.0.get(&task).cloned())
+/// What a response's body holds of the request it answers in a shared instance.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    gone: Arc<Gone>,
+    /// A request is in the instance as long as its response has not ended.
+    _place: OwnedSemaphorePermit,
+}
+
+impl Caller {
+    pub(crate) fn leave(&self) {
+        self.gone.leave();
     }
 }
 
 /// Says when a client has left.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Gone {
     left: AtomicBool,
     told: tokio::sync::Notify,

@@ -1,7 +1,7 @@
 //! Works for `delay` milliseconds, before the head (`at=head`, the default) or in the middle of the body (`at=body`);
 //! with `read` it first reads the request's body to its end. Calls `started` when it begins and `finished` when it is
 //! done, and meanwhile has a call to `outgoing` open: so a test sees whether the work was cancelled, and whether the call
-//! was closed. With `watch` it stops by itself once its response cannot be sent any more.
+//! was closed.
 
 use std::pin::pin;
 
@@ -24,22 +24,10 @@ async fn handle(request: Request) -> Result<Response, ErrorCode> {
     Ok(response)
 }
 
-async fn respond(query: Query, request: Request, reply: Reply) {
-    let Reply {
-        mut body,
-        sent,
-        trailers: _none,
-    } = reply;
-    body.write_all(b"begun, ".to_vec()).await;
-    let work = pin!(work(&query, request));
-    if query.has("watch") {
-        if let Either::Right(_) = select(work, pin!(sent.into_future())).await {
-            return;
-        }
-    } else {
-        work.await;
-    }
-    body.write_all(b"done".to_vec()).await;
+async fn respond(query: Query, request: Request, mut reply: Reply) {
+    reply.write(b"begun, ".to_vec()).await;
+    work(&query, request).await;
+    reply.write(b"done".to_vec()).await;
 }
 
 async fn work(query: &Query, request: Request) {

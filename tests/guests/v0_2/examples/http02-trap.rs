@@ -1,8 +1,8 @@
-//! Traps at the place named by `at`, over WASI 0.2: `before-head`, `in-body`; `unset` returns without an answer;
-//! anywhere else it answers.
+//! Fails as `at` says, over WASI 0.2: traps `before-head` or `in-body`, or returns with the answer `unset` or made and
+//! `unsent`, or with its body unfinished, be it `dropped` or `kept`; anywhere else it answers.
 
 use guests_v0_2::{parameter, respond, write};
-use wasip2::http::types::{Fields, IncomingRequest, OutgoingBody, ResponseOutparam};
+use wasip2::http::types::{Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam};
 
 guests_v0_2::proxy!(handle);
 
@@ -11,6 +11,11 @@ fn handle(request: IncomingRequest, out: ResponseOutparam) {
     match at.as_str() {
         "before-head" => std::arch::wasm32::unreachable(),
         "unset" => return,
+        "unsent" => {
+            let response = OutgoingResponse::new(Fields::new());
+            std::mem::forget(response.body());
+            return std::mem::forget((response, out));
+        }
         _ => {}
     }
     let body = respond(out, 200, Fields::new());
@@ -21,5 +26,9 @@ fn handle(request: IncomingRequest, out: ResponseOutparam) {
     }
     let _ = write(&stream, b"second half");
     drop(stream);
-    let _ = OutgoingBody::finish(body, None);
+    match at.as_str() {
+        "dropped" => drop(body),
+        "kept" => std::mem::forget(body),
+        _ => drop(OutgoingBody::finish(body, None)),
+    }
 }

@@ -157,7 +157,7 @@ async fn guests_set_timeouts_for_each_step() {
             .send(get(&format!("http://{}/", silent.address)), options),
     )
     .await;
-    check_code(answer.err().as_ref(), &ErrorCode::HttpResponseTimeout);
+    check_code(answer.err().as_ref(), &ErrorCode::ConnectionReadTimeout);
     let options = RequestOptions {
         between_bytes_timeout: brief,
         ..RequestOptions::default()

@@ -1,0 +1,55 @@
+//! Builds the example services: each folder of `examples` that has a manifest is one, a package with one component.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::toolchain::{GUEST_TARGET, add_target};
+use crate::workspace::{Workspace, output};
+
+/// The names of all examples.
+pub fn names(workspace: &Workspace) -> Result<Vec<String>> {
+    let folder = workspace.root().join("examples");
+    let mut names = Vec::new();
+    for entry in folder.read_dir().context("there is no folder examples")? {
+        let entry = entry?;
+        if entry.path().join("Cargo.toml").is_file() {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// The manifest of the example `name`.
+pub fn manifest(workspace: &Workspace, name: &str) -> PathBuf {
+    workspace.root().join("examples").join(name).join("Cargo.toml")
+}
+
+/// Builds the example `name`; returns its component's file.
+pub fn build(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+    add_target(GUEST_TARGET)?;
+    let mut command = workspace.cargo([
+        "build",
+        "--quiet",
+        "--release",
+        "--target",
+        GUEST_TARGET,
+        "--manifest-path",
+    ]);
+    command.arg(manifest(workspace, name));
+    command.arg("--target-dir").arg(workspace.target().join("guests-build"));
+    let messages = output(command.args(["--message-format", "json-render-diagnostics"]))?;
+    let messages = messages
+        .split(|&byte| byte == b'\n')
+        .filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+    let files = messages.flat_map(|message| message["filenames"].as_array().cloned().unwrap_or_default());
+    let mut components = files
+        .filter_map(|file| file.as_str().map(PathBuf::from))
+        .filter(|file| file.extension().is_some_and(|extension| extension == "wasm"));
+    // What it depends on is built before it.
+    components
+        .next_back()
+        .with_context(|| format!("the example {name} was built without a component"))
+}
