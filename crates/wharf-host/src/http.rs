@@ -1,10 +1,11 @@
 //! `wasi:http@0.3` for guests, on the types of the `http` crate.
 //!
-//! The interface's functions are in `http/host.rs`, bodies in `http/body.rs`. Who opens connections for outgoing
+//! The interface's functions are in `http/host.rs`, bodies in `http/body.rs` and the folder beside it. Who opens connections for outgoing
 //! requests is decided by the [`HttpClient`] an instance was admitted with; this module opens none.
 
 pub(crate) mod bindings;
 pub(crate) mod body;
+pub(crate) mod callers;
 pub(crate) mod fields;
 pub(crate) mod host;
 pub(crate) mod legacy;
@@ -17,8 +18,7 @@ use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 
 pub use body::Payload;
-
-use crate::service::Callers;
+use callers::Callers;
 
 pub use bindings::wasi::http::types::{DnsErrorPayload, ErrorCode, FieldSizePayload, TlsAlertReceivedPayload};
 

@@ -31,7 +31,6 @@ use crate::wasi::Environment;
 use call::{Handler, Head, Live};
 
 pub use failure::Failure;
-pub(crate) use shared::{Caller, Callers, Gone};
 
 /// How many requests meet in one instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,22 +1,18 @@
 //! The functions of `wasi:http/types` beside fields, and `wasi:http/client`.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, StatusCode};
-use http_body::Frame;
 use wasmtime::AsContextMut as _;
 use wasmtime::component::{Access, Accessor, FutureReader, HasSelf, Resource, StreamReader};
 
 use super::bindings::wasi::http::{client, types};
 use super::body::{Direction, GuestTrailers, Payload, adopt, consume};
+use super::callers::{caller, send_for};
 use super::fields::Fields;
-use super::{Body, RequestOptions, Sending};
-use crate::service::Gone;
+use super::{Body, RequestOptions};
 use crate::state::InstanceState;
 use types::{ErrorCode, RequestOptionsError};
 
@@ -417,58 +413,6 @@ impl client::HostWithStore<InstanceState> for HasSelf<InstanceState> {
             body: body.into(),
         };
         accessor.with(|mut store| Ok(Ok(store.get().table.push(response)?)))
-    }
-}
-
-/// In a shared instance: the client that the guest makes this call for.
-fn caller(store: &mut Store<'_>) -> wasmtime::Result<Option<Arc<Gone>>> {
-    if store.get().http.callers.is_none() {
-        return Ok(None);
-    }
-    let stack: Vec<_> = store.as_context_mut().async_call_stack()?.collect();
-    Ok(store
-        .get()
-        .http
-        .callers
-        .as_ref()
-        .and_then(|callers| callers.of(stack.into_iter())))
-}
-
-/// Sends until the client it is for has left; then the exchange with the origin is closed.
-async fn send_for(caller: &Arc<Gone>, sending: Sending) -> Result<http::Response<Body>, ErrorCode> {
-    let response = tokio::select! {
-        response = sending => response?,
-        () = caller.wait() => return Err(ErrorCode::ConnectionTerminated),
-    };
-    let caller = caller.clone();
-    let gone = Box::pin(async move { caller.wait().await });
-    Ok(response.map(|body| http_body_util::BodyExt::boxed_unsync(Attended { body, gone })))
-}
-
-/// A body that ends in an error once the client it is for has left.
-struct Attended {
-    body: Body,
-    gone: Pin<Box<dyn Future<Output = ()> + Send>>,
-}
-
-impl http_body::Body for Attended {
-    type Data = Bytes;
-    type Error = ErrorCode;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ErrorCode>>> {
-        if self.gone.as_mut().poll(cx).is_ready() {
-            self.body = boxed(Payload::default());
-            return Poll::Ready(Some(Err(ErrorCode::ConnectionTerminated)));
-        }
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.body.size_hint()
     }
 }
 

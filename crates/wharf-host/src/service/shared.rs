@@ -5,7 +5,6 @@
 //! out; and when the guest traps, the instance ends with every request in it. Of those, the ones that nobody could tell
 //! were ever sent (safe methods, RFC 9110 section 9.2.1, without a body) are answered once more by an instance of their own.
 
-use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +14,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use wasmtime::Store;
-use wasmtime::component::{Accessor, GuestTaskId};
+use wasmtime::component::Accessor;
 
 use super::Service;
 use super::call::{Answer, Handler};
@@ -23,6 +22,7 @@ use super::failure::Failure;
 use crate::http::Payload;
 use crate::http::bindings::Service as Service3;
 use crate::http::body::Owner;
+use crate::http::callers::Caller;
 use crate::http::host::Request;
 use crate::running::Running;
 use crate::state::{Blueprint, InstanceState};
@@ -242,8 +242,7 @@ async fn answer(accessor: &Accessor<InstanceState>, instance: &Service3, job: Jo
         Ok(response) => {
             let response = accessor.with(|mut store| store.get().table.delete(response))?;
             let mut response = response.into_http();
-            let caller = Caller { gone, _place: place };
-            response.body_mut().set_owner(Owner::Shared(caller));
+            response.body_mut().set_owner(Owner::Shared(Caller::new(gone, place)));
             Ok(response)
         }
         Err(error) => Err(Failure::Guest(error)),
@@ -251,66 +250,4 @@ async fn answer(accessor: &Accessor<InstanceState>, instance: &Service3, job: Jo
     // An unwanted response is dropped here, which closes its body.
     let _ = sender.send(answer);
     Ok(())
-}
-
-/// The requests that were taken into a shared instance, by the guest task that answers each.
-///
-/// Nothing tells when a task has ended, so nobody is taken out. Tasks' numbers are used again, which keeps this as small
-/// as the most requests there ever were at a time.
-#[derive(Default)]
-pub(crate) struct Callers(HashMap<GuestTaskId, Arc<Gone>>);
-
-impl Callers {
-    fn enter(&mut self, task: GuestTaskId) -> Arc<Gone> {
-        let gone = Arc::<Gone>::default();
-        self.0.insert(task, gone.clone());
-        gone
-    }
-
-    /// The client that a guest works for whose tasks are `stack`, the youngest first. Only the last is a request's own;
-    /// the others' numbers may have been those of other requests before.
-    pub(crate) fn of(&self, stack: impl Iterator<Item = GuestTaskId>) -> Option<Arc<Gone>> {
-        self.0.get(&stack.last()?).cloned()
-    }
-}
-
-/// What a response's body holds of the request it answers in a shared instance.
-#[derive(Debug)]
-pub(crate) struct Caller {
-    gone: Arc<Gone>,
-    /// A request is in the instance as long as its response has not ended.
-    _place: OwnedSemaphorePermit,
-}
-
-impl Caller {
-    pub(crate) fn leave(&self) {
-        self.gone.leave();
-    }
-}
-
-/// Says when a client has left.
-#[derive(Debug, Default)]
-pub(crate) struct Gone {
-    left: AtomicBool,
-    told: tokio::sync::Notify,
-}
-
-impl Gone {
-    fn leave(&self) {
-        self.left.store(true, Ordering::Release);
-        self.told.notify_waiters();
-    }
-
-    /// Ready once the client has left.
-    pub(crate) async fn wait(&self) {
-        let mut told = std::pin::pin!(self.told.notified());
-        loop {
-            told.as_mut().enable();
-            if self.left.load(Ordering::Acquire) {
-                return;
-            }
-            told.as_mut().await;
-            told.set(self.told.notified());
-        }
-    }
 }

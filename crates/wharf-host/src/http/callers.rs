@@ -1,0 +1,136 @@
+//! In an instance that several requests share: which client a guest's outgoing call is for, and whether it has left.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
+use wasmtime::AsContextMut as _;
+use wasmtime::component::{Access, GuestTaskId, HasSelf};
+
+use super::{Body, ErrorCode, Payload, Sending};
+use crate::state::InstanceState;
+
+/// The requests that were taken into a shared instance, by the guest task that answers each.
+///
+/// Nothing tells when a task has ended, so nobody is taken out. Tasks' numbers are used again, which keeps this as small
+/// as the most requests there ever were at a time.
+#[derive(Default)]
+pub(crate) struct Callers(HashMap<GuestTaskId, Arc<Gone>>);
+
+impl Callers {
+    pub(crate) fn enter(&mut self, task: GuestTaskId) -> Arc<Gone> {
+        let gone = Arc::<Gone>::default();
+        self.0.insert(task, gone.clone());
+        gone
+    }
+
+    /// The client that a guest works for whose tasks are `stack`, the youngest first. Only the last is a request's own;
+    /// the others' numbers may have been those of other requests before.
+    fn of(&self, stack: impl Iterator<Item = GuestTaskId>) -> Option<Arc<Gone>> {
+        self.0.get(&stack.last()?).cloned()
+    }
+}
+
+/// What a response's body holds of the request it answers in a shared instance.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    gone: Arc<Gone>,
+    /// A request is in the instance as long as its response has not ended.
+    _place: OwnedSemaphorePermit,
+}
+
+impl Caller {
+    pub(crate) fn new(gone: Arc<Gone>, place: OwnedSemaphorePermit) -> Self {
+        Self { gone, _place: place }
+    }
+
+    pub(super) fn leave(&self) {
+        self.gone.leave();
+    }
+}
+
+/// Says when a client has left.
+#[derive(Debug, Default)]
+pub(crate) struct Gone {
+    left: AtomicBool,
+    told: tokio::sync::Notify,
+}
+
+impl Gone {
+    pub(crate) fn leave(&self) {
+        self.left.store(true, Ordering::Release);
+        self.told.notify_waiters();
+    }
+
+    /// Ready once the client has left.
+    async fn wait(&self) {
+        let mut told = std::pin::pin!(self.told.notified());
+        loop {
+            told.as_mut().enable();
+            if self.left.load(Ordering::Acquire) {
+                return;
+            }
+            told.as_mut().await;
+            told.set(self.told.notified());
+        }
+    }
+}
+
+/// In a shared instance: the client that the guest makes this call for.
+pub(super) fn caller(
+    store: &mut Access<'_, InstanceState, HasSelf<InstanceState>>,
+) -> wasmtime::Result<Option<Arc<Gone>>> {
+    if store.get().http.callers.is_none() {
+        return Ok(None);
+    }
+    let stack: Vec<_> = store.as_context_mut().async_call_stack()?.collect();
+    Ok(store
+        .get()
+        .http
+        .callers
+        .as_ref()
+        .and_then(|callers| callers.of(stack.into_iter())))
+}
+
+/// Sends until the client it is for has left; then the exchange with the origin is closed.
+pub(super) async fn send_for(caller: &Arc<Gone>, sending: Sending) -> Result<http::Response<Body>, ErrorCode> {
+    let response = tokio::select! {
+        response = sending => response?,
+        () = caller.wait() => return Err(ErrorCode::ConnectionTerminated),
+    };
+    let caller = caller.clone();
+    let gone = Box::pin(async move { caller.wait().await });
+    Ok(response.map(|body| http_body_util::BodyExt::boxed_unsync(Attended { body, gone })))
+}
+
+/// A body that ends in an error once the client it is for has left.
+struct Attended {
+    body: Body,
+    gone: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl http_body::Body for Attended {
+    type Data = Bytes;
+    type Error = ErrorCode;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ErrorCode>>> {
+        if self.gone.as_mut().poll(cx).is_ready() {
+            self.body = http_body_util::BodyExt::boxed_unsync(Payload::default());
+            return Poll::Ready(Some(Err(ErrorCode::ConnectionTerminated)));
+        }
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
