@@ -136,6 +136,22 @@ fn imports_that_nothing_meets_are_listed_all_at_once() {
 }
 
 #[test]
+fn a_component_that_begins_with_more_memory_than_it_may_have() {
+    let finished = finish(
+        wharf()
+            .args(["serve", "--addr", "127.0.0.1:0", "--max-memory", "1MiB"])
+            .arg(guest("http-hello")),
+        "",
+    );
+    check(
+        &finished,
+        1,
+        "http-hello.wasm",
+        &["begins with 2 MiB of memory", "the 1 MiB"],
+    );
+}
+
+#[test]
 fn a_folder_that_cannot_be_granted_is_named() {
     let scratch = Scratch::new();
     let absent = scratch.join("absent");

@@ -1,6 +1,6 @@
 //! `wharf serve`: where it listens, what it says, how it ends.
 
-use wharf_tests::{Server, eventually, finish, guest, http, wharf};
+use wharf_tests::{Scratch, Server, eventually, finish, guest, http, wharf};
 
 /// Serves with these flags and gives the first line of standard error.
 fn first_line(flags: &[&str]) -> (Server, String) {
@@ -91,6 +91,34 @@ fn busy(drain_timeout: &str) -> (Server, http::Connection) {
     assert_eq!(connection.head().status(), 200);
     assert_eq!(connection.data().as_deref(), Some(&b"begun, "[..]));
     (server, connection)
+}
+
+/// A component may take long to be read and compiled.
+#[cfg(unix)]
+#[test]
+fn a_signal_before_it_serves_ends_it_with_0() {
+    let scratch = Scratch::new();
+    let pipe = scratch.join("app.wasm");
+    // Reading it does not end.
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::from_raw_mode(0o600)).expect("a scratch folder");
+    let mut child = wharf()
+        .args(["serve", "--addr", "127.0.0.1:0"])
+        .arg(&pipe)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("wharf is there");
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let process = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(process, rustix::process::Signal::TERM).expect("it is ours");
+    let mut ended = None;
+    eventually(
+        || {
+            ended = child.try_wait().expect("a child can be waited for");
+            ended.is_some()
+        },
+        "its end",
+    );
+    assert_eq!(ended.and_then(|status| status.code()), Some(0));
 }
 
 #[cfg(unix)]

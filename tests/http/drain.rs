@@ -1,6 +1,6 @@
 //! SIGTERM, logs that nobody reads, ports that are taken: the server as a process.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -107,6 +107,54 @@ fn streams_are_finished() {
         assert!(handle.ready().await.is_err(), "the connection takes another request");
     });
     assert_eq!(server.wait().code(), Some(0));
+}
+
+/// Clients that have asked for nothing hold nobody up.
+#[test]
+fn a_connection_without_a_request_does_not_delay_the_end() {
+    let silent: [&[u8]; 4] = [
+        b"",
+        b"P",
+        b"GET / HTTP/1.1\r\nhost: a.te",
+        // A client of HTTP/2 that confirms nothing.
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
+    ];
+    let server = Server::start("http-hello", &["--drain-timeout", "60s"]);
+    let connections = silent.map(|bytes| {
+        let mut connection = Connection::open(server.addr());
+        connection.send(bytes);
+        connection
+    });
+    assert_eq!(get(server.addr(), "/").status, 200);
+    let began = Instant::now();
+    assert_eq!(server.stop().code(), Some(0), "{}", server.log());
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    drop(connections);
+}
+
+/// Clients that ask for nothing are not waited for either while the server runs.
+#[test]
+fn a_connection_without_a_request_is_closed_in_time() {
+    let server = Server::start("http-slow", &["--head-timeout", "1s"]);
+    let silent = [
+        "",
+        "P",
+        "GET / HTTP/1.1\r\nhost: a.te",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ];
+    for bytes in silent {
+        let mut connection = Connection::open(server.addr());
+        connection.send(bytes);
+        let mut said = Vec::new();
+        let end = connection.stream().read_to_end(&mut said);
+        assert!(end.is_ok(), "{bytes:?}: {end:?}");
+    }
+    // A request that takes longer is none of that, nor is the next one on its connection.
+    let mut connection = Connection::open(server.addr());
+    for _ in 0..2 {
+        connection.send("GET /?delay=2500 HTTP/1.1\r\nhost: a.test\r\n\r\n");
+        assert_eq!(connection.reply().text(), "done");
+    }
 }
 
 /// Work that goes on after its answer is under way, too.

@@ -8,6 +8,14 @@ use wharf_tests::http::{Connection, get, send};
 use crate::axes::Isolation;
 
 #[test]
+fn hello() {
+    for isolation in Isolation::ALL {
+        let server = isolation.serve("example-hello", &[]);
+        assert_eq!(get(server.addr(), "/there").text(), "Hello from /there\n");
+    }
+}
+
+#[test]
 fn two_routes() {
     for isolation in Isolation::ALL {
         let server = isolation.serve("example-two-routes", &[]);

@@ -26,16 +26,16 @@ const CODES: [(&str, u16); 39] = [
     ("TLS-protocol-error", 502),
     ("TLS-certificate-error", 502),
     ("TLS-alert-received", 502),
-    ("HTTP-request-denied", 403),
-    ("HTTP-request-length-required", 411),
-    ("HTTP-request-body-size", 413),
-    ("HTTP-request-method-invalid", 405),
-    ("HTTP-request-URI-invalid", 400),
-    ("HTTP-request-URI-too-long", 414),
-    ("HTTP-request-header-section-size", 431),
-    ("HTTP-request-header-size", 431),
-    ("HTTP-request-trailer-section-size", 431),
-    ("HTTP-request-trailer-size", 431),
+    ("HTTP-request-denied", 500),
+    ("HTTP-request-length-required", 500),
+    ("HTTP-request-body-size", 500),
+    ("HTTP-request-method-invalid", 500),
+    ("HTTP-request-URI-invalid", 500),
+    ("HTTP-request-URI-too-long", 500),
+    ("HTTP-request-header-section-size", 500),
+    ("HTTP-request-header-size", 500),
+    ("HTTP-request-trailer-section-size", 500),
+    ("HTTP-request-trailer-size", 500),
     ("HTTP-response-incomplete", 502),
     ("HTTP-response-header-section-size", 502),
     ("HTTP-response-header-size", 502),
@@ -47,7 +47,7 @@ const CODES: [(&str, u16); 39] = [
     ("HTTP-response-timeout", 504),
     ("HTTP-upgrade-failed", 502),
     ("HTTP-protocol-error", 502),
-    ("loop-detected", 508),
+    ("loop-detected", 500),
     ("configuration-error", 500),
     ("internal-error", 500),
 ];
@@ -102,6 +102,22 @@ fn failures_before_the_answer() {
             }
         }
     }
+}
+
+/// The time a request may take counts from its arrival: computing, waiting for an instance and a second try are in it.
+#[test]
+fn the_deadline_counts_from_the_arrival() {
+    let queued = Server::start(
+        "http-slow",
+        &["--max-instances", "1", "--queue-timeout", "20s", "--timeout", "3s"],
+    );
+    let addr = queued.addr();
+    let first = std::thread::spawn(move || Ask::get("/?delay=2000").over(Protocol::Http1, addr));
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    // Two seconds in the queue, and two of its own.
+    let second = Ask::get("/?delay=2000").over(Protocol::Http1, addr);
+    assert_eq!(first.join().expect("an answer").status, 200);
+    assert_eq!(second.status, 504, "{second:?}");
 }
 
 /// What a client reads says that something failed, and not what: that is for the log.

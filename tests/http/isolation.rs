@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use wharf_tests::http::{Connection, Reply, get};
-use wharf_tests::{Server, eventually};
+use wharf_tests::{Server, eventually, finish, guest};
 
 use crate::axes::{ALLOW_ALL, Isolation, Protocol};
 use crate::client::Ask;
@@ -234,7 +234,7 @@ fn shared_asks_again_for_neighbours_of_a_trap() {
     for protocol in Protocol::ALL {
         let asking = at_once(10, addr, &Ask::get("/?hold=2000"), protocol);
         thread::sleep(Duration::from_millis(700));
-        assert_eq!(get(addr, "/?at=before-head").status / 100, 5);
+        assert_eq!(get(addr, "/?at=before-head").status, 502);
         for reply in replies(asking) {
             let text = reply.as_ref().map(Reply::text);
             assert_eq!(
@@ -257,7 +257,7 @@ fn shared_does_not_repeat_what_may_have_been_done() {
         begun.send("GET /?at=in-body&hold=60000 HTTP/1.1\r\nhost: a.test\r\n\r\n");
         assert_eq!(begun.head().status(), 200);
         thread::sleep(Duration::from_millis(700));
-        assert_eq!(get(addr, "/?at=before-head").status / 100, 5);
+        assert_eq!(get(addr, "/?at=before-head").status, 502);
         for reply in replies(posting) {
             let status = reply.as_ref().map(|reply| reply.status);
             assert_eq!(status, Ok(502), "{protocol:?}: {reply:?}");
@@ -281,8 +281,8 @@ fn asking_again_has_an_end() {
             Protocol::Http1,
         );
         for reply in replies(asking) {
-            let status = reply.as_ref().map(|reply| reply.status / 100);
-            assert_eq!(status, Ok(5), "{isolation:?}: {reply:?}");
+            let status = reply.as_ref().map(|reply| reply.status);
+            assert_eq!(status, Ok(502), "{isolation:?}: {reply:?}");
         }
         assert_eq!(get(server.addr(), "/").status, 200, "{isolation:?}");
     }
@@ -317,7 +317,7 @@ fn memory_has_a_limit() {
             .unwrap_or_else(|| panic!("{isolation:?}: {}", grown.text()));
         // An address space of 4 GiB is 65,536 pages: a guest that gets nearly all of it has no limit.
         assert!(pages < 60_000, "{isolation:?}: {pages} pages");
-        assert_eq!(get(server.addr(), "/?mode=abort").status / 100, 5, "{isolation:?}");
+        assert_eq!(get(server.addr(), "/?mode=abort").status, 502, "{isolation:?}");
         assert_eq!(
             get(server.addr(), "/?mode=take&mib=8").text(),
             "took 8 MiB",
@@ -329,6 +329,50 @@ fn memory_has_a_limit() {
             "{isolation:?}: the server holds {grew_by} bytes more"
         );
     }
+}
+
+/// What the host keeps for a guest counts too: a guest's memory is not to be had outside of it.
+#[test]
+fn memory_kept_by_the_host_has_a_limit() {
+    for isolation in Isolation::ALL {
+        let server = isolation.serve("http-memory", &["--max-memory", "32MiB"]);
+        assert_eq!(get(server.addr(), "/").status, 200);
+        let before = server.resident_bytes();
+        let kept = get(server.addr(), "/?mode=fields");
+        let kib: u64 = kept
+            .text()
+            .strip_prefix("kept ")
+            .and_then(|rest| rest.strip_suffix(" KiB of fields: HeaderError::SizeExceeded"))
+            .and_then(|kib| kib.parse().ok())
+            .unwrap_or_else(|| panic!("{isolation:?}: {}", kept.text()));
+        assert!((16 << 10..=32 << 10).contains(&kib), "{isolation:?}: {kib} KiB");
+        let grew_by = server.resident_bytes().saturating_sub(before);
+        assert!(
+            grew_by < 128 << 20,
+            "{isolation:?}: the server holds {grew_by} bytes more"
+        );
+        assert_eq!(get(server.addr(), "/").status, 200);
+    }
+}
+
+/// An app of several components takes the place of several; who finds none waits for it.
+#[test]
+fn composed_apps_wait_for_their_places() {
+    let (inner, outer) = (guest("http-middleware-inner"), guest("http-middleware-outer"));
+    let (inner, outer) = (inner.display().to_string(), outer.display().to_string());
+    let chain = ["--middleware", &inner, "--middleware", &outer, "--middleware", &outer];
+    for isolation in Isolation::ALL {
+        let flags = [&chain[..], &["--max-instances", "4", "--queue-timeout", "60s"]].concat();
+        let server = isolation.serve("http-slow", &flags);
+        for reply in replies(at_once(20, server.addr(), &Ask::get("/?delay=200"), Protocol::Http1)) {
+            let status = reply.as_ref().map(|reply| reply.status);
+            assert_eq!(status, Ok(200), "{isolation:?}: {reply:?}\n{}", server.log());
+        }
+    }
+    let flags = [&chain[..], &["--max-instances", "1"]].concat();
+    let refused = finish(&mut Server::command("http-slow", &flags), "");
+    assert_eq!(refused.code(), Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("count as 2 instances"), "{}", refused.stderr);
 }
 
 /// What a board with 39 bits of addresses has is too little for a pool, and enough for as many requests.

@@ -29,6 +29,8 @@ mod legacy;
 mod middleware;
 /// Calls that guests make.
 mod outgoing;
+/// Everything that takes time, in one instance at once.
+mod overlap;
 /// HTTP itself: connections, framing, methods, statuses, requests that are none.
 mod protocol;
 /// Trailers, both ways.

@@ -220,13 +220,13 @@ fn statuses() {
     for isolation in Isolation::ALL {
         let server = isolation.serve("http-status", &[]);
         for protocol in Protocol::ALL {
-            for status in [200_u16, 201, 204, 206, 301, 304, 401, 404, 418, 429, 500, 503, 599] {
+            for status in [200_u16, 201, 204, 205, 206, 301, 304, 401, 404, 418, 429, 500, 503, 599] {
                 for bare in ["", "&bare"] {
                     let reply = Ask::get(format!("/?status={status}{bare}")).over(protocol, server.addr());
                     let context = format!("{isolation:?} {protocol:?} {status}{bare}: {reply:?}");
                     assert_eq!(reply.status, status, "{context}");
                     let content = match (status, bare) {
-                        (204 | 304, _) | (_, "&bare") => String::new(),
+                        (204 | 205 | 304, _) | (_, "&bare") => String::new(),
                         _ => format!("status {status}"),
                     };
                     assert_eq!(reply.text(), content, "{context}");
@@ -251,13 +251,13 @@ fn statuses() {
     }
 }
 
-/// 204 and 304 leave an HTTP/1.1 connection in step, whatever the guest writes.
+/// 204, 205 and 304 leave an HTTP/1.1 connection in step, whatever the guest writes.
 #[test]
 fn statuses_without_content_keep_the_connection_in_step() {
     for isolation in Isolation::ALL {
         let server = isolation.serve("http-status", &[]);
         let mut connection = Connection::open(server.addr());
-        for status in [204, 304, 200, 204, 200] {
+        for status in [204, 304, 200, 205, 204, 200] {
             connection.send(format!("GET /?status={status} HTTP/1.1\r\nhost: a.test\r\n\r\n"));
             assert_eq!(connection.reply().status, status, "{isolation:?}");
         }
@@ -313,6 +313,9 @@ fn requests_that_are_none() {
         "GET / HTTP/1.1\r\n\r\n",
         "GET / HTTP/1.1\r\nhost: a.test\r\nhost: b.test\r\n\r\n",
         "GET / HTTP/1.1\r\nhost: a b\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: user:secret@a.test\r\n\r\n",
+        "GET http://a.test/ HTTP/1.1\r\n\r\n",
+        "GET http://a.test/ HTTP/1.1\r\nhost: a.test\r\nhost: b.test\r\n\r\n",
     ];
     let server = Server::start("http-echo", &[]);
     for raw in cases {

@@ -36,6 +36,18 @@ fn links_between_documents_lead_somewhere() {
     check_none(broken, "links that lead nowhere");
 }
 
+#[test]
+fn the_service_that_the_guide_writes_is_an_example() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).expect("it is there");
+    let (guide, example) = (read("docs/start.md"), read("examples/hello/src/lib.rs"));
+    let listing = guide
+        .split("```rust\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next());
+    let code = example.split_once("\n\n").map(|(_module, code)| code);
+    assert_eq!(listing, code);
+}
+
 /// Every file and every folder above one.
 fn known_paths() -> BTreeSet<PathBuf> {
     let files = files();

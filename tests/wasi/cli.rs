@@ -9,7 +9,7 @@ use std::process::Stdio;
 use wharf_tests::Scratch;
 use wharf_tests::{finish, guest, wharf};
 
-use crate::run::{Conversation, command, lines, run, versions};
+use crate::run::{Conversation, command, lines, run, values, versions};
 
 fn check_environment(flags: &[&str], arguments: &[&str], expected: &[&str]) {
     for name in versions("cli-environment") {
@@ -58,6 +58,14 @@ fn the_guest_sees_its_flags_environment_and_arguments_and_nothing_else() {
             r#"variable "A" "1""#,
         ],
     );
+}
+
+#[test]
+fn a_variable_that_is_given_twice_has_its_last_value() {
+    for name in versions("cli-environment") {
+        let lines = lines(&name, &["--env", "A=1", "--env", "B=2", "--env", "A=3"], &[]);
+        assert_eq!(values(&lines, "variable"), [r#""A" "3""#, r#""B" "2""#], "{lines:?}");
+    }
 }
 
 #[test]

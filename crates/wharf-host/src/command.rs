@@ -71,12 +71,7 @@ impl Command {
         let pre = link(component, &capabilities)?;
         let program = Program::new(v3, pre)
             .map_err(|error| world(format!("its wasi:cli/run does not have the standard's type: {error:#}")))?;
-        let blueprint = Blueprint {
-            engine: component.engine().clone(),
-            capabilities,
-            environment: Arc::new(environment),
-            limits: Arc::new(limits),
-        };
+        let blueprint = Blueprint::new(component, capabilities, environment, limits)?;
         Ok(Self { blueprint, program })
     }
 

@@ -101,6 +101,12 @@ impl Component {
         &self.inspection
     }
 
+    /// Pages of 64 KiB that its largest memory begins with.
+    pub(crate) fn memory_pages(&self) -> u64 {
+        let needs = self.compiled.resources_required();
+        needs.and_then(|needs| needs.max_initial_memory_size).unwrap_or(0)
+    }
+
     /// The engine that compiled it.
     pub fn engine(&self) -> &Engine {
         &self.engine

@@ -3,7 +3,7 @@
 //! Everything that decides how code is compiled stands here, because compiled code is tied to it
 //! (`component/cache.rs`). What a single instance may use is in `limits.rs`.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -21,8 +21,19 @@ const MEMORY_KEEP_RESIDENT_BYTES: usize = 1 << 20;
 /// The same for tables.
 const TABLE_KEEP_RESIDENT_BYTES: usize = 64 << 10;
 
-/// Room for the tables of interpreters compiled to Wasm (CPython has some 12,000 functions in one).
-const TABLE_ELEMENTS_MAX: usize = 100_000;
+/// Address space for a table, in elements. What an instance may really have is in [`crate::Limits`].
+const TABLE_ELEMENTS_MAX: usize = 1 << 20;
+
+/// What the pool holds for each slot. One component takes one slot, unless it has more memories or tables than this (a
+/// composed app): then as many as it takes to hold them.
+const MEMORIES_PER_SLOT: u32 = 2;
+const TABLES_PER_SLOT: u32 = 8;
+
+/// Every guest task that waits in the middle of a call holds a stack. Address space alone, until it is used.
+const STACKS_PER_SLOT: u32 = 16;
+
+/// Bounds what a single module may have; what a component has decides how many slots it takes.
+const PER_MODULE_MAX: u32 = 64;
 
 /// Address space for the memory of one instance where there is little of it; a larger memory moves as it grows. With a
 /// thousand instances that is a tenth of a 39-bit address space, beside which guests may grow.
@@ -34,7 +45,8 @@ const SMALL_GUARD_BYTES: u64 = 64 << 10;
 /// How an [`Engine`] is set up.
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
-    /// How many components may be instantiated at a time. With pooling, address space for each is reserved at start.
+    /// How many components may be instantiated at a time; one with more than two memories or eight tables, such as a
+    /// composed app, counts several times. With pooling, address space for each is reserved at start.
     pub instances_max: u32,
     /// Whether instances come from a pool.
     pub pooling: Pooling,
@@ -68,6 +80,31 @@ pub struct Engine {
     pooled: bool,
     instances_max: u32,
     slots: Arc<Semaphore>,
+    waiting: Arc<Waiting>,
+}
+
+/// Counts who waits.
+#[derive(Default)]
+pub(crate) struct Waiting(AtomicUsize);
+
+impl Waiting {
+    pub fn is_any(&self) -> bool {
+        self.0.load(Ordering::Acquire) > 0
+    }
+
+    /// Counts the caller until what this returns is dropped.
+    pub fn count(&self) -> impl Drop {
+        self.0.fetch_add(1, Ordering::AcqRel);
+        Waits(&self.0)
+    }
+}
+
+struct Waits<'a>(&'a AtomicUsize);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Engine {
@@ -95,6 +132,7 @@ impl Engine {
             pooled,
             instances_max: options.instances_max,
             slots,
+            waiting: Arc::default(),
         })
     }
 
@@ -113,9 +151,25 @@ impl Engine {
         self.instances_max
     }
 
-    /// One permit for each component that may be instantiated; a queue where there is none.
+    /// The slots of the pool; a queue where there are none.
     pub(crate) fn slots(&self) -> Arc<Semaphore> {
         self.slots.clone()
+    }
+
+    /// Who waits for slots: whoever holds some without need gives them back.
+    pub(crate) fn waiting(&self) -> &Waiting {
+        &self.waiting
+    }
+
+    /// How many slots an instance of `component` takes.
+    pub(crate) fn slots_of(component: &wasmtime::component::Component) -> u32 {
+        // Unknown only for components that import modules, which nothing here provides.
+        let Some(needs) = component.resources_required() else {
+            return 1;
+        };
+        let memories = needs.num_memories.div_ceil(MEMORIES_PER_SLOT);
+        let tables = needs.num_tables.div_ceil(TABLES_PER_SLOT);
+        memories.max(tables).max(1)
     }
 
     /// Ticks ([`TICK`]) since the engine started: a clock that costs one load.
@@ -187,12 +241,14 @@ fn in_little_space() -> Config {
 
 fn pool_of(components: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
-    // A Rust component holds three core instances and one memory; a composed app several times that.
-    pool.total_component_instances(components.saturating_mul(4));
-    pool.total_core_instances(components.saturating_mul(8));
-    pool.total_memories(components.saturating_mul(2));
-    pool.total_tables(components.saturating_mul(4));
-    pool.total_stacks(components.saturating_mul(2));
+    // These two are numbers without anything behind them: the slots bound what instances hold.
+    pool.total_component_instances(u32::MAX);
+    pool.total_core_instances(u32::MAX);
+    pool.total_memories(components.saturating_mul(MEMORIES_PER_SLOT));
+    pool.total_tables(components.saturating_mul(TABLES_PER_SLOT));
+    pool.total_stacks(components.saturating_mul(STACKS_PER_SLOT));
+    pool.max_memories_per_module(PER_MODULE_MAX.min(components.saturating_mul(MEMORIES_PER_SLOT)));
+    pool.max_tables_per_module(PER_MODULE_MAX.min(components.saturating_mul(TABLES_PER_SLOT)));
     pool.table_elements(TABLE_ELEMENTS_MAX);
     pool.linear_memory_keep_resident(MEMORY_KEEP_RESIDENT_BYTES);
     pool.table_keep_resident(TABLE_KEEP_RESIDENT_BYTES);

@@ -17,6 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 
+use crate::limits::{Ledger, Limits};
 pub use body::Payload;
 use callers::Callers;
 
@@ -51,17 +52,19 @@ pub type Sending = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Erro
 pub(crate) struct HttpState {
     pub client: Option<Arc<dyn HttpClient>>,
     pub fields_bytes_max: usize,
+    pub ledger: Arc<Ledger>,
     pub legacy: legacy::Legacy,
     /// The clients a shared instance works for.
     pub callers: Option<Callers>,
 }
 
 impl HttpState {
-    pub fn new(client: Option<Arc<dyn HttpClient>>, fields_bytes_max: usize) -> Self {
-        let legacy = legacy::Legacy::new(client.clone(), fields_bytes_max);
+    pub fn new(client: Option<Arc<dyn HttpClient>>, limits: &Limits) -> Self {
+        let legacy = legacy::Legacy::new(client.clone(), limits.fields_bytes_max);
         Self {
             client,
-            fields_bytes_max,
+            fields_bytes_max: limits.fields_bytes_max,
+            ledger: Arc::new(Ledger::new(limits)),
             legacy,
             callers: None,
         }

@@ -56,12 +56,7 @@ impl Instance {
         limits: Limits,
     ) -> Result<Self, CallError> {
         let pre = link(component, &capabilities)?;
-        let blueprint = Blueprint {
-            engine: component.engine().clone(),
-            capabilities,
-            environment: Arc::new(environment),
-            limits: Arc::new(limits),
-        };
+        let blueprint = Blueprint::new(component, capabilities, environment, limits)?;
         let busy = Arc::new(AtomicU64::new(0));
         let mut store = blueprint.store(busy.clone()).map_err(Failure::Instantiate)?;
         let work = pre.instantiate_async(&mut store);

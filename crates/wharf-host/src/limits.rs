@@ -1,5 +1,6 @@
 //! What one instance may use, and what happens when it wants more.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use wasmtime::ResourceLimiter;
@@ -11,7 +12,13 @@ use crate::engine::TICK;
 pub struct Limits {
     /// Linear memory of one instance, all its components together. Past it `memory.grow` fails, which most guests
     /// answer with a trap. 512 MiB holds an interpreter and a large working set; a leak ends long before the machine does.
+    ///
+    /// What the host keeps for the instance may be as much again: fields that the guest builds, and bodies that it has
+    /// written ahead of the network. Past it fields are `size-exceeded`, and bodies are read before more is taken.
     pub memory_bytes_max: usize,
+    /// Resources of the host's that an instance may hold: requests, fields, files, sockets. Past it the guest traps.
+    /// A shared instance holds a handful for each of ten thousand requests.
+    pub resources_max: usize,
     /// Elements of all tables of one instance; past it `table.grow` fails. Interpreters need some tens of thousands.
     pub table_elements_max: usize,
     /// Processor time a guest may use without once waiting, rounded up to ticks of 10 ms. Past it the instance ends.
@@ -31,6 +38,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             memory_bytes_max: 512 << 20,
+            resources_max: 100_000,
             table_elements_max: 1 << 20,
             cpu_time_max: Duration::from_secs(10),
             response_timeout: Duration::from_secs(30),
@@ -46,6 +54,35 @@ impl Limits {
         u64::try_from(self.cpu_time_max.as_nanos().div_ceil(TICK.as_nanos()))
             .unwrap_or(u64::MAX)
             .max(1)
+    }
+}
+
+/// Counts what the host keeps for an instance outside the instance's own memory.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    bytes: AtomicUsize,
+    bytes_max: usize,
+}
+
+impl Ledger {
+    pub fn new(limits: &Limits) -> Self {
+        Self {
+            bytes: AtomicUsize::new(0),
+            bytes_max: limits.memory_bytes_max,
+        }
+    }
+
+    pub fn charge(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub fn credit(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether so much more would be too much.
+    pub fn refuses(&self, bytes: usize) -> bool {
+        self.bytes.load(Ordering::Relaxed).saturating_add(bytes) > self.bytes_max
     }
 }
 

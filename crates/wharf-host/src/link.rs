@@ -28,6 +28,14 @@ pub enum LinkError {
         /// What differs.
         error: wasmtime::Error,
     },
+    /// It asks for more than an instance may have.
+    #[error("{name}: {wants}")]
+    Limit {
+        /// The component's name.
+        name: Arc<str>,
+        /// What it wants, and which limit stands against it.
+        wants: String,
+    },
     /// A capability could not add its functions.
     #[error("capability {capability}: {error:#}")]
     Capability {

@@ -9,18 +9,18 @@ mod call;
 mod failure;
 mod shared;
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, Sleep};
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::time::Sleep;
 use tokio_util::task::TaskTracker;
 
 use crate::component::Component;
-use crate::engine::TICK;
+use crate::engine::{Engine, TICK, Waiting};
 use crate::http::Payload;
 use crate::http::body::Owner;
 use crate::limits::Limits;
@@ -71,8 +71,8 @@ impl Default for ServiceOptions {
             reuse_max: 10_000,
             // Enough for as many requests as a machine of some dozen cores works on at the same moment.
             idle_max: 128,
-            // Parked requests cost some kilobytes each.
-            concurrency_max: 16_384,
+            // Parked requests cost some kilobytes each, and the pool has stacks for as many.
+            concurrency_max: 10_000,
         }
     }
 }
@@ -90,6 +90,9 @@ struct Inner {
     idle_max: usize,
     /// Instances with nothing to do, the last used on top: its memory is still in the processor's caches.
     idle: Mutex<Vec<Live>>,
+    /// Requests that wait for an instance, and what tells them that one came back.
+    waiting: Waiting,
+    returned: Notify,
     shared: shared::Shared,
     /// Instances at work in tasks of their own.
     tasks: TaskTracker,
@@ -115,12 +118,7 @@ impl Service {
                     .into(),
             });
         }
-        let blueprint = Blueprint {
-            engine: component.engine().clone(),
-            capabilities,
-            environment: Arc::new(options.environment),
-            limits: Arc::new(options.limits),
-        };
+        let blueprint = Blueprint::new(component, capabilities, options.environment, options.limits)?;
         Ok(Self(Arc::new(Inner {
             name: component.name().into(),
             blueprint,
@@ -129,6 +127,8 @@ impl Service {
             reuse_max: options.reuse_max.max(1),
             idle_max: options.idle_max,
             idle: Mutex::default(),
+            waiting: Waiting::default(),
+            returned: Notify::new(),
             shared: shared::Shared::new(options.concurrency_max),
             tasks: TaskTracker::new(),
         })))
@@ -156,9 +156,10 @@ impl Service {
         request: http::Request<B>,
     ) -> Result<http::Response<Payload>, Failure> {
         let request = request.map(Into::into);
+        let deadline = self.deadline();
         match self.0.isolation {
-            Isolation::Shared => self.shared(request).await,
-            Isolation::Serial | Isolation::Request => self.exclusive(request).await,
+            Isolation::Shared => self.shared(request, deadline).await,
+            Isolation::Serial | Isolation::Request => self.exclusive(request, deadline).await,
         }
     }
 
@@ -170,52 +171,72 @@ impl Service {
     }
 
     /// In an instance of the request's own while it lasts.
-    async fn exclusive(&self, request: http::Request<Payload>) -> Result<http::Response<Payload>, Failure> {
+    async fn exclusive(&self, request: http::Request<Payload>, deadline: Deadline) -> call::Answer {
         let head = Head::default();
-        let live = match self.take_idle() {
-            Some(live) => live,
-            None => self.fresh().await?,
-        };
+        let live = self.instance(&deadline).await?;
         let busy = live.busy.clone();
         let work = call::serve(live, self.0.clone(), request, head.clone());
         let running = Running::new(self.0.blueprint.engine.clone(), busy, work);
-        let timeout = self.limits().response_timeout;
         Exchange {
             service: self,
             running: Some(running),
             head,
-            begun: self.ticks(),
-            timeout,
+            deadline,
             timer: None,
         }
         .await
     }
 
-    /// A store without an instance yet: that is made as part of the call, under its deadline.
-    async fn fresh(&self) -> Result<Live, Failure> {
-        let slot = self.slot().await?;
-        Live::new(&self.0.blueprint, slot).map_err(Failure::Instantiate)
-    }
-
-    /// Waits for a free place among the engine's instances.
-    async fn slot(&self) -> Result<OwnedSemaphorePermit, Failure> {
-        let slots = self.0.blueprint.engine.slots();
-        if let Ok(slot) = slots.clone().try_acquire_owned() {
-            return Ok(slot);
+    /// An instance to itself: one that has nothing to do, or a store for a new one, which is made as part of the call and
+    /// under its deadline. Where there is no place for another, whatever comes first: a place, or an instance of this
+    /// service's that is done.
+    async fn instance(&self, deadline: &Deadline) -> Result<Live, Failure> {
+        if let Some(live) = self.take_idle() {
+            return Ok(live);
+        }
+        let (slots, count) = (self.0.blueprint.engine.slots(), self.0.blueprint.slots);
+        if let Ok(slot) = slots.clone().try_acquire_many_owned(count) {
+            return self.fresh(slot);
         }
         let waited = self.limits().queue_timeout;
-        match tokio::time::timeout(waited, slots.acquire_owned()).await {
-            Ok(Ok(slot)) => Ok(slot),
-            Ok(Err(_)) | Err(_) => Err(Failure::Busy { waited }),
+        let left = deadline.left().ok_or_else(|| deadline.passed())?;
+        let _waiting = (self.0.waiting.count(), self.0.blueprint.engine.waiting().count());
+        let place = async {
+            let mut slot = pin!(slots.acquire_many_owned(count));
+            loop {
+                let mut returned = pin!(self.0.returned.notified());
+                // Before looking: an instance that comes back between the two is not missed.
+                returned.as_mut().enable();
+                if let Some(live) = self.take_idle() {
+                    return Ok(live);
+                }
+                tokio::select! {
+                    Ok(slot) = slot.as_mut() => return self.fresh(slot),
+                    () = returned => {}
+                }
+            }
+        };
+        match tokio::time::timeout(waited.min(left), place).await {
+            Ok(live) => live,
+            Err(_) if left < waited => Err(deadline.passed()),
+            Err(_) => Err(Failure::Busy { waited }),
         }
+    }
+
+    fn fresh(&self, slot: OwnedSemaphorePermit) -> Result<Live, Failure> {
+        Live::new(&self.0.blueprint, slot).map_err(Failure::Instantiate)
     }
 
     fn limits(&self) -> &Limits {
         &self.0.blueprint.limits
     }
 
-    fn ticks(&self) -> u64 {
-        self.0.blueprint.engine.ticks()
+    fn deadline(&self) -> Deadline {
+        Deadline {
+            engine: self.0.blueprint.engine.clone(),
+            begun: self.0.blueprint.engine.ticks(),
+            limit: self.limits().response_timeout,
+        }
     }
 
     fn take_idle(&self) -> Option<Live> {
@@ -225,10 +246,13 @@ impl Service {
         self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
-    /// Keeps an instance whose request is over, if it may be used again.
+    /// Keeps an instance whose request is over, if it may be used again and nobody else waits for its place.
     fn keep(&self, mut live: Live) {
         live.uses += 1;
         if self.0.isolation != Isolation::Serial || live.uses >= self.0.reuse_max {
+            return;
+        }
+        if self.0.blueprint.engine.waiting().is_any() && !self.0.waiting.is_any() {
             return;
         }
         live.busy.store(0, Ordering::Relaxed);
@@ -236,6 +260,32 @@ impl Service {
         if idle.len() < self.0.idle_max {
             idle.push(live);
         }
+        drop(idle);
+        // Looked at again, now that whoever comes later finds the instance.
+        if self.0.waiting.is_any() {
+            self.0.returned.notify_one();
+        }
+    }
+}
+
+/// When a request must have the head of its response, counted from its arrival on the engine's clock.
+#[derive(Clone)]
+struct Deadline {
+    engine: Engine,
+    begun: u64,
+    limit: Duration,
+}
+
+impl Deadline {
+    /// The time left, or none any more.
+    fn left(&self) -> Option<Duration> {
+        let ticks = self.engine.ticks().saturating_sub(self.begun);
+        let elapsed = TICK.saturating_mul(u32::try_from(ticks).unwrap_or(u32::MAX));
+        self.limit.checked_sub(elapsed).filter(|left| !left.is_zero())
+    }
+
+    fn passed(&self) -> Failure {
+        Failure::ResponseTimeout { limit: self.limit }
     }
 }
 
@@ -244,8 +294,7 @@ struct Exchange<'a> {
     service: &'a Service,
     running: Option<Running<'static, call::Finished>>,
     head: Head,
-    begun: u64,
-    timeout: Duration,
+    deadline: Deadline,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -317,23 +366,16 @@ impl Exchange<'_> {
     }
 
     fn check_deadline(&self) -> Poll<Result<http::Response<Payload>, Failure>> {
-        let ticks = self.service.ticks().saturating_sub(self.begun);
-        let elapsed = TICK.saturating_mul(u32::try_from(ticks).unwrap_or(u32::MAX));
-        if elapsed >= self.timeout {
-            return Poll::Ready(Err(Failure::ResponseTimeout { limit: self.timeout }));
+        match self.deadline.left() {
+            Some(_) => Poll::Pending,
+            None => Poll::Ready(Err(self.deadline.passed())),
         }
-        Poll::Pending
     }
 
     /// The guest waits. Only now is a timer worth its cost.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<http::Response<Payload>, Failure>> {
-        let limit = self.timeout;
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + limit)));
-        timer
-            .as_mut()
-            .poll(cx)
-            .map(|()| Err(Failure::ResponseTimeout { limit }))
+        let Self { timer, deadline, .. } = self;
+        let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(deadline.left().unwrap_or_default())));
+        timer.as_mut().poll(cx).map(|()| Err(deadline.passed()))
     }
 }

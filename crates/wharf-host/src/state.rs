@@ -12,10 +12,15 @@ use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::capability::{AddressUse, Admission, Capability, Folders, Network};
+use crate::component::Component;
 use crate::engine::Engine;
 use crate::http::HttpState;
 use crate::limits::{CpuTimeExceeded, Growth, Limits, Refused};
+use crate::link::LinkError;
 use crate::wasi::Environment;
+
+/// What WebAssembly counts memory in.
+const PAGE_BYTES: u64 = 64 << 10;
 
 /// The capabilities that the instances of a component are admitted with.
 pub type Capabilities = Arc<[Arc<dyn Capability>]>;
@@ -64,9 +69,48 @@ pub(crate) struct Blueprint {
     pub capabilities: Capabilities,
     pub environment: Arc<Environment>,
     pub limits: Arc<Limits>,
+    /// How many of the engine's slots an instance takes.
+    pub slots: u32,
 }
 
 impl Blueprint {
+    /// Instances of `component`, once it is seen that it can have any.
+    pub fn new(
+        component: &Component,
+        capabilities: Capabilities,
+        environment: Environment,
+        limits: Limits,
+    ) -> Result<Self, LinkError> {
+        let engine = component.engine();
+        let refused = |wants: String| LinkError::Limit {
+            name: component.name().into(),
+            wants,
+        };
+        let slots = Engine::slots_of(component.wasmtime());
+        if slots > engine.instances_max() {
+            let most = engine.instances_max();
+            return Err(refused(format!(
+                "its memories and tables count as {slots} instances, more than the {most} there may be at a time"
+            )));
+        }
+        let begins_with = component.memory_pages().saturating_mul(PAGE_BYTES);
+        let most = limits.memory_bytes_max as u64;
+        if begins_with > most {
+            return Err(refused(format!(
+                "it begins with {} MiB of memory, more than the {} MiB that an instance may have",
+                begins_with.div_ceil(1 << 20),
+                most >> 20
+            )));
+        }
+        Ok(Self {
+            engine: engine.clone(),
+            capabilities,
+            environment: Arc::new(environment),
+            limits: Arc::new(limits),
+            slots,
+        })
+    }
+
     /// A store for one instance, admitted and limited. `busy` counts the ticks it runs without waiting.
     pub fn store(&self, busy: Arc<AtomicU64>) -> wasmtime::Result<Store<InstanceState>> {
         let mut store = Store::new(self.engine.wasmtime(), self.state()?);
@@ -95,10 +139,12 @@ impl Blueprint {
         if let Some(Folders(folders)) = folders {
             *wasi.filesystem() = folders;
         }
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(self.limits.resources_max);
         Ok(InstanceState {
             wasi,
-            table: ResourceTable::new(),
-            http: HttpState::new(http_client, self.limits.fields_bytes_max),
+            table,
+            http: HttpState::new(http_client, &self.limits),
             network,
             environment: self.environment.clone(),
             growth: Growth::new(&self.limits),

@@ -47,13 +47,14 @@ fn complete(request: &mut http::Request<Incoming>, local: SocketAddr) -> Result<
             reason: "CONNECT is for proxies",
         });
     }
-    if request.uri().authority().is_some() {
+    let version = request.version();
+    // HTTP/2 names it with the request (RFC 9113 section 8.3.1).
+    if version >= Version::HTTP_2 && request.uri().authority().is_some() {
         return Ok(());
     }
-    let version = request.version();
     let mut hosts = request.headers().get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
-        (Some(host), None) if Authority::try_from(host.as_bytes()).is_ok() => Ok(()),
+        (Some(host), None) if is_host(host) => Ok(()),
         (None, _) if version == Version::HTTP_10 => {
             if let Ok(local) = HeaderValue::try_from(local.to_string()) {
                 request.headers_mut().insert(header::HOST, local);
@@ -69,6 +70,11 @@ fn complete(request: &mut http::Request<Incoming>, local: SocketAddr) -> Result<
             reason: "the request's Host header is not one host",
         }),
     }
+}
+
+/// Host and perhaps port, and no user information (RFC 9110 section 7.2).
+fn is_host(value: &HeaderValue) -> bool {
+    !value.as_bytes().contains(&b'@') && Authority::try_from(value.as_bytes()).is_ok()
 }
 
 /// A request that reaches no guest.
@@ -91,7 +97,10 @@ fn refused(refusal: Refusal, version: Version) -> http::Response<Payload> {
 /// Some responses have no body on the wire (RFC 9110 section 6.4.1), whatever the guest writes.
 fn fit(method: &Method, response: http::Response<Payload>) -> http::Response<Payload> {
     let status = response.status();
-    let bodiless = status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
+    let bodiless = matches!(
+        status,
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
+    );
     if method != Method::HEAD && !bodiless {
         return response;
     }
@@ -119,28 +128,30 @@ fn status_of(failure: &Failure) -> StatusCode {
     }
 }
 
-/// What a guest's `error-code` says of the exchange it stands for. A guest that passes an origin's failure on is a
-/// gateway (RFC 9110 section 15.6.3); one that finds fault with the request says so with its own codes.
+/// What a guest's `error-code` says of the exchange it stands for: a guest that passes an origin's failure on is a
+/// gateway (RFC 9110 section 15.6.3). A guest that finds fault with the request says so in a response.
 fn status_of_code(code: &ErrorCode) -> StatusCode {
     match code {
-        ErrorCode::HttpRequestDenied => StatusCode::FORBIDDEN,
-        ErrorCode::HttpRequestLengthRequired => StatusCode::LENGTH_REQUIRED,
-        ErrorCode::HttpRequestBodySize(_) => StatusCode::PAYLOAD_TOO_LARGE,
-        ErrorCode::HttpRequestMethodInvalid => StatusCode::METHOD_NOT_ALLOWED,
-        ErrorCode::HttpRequestUriInvalid => StatusCode::BAD_REQUEST,
-        ErrorCode::HttpRequestUriTooLong => StatusCode::URI_TOO_LONG,
-        ErrorCode::HttpRequestHeaderSectionSize(_)
-        | ErrorCode::HttpRequestHeaderSize(_)
-        | ErrorCode::HttpRequestTrailerSectionSize(_)
-        | ErrorCode::HttpRequestTrailerSize(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-        ErrorCode::LoopDetected => StatusCode::LOOP_DETECTED,
         ErrorCode::ConnectionLimitReached | ErrorCode::DestinationUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         ErrorCode::DnsTimeout
         | ErrorCode::ConnectionTimeout
         | ErrorCode::ConnectionReadTimeout
         | ErrorCode::ConnectionWriteTimeout
         | ErrorCode::HttpResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
-        ErrorCode::InternalError(_) | ErrorCode::ConfigurationError => StatusCode::INTERNAL_SERVER_ERROR,
+        // The component's own fault, or its operator's.
+        ErrorCode::InternalError(_)
+        | ErrorCode::ConfigurationError
+        | ErrorCode::LoopDetected
+        | ErrorCode::HttpRequestDenied
+        | ErrorCode::HttpRequestLengthRequired
+        | ErrorCode::HttpRequestBodySize(_)
+        | ErrorCode::HttpRequestMethodInvalid
+        | ErrorCode::HttpRequestUriInvalid
+        | ErrorCode::HttpRequestUriTooLong
+        | ErrorCode::HttpRequestHeaderSectionSize(_)
+        | ErrorCode::HttpRequestHeaderSize(_)
+        | ErrorCode::HttpRequestTrailerSectionSize(_)
+        | ErrorCode::HttpRequestTrailerSize(_) => StatusCode::INTERNAL_SERVER_ERROR,
         ErrorCode::DnsError(_)
         | ErrorCode::DestinationNotFound
         | ErrorCode::DestinationIpProhibited

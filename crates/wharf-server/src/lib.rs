@@ -10,6 +10,9 @@ mod listener;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
 pub use listener::BindError;
 pub use wharf_app::compose;
 pub use wharf_host::Service;
@@ -23,7 +26,8 @@ pub struct ServerOptions {
     pub addr: SocketAddr,
     /// How long work in progress may take once the server stops.
     pub drain_timeout: Duration,
-    /// How long a client may take for the head of a request.
+    /// How long a connection may be without a request: a client that is silent, or takes longer than this for the head of
+    /// one, is closed.
     pub head_timeout: Duration,
 }
 
@@ -75,17 +79,20 @@ impl Server {
 
     /// Serves until `stop` is ready; then takes no more connections and lets work in progress finish.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Drained {
-        let graceful = hyper_util::server::graceful::GracefulShutdown::new();
+        let (connections, drain) = (TaskTracker::new(), CancellationToken::new());
         let serve = self.listener.serve(|stream| {
-            connection::spawn(stream, &self.service, &self.options, &graceful);
+            let connection = connection::serve(stream, self.service.clone(), self.options.clone(), drain.clone());
+            connections.spawn(connection);
         });
         tokio::select! {
             () = serve => {}
             () = stop => {}
         }
         drop(self.listener);
+        drain.cancel();
+        connections.close();
         let finish = async {
-            graceful.shutdown().await;
+            connections.wait().await;
             self.service.finished().await;
         };
         match tokio::time::timeout(self.options.drain_timeout, finish).await {

@@ -45,6 +45,11 @@ Examples:
 const SERVE_EXAMPLES: &str = "\
 Ctrl-C or SIGTERM: stop accepting, finish what has begun, exit. A second one exits at once.
 
+Exit status:
+  0  stopped, with every request finished
+  1  could not serve, or requests were cut off after --drain-timeout
+  2  wrong usage
+
 Examples:
   wharf serve app.wasm
   wharf serve --addr '[::]:80' --env MODE=production --dir-ro ./site::/site app.wasm
@@ -98,7 +103,7 @@ pub struct Serve {
     #[arg(help_heading = "Serving")]
     pub drain_timeout: Duration,
 
-    /// How long a client may take to send the head of a request
+    /// How long a connection may be without a request; also, how long a client may take to send the head of one
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = value::duration)]
     #[arg(help_heading = "Serving")]
     pub head_timeout: Duration,

@@ -13,6 +13,7 @@ use wharf_capabilities::{AllowList, PatternError};
 use wharf_host::{Capabilities, Capability};
 
 use crate::cli::Grants;
+use crate::cli::value::Variable;
 
 /// Everything that `grants` allows, and nothing else.
 pub fn capabilities(grants: &Grants) -> anyhow::Result<Capabilities> {
@@ -29,13 +30,16 @@ pub fn capabilities(grants: &Grants) -> anyhow::Result<Capabilities> {
     Ok(capabilities.into())
 }
 
-/// The guest's whole environment.
+/// The guest's whole environment. A variable that is given twice has its last value.
 pub fn variables(grants: &Grants) -> Vec<(String, String)> {
-    grants
-        .variables
-        .iter()
-        .map(|variable| (variable.name.clone(), variable.value.clone()))
-        .collect()
+    let mut variables: Vec<(String, String)> = Vec::new();
+    for Variable { name, value } in &grants.variables {
+        match variables.iter_mut().find(|(known, _)| known == name) {
+            Some((_, known)) => known.clone_from(value),
+            None => variables.push((name.clone(), value.clone())),
+        }
+    }
+    variables
 }
 
 fn folders(grants: &Grants) -> impl Iterator<Item = Folder> {

@@ -84,7 +84,7 @@ impl Lines {
     pub fn open(&self, first: Option<String>) {
         let mut queue = self.0.lock();
         if let Some(first) = first {
-            queue.lines.push_front(first.into_bytes());
+            queue.push_front(first.into_bytes());
         }
         queue.open = true;
         self.0.changed.notify_all();
@@ -134,7 +134,7 @@ impl Shared {
             for line in lines {
                 // Nobody is left to be told when this fails; a reader that comes back (a terminal does) sees what follows.
                 let _ = stream.write_all(&line);
-                self.wrote_one();
+                self.wrote(&line);
             }
             let _ = stream.flush();
             queue = self.lock();
@@ -144,8 +144,12 @@ impl Shared {
         }
     }
 
-    fn wrote_one(&self) {
-        self.lock().written += 1;
+    /// Only now is there room for another.
+    fn wrote(&self, line: &[u8]) {
+        let mut queue = self.lock();
+        queue.written += 1;
+        queue.bytes -= line.len() + LINE_OVERHEAD_BYTES;
+        drop(queue);
         self.changed.notify_all();
     }
 }
@@ -156,11 +160,15 @@ impl Queue {
         self.lines.push_back(line);
     }
 
+    fn push_front(&mut self, line: Vec<u8>) {
+        self.bytes += line.len() + LINE_OVERHEAD_BYTES;
+        self.lines.push_front(line);
+    }
+
     fn take(&mut self) -> Option<VecDeque<Vec<u8>>> {
         if !self.open || self.lines.is_empty() {
             return None;
         }
-        self.bytes = 0;
         Some(std::mem::take(&mut self.lines))
     }
 

@@ -1,11 +1,13 @@
 //! The `fields` resource: headers and trailers.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use wasmtime::component::Resource;
 
 use super::bindings::wasi::http::types::{HeaderError, HostFields};
+use crate::limits::Ledger;
 use crate::state::InstanceState;
 
 /// Headers that describe the connection rather than the message (RFC 9110 section 7.6.1), or that the host sets
@@ -30,16 +32,45 @@ const FIELD_OVERHEAD_BYTES: usize = 32;
 pub struct Fields {
     map: Arc<HeaderMap>,
     mutable: bool,
-    bytes: usize,
+    charge: Option<Arc<Charge>>,
+}
+
+/// What fields that a guest built take of the host's memory.
+#[derive(Debug)]
+struct Charge {
+    bytes: AtomicUsize,
+    ledger: Arc<Ledger>,
+}
+
+impl Charge {
+    fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, bytes: usize) {
+        let before = self.bytes.swap(bytes, Ordering::Relaxed);
+        self.ledger.charge(bytes);
+        self.ledger.credit(before);
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.ledger.credit(self.bytes());
+    }
 }
 
 impl Fields {
-    fn new(map: HeaderMap, mutable: bool) -> Self {
-        let bytes = map.iter().map(|(name, value)| field_bytes(name, value)).sum();
+    fn new(map: HeaderMap, ledger: &Arc<Ledger>) -> Self {
+        let charge = Charge {
+            bytes: AtomicUsize::new(0),
+            ledger: ledger.clone(),
+        };
+        charge.set(map.iter().map(|(name, value)| field_bytes(name, value)).sum());
         Self {
             map: Arc::new(map),
-            mutable,
-            bytes,
+            mutable: true,
+            charge: Some(Arc::new(charge)),
         }
     }
 
@@ -52,7 +83,7 @@ impl Fields {
         Self {
             map: Arc::new(map),
             mutable: false,
-            bytes: 0,
+            charge: None,
         }
     }
 
@@ -70,29 +101,28 @@ impl Fields {
         self
     }
 
-    fn edit(&mut self) -> Result<&mut HeaderMap, HeaderError> {
-        if self.mutable {
-            Ok(Arc::make_mut(&mut self.map))
-        } else {
-            Err(HeaderError::Immutable)
+    /// The fields to be changed, and what they are charged with; nobody else has them.
+    fn edit(&mut self) -> Result<(&mut HeaderMap, &Charge), HeaderError> {
+        match &self.charge {
+            Some(charge) if self.mutable => Ok((Arc::make_mut(&mut self.map), charge)),
+            _ => Err(HeaderError::Immutable),
         }
     }
 
     fn append(&mut self, name: &str, value: Vec<u8>, bytes_max: usize) -> Result<(), HeaderError> {
         let (name, value) = (settable(name)?, value_of(value)?);
-        let bytes = self.bytes.saturating_add(field_bytes(&name, &value));
-        if bytes > bytes_max {
+        let (map, charge) = self.edit()?;
+        let more = field_bytes(&name, &value);
+        if charge.bytes().saturating_add(more) > bytes_max || charge.ledger.refuses(more) {
             return Err(HeaderError::SizeExceeded);
         }
-        self.edit()?
-            .try_append(name, value)
-            .map_err(|_| HeaderError::SizeExceeded)?;
-        self.bytes = bytes;
+        map.try_append(name, value).map_err(|_| HeaderError::SizeExceeded)?;
+        charge.set(charge.bytes() + more);
         Ok(())
     }
 
     fn remove(&mut self, name: &HeaderName) -> Result<Vec<Vec<u8>>, HeaderError> {
-        let map = self.edit()?;
+        let (map, charge) = self.edit()?;
         let mut removed = Vec::new();
         if let header::Entry::Occupied(entry) = map.entry(name) {
             removed.extend(entry.remove_entry_mult().1.map(|value| value.as_bytes().to_vec()));
@@ -101,7 +131,7 @@ impl Fields {
             .iter()
             .map(|value| name.as_str().len() + value.len() + FIELD_OVERHEAD_BYTES)
             .sum();
-        self.bytes = self.bytes.saturating_sub(bytes);
+        charge.set(charge.bytes().saturating_sub(bytes));
         Ok(removed)
     }
 }
@@ -135,11 +165,12 @@ type Outcome<T> = wasmtime::Result<Result<T, HeaderError>>;
 
 impl HostFields for InstanceState {
     fn new(&mut self) -> wasmtime::Result<Resource<Fields>> {
-        Ok(self.table.push(Fields::new(HeaderMap::new(), true))?)
+        let fields = Fields::new(HeaderMap::new(), &self.http.ledger);
+        Ok(self.table.push(fields)?)
     }
 
     fn from_list(&mut self, entries: Vec<(String, Vec<u8>)>) -> Outcome<Resource<Fields>> {
-        let mut fields = Fields::new(HeaderMap::with_capacity(entries.len().min(64)), true);
+        let mut fields = Fields::new(HeaderMap::with_capacity(entries.len().min(64)), &self.http.ledger);
         for (name, value) in entries {
             if let Err(error) = fields.append(&name, value, self.http.fields_bytes_max) {
                 return Ok(Err(error));
@@ -169,8 +200,11 @@ impl HostFields for InstanceState {
     fn set(&mut self, fields: Resource<Fields>, name: String, values: Vec<Vec<u8>>) -> Outcome<()> {
         let bytes_max = self.http.fields_bytes_max;
         let fields = self.table.get_mut(&fields)?;
+        if !fields.mutable {
+            return Ok(settable(&name).and(Err(HeaderError::Immutable)));
+        }
         // On a copy, so that a refused value leaves the fields as they were.
-        let mut changed = fields.clone();
+        let mut changed = Fields::new(HeaderMap::clone(&fields.map), &self.http.ledger);
         let result = settable(&name).and_then(|known| changed.remove(&known)).and_then(|_| {
             values
                 .into_iter()
@@ -208,7 +242,13 @@ impl HostFields for InstanceState {
 
     fn clone(&mut self, fields: Resource<Fields>) -> wasmtime::Result<Resource<Fields>> {
         let fields = self.table.get(&fields)?;
-        let copy = Fields::new(HeaderMap::clone(&fields.map), true);
+        let copy = Fields::new(HeaderMap::clone(&fields.map), &self.http.ledger);
+        if self.http.ledger.refuses(0) {
+            // The interface leaves no other way to say it.
+            return Err(wasmtime::format_err!(
+                "the fields that this instance holds exceed its memory's limit"
+            ));
+        }
         Ok(self.table.push(copy)?)
     }
 

@@ -20,7 +20,7 @@ use crate::http::bindings::{Service as Service3, ServicePre as Service3Pre};
 use crate::http::body::Settled;
 use crate::http::host::Request;
 use crate::http::{Payload, legacy};
-use crate::limits::Refused;
+use crate::limits::{CpuTimeExceeded, Refused};
 use crate::link::{LinkError, link};
 use crate::state::{Blueprint, Capabilities, InstanceState};
 
@@ -109,6 +109,14 @@ impl Live {
     }
 }
 
+/// What kept an instance from being made, told from a failure of the guest's own. Its processor time is limited then too.
+fn not_instantiated(error: wasmtime::Error) -> wasmtime::Error {
+    match error.is::<CpuTimeExceeded>() {
+        true => error,
+        false => Failure::Instantiate(error).into(),
+    }
+}
+
 /// Where a call leaves its response's head for whoever polls it.
 #[derive(Clone, Default)]
 pub(super) struct Head(Arc<Mutex<Option<Answer>>>);
@@ -150,7 +158,7 @@ async fn call(live: &mut Live, service: &Inner, request: http::Request<Payload>,
     // A store that waited in the pool has a deadline in the past, and would yield at once.
     live.store.set_epoch_deadline(1);
     live.busy.store(0, Ordering::Relaxed);
-    live.instantiate(&service.handler).await?;
+    live.instantiate(&service.handler).await.map_err(not_instantiated)?;
     match &live.instance {
         Some(Instance::V3(instance)) => call3(&mut live.store, instance, request, head, &service.blueprint).await,
         Some(Instance::V2(instance)) => call2(&mut live.store, instance, request, head).await,

@@ -16,9 +16,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use wasmtime::Store;
 use wasmtime::component::Accessor;
 
-use super::Service;
 use super::call::{Answer, Handler};
 use super::failure::Failure;
+use super::{Deadline, Service};
 use crate::http::Payload;
 use crate::http::bindings::Service as Service3;
 use crate::http::body::Owner;
@@ -66,7 +66,7 @@ impl Shared {
 }
 
 impl Service {
-    pub(super) async fn shared(&self, request: http::Request<Payload>) -> Answer {
+    pub(super) async fn shared(&self, request: http::Request<Payload>, deadline: Deadline) -> Answer {
         let waited = self.limits().queue_timeout;
         let place = match tokio::time::timeout(waited, self.0.shared.places.clone().acquire_owned()).await {
             Ok(Ok(place)) => place,
@@ -75,16 +75,15 @@ impl Service {
         let again = replayable(&request);
         let worker = self.worker();
         let (answer, answered) = oneshot::channel();
-        let limit = self.limits().response_timeout;
         if worker.mailbox.send(Job { request, answer, place }).is_ok() {
-            match tokio::time::timeout(limit, answered).await {
+            match tokio::time::timeout(deadline.left().unwrap_or_default(), answered).await {
                 Ok(Ok(answer)) => return answer,
                 Ok(Err(_)) => {}
-                Err(_) => return Err(Failure::ResponseTimeout { limit }),
+                Err(_) => return Err(deadline.passed()),
             }
         }
         match again {
-            Some(request) => self.exclusive(request).await,
+            Some(request) => self.exclusive(request, deadline).await,
             None => Err(Failure::SharedInstanceEnded {
                 reason: worker.state.reason(),
             }),
@@ -163,7 +162,10 @@ async fn serve(
     state: Arc<State>,
 ) -> Result<(), Failure> {
     let slots = blueprint.engine.slots();
-    let _slot = slots.acquire_owned().await.map_err(|_| Failure::NoResponse)?;
+    let _slot = slots
+        .acquire_many_owned(blueprint.slots)
+        .await
+        .map_err(|_| Failure::NoResponse)?;
     let mut store = blueprint.store(busy).map_err(Failure::Instantiate)?;
     let Handler::V3(pre) = &*handler else {
         return Err(Failure::NoResponse);

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokio::sync::mpsc;
@@ -24,7 +25,7 @@ pub fn serve(serve: Serve) -> ExitCode {
     };
     log::install(&stderr, serve.log.clone());
     stdout.open(None);
-    let code = match try_serve(&serve, &stdout, &stderr) {
+    let code = match try_serve(serve, &stdout, &stderr) {
         Ok(Drained::Completely) => ExitCode::SUCCESS,
         Ok(Drained::TimedOut) => ExitCode::FAILURE,
         Err(error) => {
@@ -37,7 +38,7 @@ pub fn serve(serve: Serve) -> ExitCode {
     code
 }
 
-fn try_serve(serve: &Serve, stdout: &Lines, stderr: &Lines) -> anyhow::Result<Drained> {
+fn try_serve(serve: Serve, stdout: &Lines, stderr: &Lines) -> anyhow::Result<Drained> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let drained = runtime.block_on(start_and_drain(serve, stdout, stderr));
     // What is still running was given its time.
@@ -45,11 +46,22 @@ fn try_serve(serve: &Serve, stdout: &Lines, stderr: &Lines) -> anyhow::Result<Dr
     drained
 }
 
-async fn start_and_drain(serve: &Serve, stdout: &Lines, stderr: &Lines) -> anyhow::Result<Drained> {
+async fn start_and_drain(serve: Serve, stdout: &Lines, stderr: &Lines) -> anyhow::Result<Drained> {
     // Before anything can be served: a signal that comes early is not lost.
     let mut signals = signals()?;
     let addr = resolve(&serve.addr).await?;
-    let service = service(serve, stdout, stderr)?;
+    let serve = Arc::new(serve);
+    let starting = tokio::task::spawn_blocking({
+        let (serve, stdout, stderr) = (serve.clone(), stdout.clone(), stderr.clone());
+        move || service(&serve, &stdout, &stderr)
+    });
+    let service = tokio::select! {
+        service = starting => service??,
+        signal = signals.recv() => {
+            tracing::info!(signal, "stopped before anything was served");
+            return Ok(Drained::Completely);
+        }
+    };
     let options = ServerOptions {
         addr,
         drain_timeout: serve.drain_timeout,

@@ -19,11 +19,15 @@ use wasmtime::{AsContextMut, StoreContextMut};
 
 use super::received::{Received, TrailersSender};
 use super::{ErrorCode, Fields, GuestTrailers, Payload};
+use crate::limits::Ledger;
 use crate::state::InstanceState;
 
 /// What a guest may write ahead of the network. Large enough that a stream costs few switches between guest and
 /// socket, small enough that ten thousand slow readers stay within 1.3 GB.
 const PIPE_BYTES_MAX: usize = 128 << 10;
+
+/// The same once the host keeps as much for the instance as it may: bodies go on, and more slowly.
+const PIPE_BYTES_MIN: usize = 4 << 10;
 
 /// Whose body it is, for the error of a wrong `content-length`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +48,7 @@ impl Direction {
 /// The buffer between a guest's stream and whoever reads the body.
 struct Pipe {
     buffer: BytesMut,
+    ledger: Arc<Ledger>,
     content: Content,
     trailers: Trailers,
     /// The `content-length` that was declared, what has been written towards it, and what the reader has had of it.
@@ -88,6 +93,25 @@ impl SharedPipe {
 }
 
 impl Pipe {
+    /// How many more bytes the guest may write before some are read.
+    fn room(&self) -> usize {
+        let most = match self.ledger.refuses(PIPE_BYTES_MAX) {
+            true => PIPE_BYTES_MIN,
+            false => PIPE_BYTES_MAX,
+        };
+        most.saturating_sub(self.buffer.len())
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        self.ledger.charge(bytes.len());
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    fn take(&mut self) -> Bytes {
+        self.ledger.credit(self.buffer.len());
+        self.buffer.split().freeze()
+    }
+
     fn wake_reader(&mut self) {
         if let Some(waker) = self.reader.take() {
             waker.wake();
@@ -143,6 +167,12 @@ impl Pipe {
     }
 }
 
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        self.ledger.credit(self.buffer.len());
+    }
+}
+
 /// The reading end of a body that a guest made.
 pub(crate) struct GuestBody {
     pipe: SharedPipe,
@@ -169,6 +199,7 @@ where
 {
     let pipe = SharedPipe(Arc::new(Mutex::new(Pipe {
         buffer: BytesMut::new(),
+        ledger: store.as_context_mut().data().http.ledger.clone(),
         content: if contents.is_some() {
             Content::Flowing
         } else {
@@ -276,7 +307,7 @@ impl http_body::Body for GuestBody {
         }
         let pipe = &mut *self.pipe.lock();
         if !pipe.buffer.is_empty() {
-            let data = Frame::data(pipe.buffer.split().freeze());
+            let data = Frame::data(pipe.take());
             pipe.count_read(&data);
             if let Some(writer) = pipe.writer.take() {
                 writer.wake();
@@ -403,7 +434,7 @@ impl<D> StreamConsumer<D> for Writer {
         }
         let mut source = source.as_direct(store);
         let bytes = source.remaining();
-        let room = PIPE_BYTES_MAX.saturating_sub(pipe.buffer.len());
+        let room = pipe.room();
         if room == 0 {
             if finish {
                 return Poll::Ready(Ok(StreamResult::Cancelled));
@@ -418,7 +449,7 @@ impl<D> StreamConsumer<D> for Writer {
             pipe.fail(error);
             return Poll::Ready(Ok(StreamResult::Dropped));
         }
-        pipe.buffer.extend_from_slice(&bytes[..taken]);
+        pipe.put(&bytes[..taken]);
         pipe.written = written;
         pipe.wake_reader();
         source.mark_read(taken);

@@ -1,0 +1,85 @@
+//! Whether a connection has requests, and since when it has none.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use wharf_host::http::{ErrorCode, Payload};
+
+/// Counts the requests of one connection.
+pub(super) struct Activity {
+    requests: AtomicUsize,
+    began: Instant,
+    /// When the last request ended, in milliseconds since the connection began.
+    idle_since: AtomicU64,
+}
+
+impl Activity {
+    pub fn new() -> Self {
+        Self {
+            requests: AtomicUsize::new(0),
+            began: Instant::now(),
+            idle_since: AtomicU64::new(0),
+        }
+    }
+
+    /// A request has begun; it lasts until what this returns is dropped.
+    pub fn begin(self: &Arc<Self>) -> Begun {
+        self.requests.fetch_add(1, Ordering::AcqRel);
+        Begun(self.clone())
+    }
+
+    /// For how long there has been no request, or `None` when there is one.
+    pub fn idle(&self) -> Option<Duration> {
+        if self.requests.load(Ordering::Acquire) > 0 {
+            return None;
+        }
+        let since = Duration::from_millis(self.idle_since.load(Ordering::Acquire));
+        Some(self.began.elapsed().saturating_sub(since))
+    }
+}
+
+/// A request that has not ended.
+pub(super) struct Begun(Arc<Activity>);
+
+impl Begun {
+    /// The request lasts as long as the body of its response.
+    pub fn with(self, body: Payload) -> Answer {
+        Answer { body, _request: self }
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        let elapsed = u64::try_from(self.0.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.idle_since.store(elapsed, Ordering::Release);
+        self.0.requests.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A response's body, as long as which its request lasts.
+pub(super) struct Answer {
+    body: Payload,
+    _request: Begun,
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = ErrorCode;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ErrorCode>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
