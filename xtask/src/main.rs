@@ -3,6 +3,7 @@
 //! Each task is a module. What a task needs and the machine lacks is either added (a target by rustup) or named, with
 //! the command that adds it. Tasks print what they do in one line each and leave the rest to the tools they call.
 
+mod bench;
 mod check;
 mod demo;
 mod examples;
@@ -29,6 +30,8 @@ Tasks:
   test [ARGS]       Sets up and passes all tests; ARGS are those of `cargo test`, such as `-- http::echo`
   check [--here]    Checks formatting, lints, the repository's own rules, documentation and, but for --here, that
                     the code compiles for other systems
+  bench [ARGS]      Measures Wharf against its peers and writes benches/results; ARGS are names of workloads, --quick
+                    (two minutes) or --rounds N
   guests            Builds the guests of the tests into target/guests
   wit [--check]     Prints the WIT of the standards into wit, or checks that it is there as printed
 ";
@@ -56,6 +59,7 @@ fn run(args: &[String]) -> Result<()> {
     match (task.as_str(), args) {
         ("demo", args) => demo::demo(&workspace, args),
         ("test", args) => test::test(&workspace, args),
+        ("bench", args) => bench::bench(&workspace, args),
         ("check", []) => check::check(&workspace, false),
         ("check", [flag]) if flag == "--here" => check::check(&workspace, true),
         ("guests", []) => guests::build(&workspace),

@@ -13,6 +13,9 @@ use crate::inspect::{InspectError, Inspection};
 const HANDLER: &str = "wasi:http/handler";
 const TRACK: (u64, u64) = (0, 3);
 
+/// Its counterpart in WASI 0.2.
+const LEGACY_HANDLER: &str = "wasi:http/incoming-handler";
+
 /// Puts components of the world `wasi:http/middleware@0.3` in front of a service.
 ///
 /// A request goes through `middleware` in its order and reaches `service` last. Different releases of 0.3 mix: where
@@ -127,10 +130,11 @@ impl std::fmt::Display for Part {
 }
 
 fn other(found: &Option<String>) -> String {
-    found
-        .as_ref()
-        .map(|name| format!(" (it has {name})"))
-        .unwrap_or_default()
+    match found {
+        Some(name) if name.starts_with(LEGACY_HANDLER) => format!(" (it has {name}: WASI 0.2 knows no middleware)"),
+        Some(name) => format!(" (it has {name})"),
+        None => String::new(),
+    }
 }
 
 /// An error and all its causes in one line.
@@ -214,7 +218,7 @@ fn register(graph: &mut CompositionGraph, bytes: &[u8], part: Part) -> Result<Pa
 /// Of several names, one for a handler of another version, so that an error can show what is there instead.
 fn closest<'a>(mut names: impl Iterator<Item = &'a String>) -> Option<String> {
     names
-        .find(|name| name.starts_with("wasi:http/handler") || name.starts_with("wasi:http/incoming-handler"))
+        .find(|name| name.starts_with("wasi:http/handler") || name.starts_with(LEGACY_HANDLER))
         .cloned()
 }
 

@@ -1,0 +1,20 @@
+//! What the figures were taken on.
+
+/// Name and value, one row each.
+pub fn describe() -> Vec<(&'static str, String)> {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    let field = |text: &str, name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name));
+        line.and_then(|line| line.split_once(':'))
+            .map(|(_, value)| value.trim().to_owned())
+            .unwrap_or_default()
+    };
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    vec![
+        ("processor", field(&read("/proc/cpuinfo"), "model name")),
+        ("cores", cores.to_string()),
+        ("memory", field(&read("/proc/meminfo"), "MemTotal")),
+        ("kernel", read("/proc/sys/kernel/osrelease")),
+        ("load at the end", read("/proc/loadavg")),
+    ]
+}

@@ -1,0 +1,39 @@
+//! Medians, since a mean tells more of the machine's bad moments than of the programs.
+
+/// The middle value; of an even number the mean of the two in the middle.
+pub fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => f64::NAN,
+        count if count % 2 == 1 => sorted[count / 2],
+        count => (sorted[count / 2 - 1] + sorted[count / 2]) / 2.0,
+    }
+}
+
+/// How far the values lie from their median, as a part of it: the median of the distances.
+pub fn spread(values: &[f64]) -> f64 {
+    let middle = median(values);
+    let distances: Vec<_> = values.iter().map(|value| (value - middle).abs()).collect();
+    median(&distances) / middle
+}
+
+/// The ratio of two contestants that took turns, and its spread: by rounds, so that what slowed both cancels out.
+pub fn ratio(values: &[f64], against: &[f64]) -> (f64, f64) {
+    let ratios: Vec<_> = values.iter().zip(against).map(|(a, b)| a / b).collect();
+    (median(&ratios), spread(&ratios))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians_and_spreads() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert!(median(&[]).is_nan());
+        assert_eq!(spread(&[1.0, 2.0, 4.0]), 0.5);
+        assert_eq!(ratio(&[2.0, 4.0, 6.0], &[1.0, 2.0, 2.0]), (2.0, 0.0));
+    }
+}

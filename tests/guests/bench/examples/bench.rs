@@ -1,0 +1,90 @@
+//! One workload per path: `/timer/MS`, `/cpu/ROUNDS`, `/download/BYTES`, `/upload`, `/echo`, `/chunks/COUNT`,
+//! `/calls/AUTHORITY` (three at once); anything else answers at once. The native server of the benchmarks does the same.
+
+use std::hint::black_box;
+
+use futures::future::join3;
+use guests_http::{fields, get, reply, sleep_ms, text};
+use wasip3::http::types::{ErrorCode, Request, Response};
+use wasip3::wit_bindgen::{StreamResult, spawn_local};
+use wasip3::wit_future;
+
+guests_http::service!(handle);
+
+const PIECE_BYTES: u64 = 64 * 1024;
+
+async fn handle(request: Request) -> Result<Response, ErrorCode> {
+    let path = request.get_path_with_query().unwrap_or_default();
+    let mut parts = path.split('/').skip(1);
+    let (name, argument) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let number: u64 = argument.parse().unwrap_or(0);
+    match name {
+        "timer" => sleep_ms(number).await,
+        "cpu" => drop(black_box(compute(number))),
+        "download" => return Ok(pieces(number, PIECE_BYTES)),
+        "chunks" => return Ok(pieces(number * 8, 8)),
+        "upload" => drain(request).await,
+        "echo" => return Ok(echo(request)),
+        "calls" => {
+            let url = format!("http://{argument}/hello");
+            let answers = join3(get(&url), get(&url), get(&url)).await;
+            (answers.0?, answers.1?, answers.2?);
+        }
+        _ => {}
+    }
+    Ok(text("hello, wharf"))
+}
+
+fn compute(rounds: u64) -> u64 {
+    (0..rounds).fold(1, |sum: u64, round| {
+        black_box(sum.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(round))
+    })
+}
+
+fn pieces(bytes: u64, piece: u64) -> Response {
+    let (response, mut reply) = reply(fields(&[]));
+    spawn_local(async move {
+        let mut left = bytes;
+        while left > 0 {
+            let length = left.min(piece);
+            if !reply.write(vec![b'w'; length as usize]).await {
+                return;
+            }
+            left -= length;
+        }
+    });
+    response
+}
+
+async fn drain(request: Request) {
+    let (_, done) = wit_future::new(|| Ok(()));
+    let (mut body, _trailers) = Request::consume_body(request, done);
+    let mut buffer = Vec::with_capacity(PIECE_BYTES as usize);
+    loop {
+        buffer.clear();
+        let (result, filled) = body.read(buffer).await;
+        buffer = filled;
+        if !matches!(result, StreamResult::Complete(_)) {
+            return;
+        }
+    }
+}
+
+/// Through the guest's memory, byte for byte.
+fn echo(request: Request) -> Response {
+    let (_, done) = wit_future::new(|| Ok(()));
+    let (mut body, _trailers) = Request::consume_body(request, done);
+    let (response, mut reply) = reply(fields(&[]));
+    spawn_local(async move {
+        loop {
+            let (result, piece) = body.read(Vec::with_capacity(PIECE_BYTES as usize)).await;
+            if !piece.is_empty() && !reply.write(piece).await {
+                return;
+            }
+            if !matches!(result, StreamResult::Complete(_)) {
+                return;
+            }
+        }
+    });
+    response
+}

@@ -1,0 +1,1 @@
+//! The guests of the benchmarks are in `examples`.
