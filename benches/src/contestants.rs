@@ -159,6 +159,8 @@ impl Server {
             command.arg(all.component(workload.guest));
         }
         let mut child = command
+            // Nobody's errors are traced while they are measured.
+            .env_remove("RUST_BACKTRACE")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

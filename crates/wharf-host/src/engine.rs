@@ -74,13 +74,15 @@ pub enum Pooling {
 
 /// Compiles and runs components. Cheap to clone; the last clone dropped ends its clock.
 #[derive(Clone)]
-pub struct Engine {
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
     wasmtime: wasmtime::Engine,
-    clock: Arc<Clock>,
     pooled: bool,
     instances_max: u32,
+    ticks: AtomicU64,
     slots: Arc<Semaphore>,
-    waiting: Arc<Waiting>,
+    waiting: Waiting,
 }
 
 /// Counts who waits.
@@ -123,42 +125,41 @@ impl Engine {
                 }
             },
         };
-        let clock = Arc::new(Clock::default());
-        tick_while_used(&wasmtime, &clock)?;
-        let slots = Arc::new(Semaphore::new(options.instances_max as usize));
-        Ok(Self {
+        let engine = Arc::new(Inner {
             wasmtime,
-            clock,
             pooled,
             instances_max: options.instances_max,
-            slots,
-            waiting: Arc::default(),
-        })
+            ticks: AtomicU64::new(0),
+            slots: Arc::new(Semaphore::new(options.instances_max as usize)),
+            waiting: Waiting::default(),
+        });
+        tick_while_used(Arc::downgrade(&engine))?;
+        Ok(Self(engine))
     }
 
     /// The Wasmtime engine inside, for embedders that go beyond this crate.
     pub fn wasmtime(&self) -> &wasmtime::Engine {
-        &self.wasmtime
+        &self.0.wasmtime
     }
 
     /// Whether instances come from a pool.
     pub fn is_pooled(&self) -> bool {
-        self.pooled
+        self.0.pooled
     }
 
     /// How many components may be instantiated at a time.
     pub fn instances_max(&self) -> u32 {
-        self.instances_max
+        self.0.instances_max
     }
 
     /// The slots of the pool; a queue where there are none.
     pub(crate) fn slots(&self) -> Arc<Semaphore> {
-        self.slots.clone()
+        self.0.slots.clone()
     }
 
     /// Who waits for slots: whoever holds some without need gives them back.
     pub(crate) fn waiting(&self) -> &Waiting {
-        &self.waiting
+        &self.0.waiting
     }
 
     /// How many slots an instance of `component` takes.
@@ -174,35 +175,26 @@ impl Engine {
 
     /// Ticks ([`TICK`]) since the engine started: a clock that costs one load.
     pub fn ticks(&self) -> u64 {
-        self.clock.ticks.load(Ordering::Relaxed)
+        self.0.ticks.load(Ordering::Relaxed)
     }
 }
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine")
-            .field("pooled", &self.pooled)
+            .field("pooled", &self.0.pooled)
             .finish_non_exhaustive()
     }
 }
 
-#[derive(Default)]
-struct Clock {
-    ticks: AtomicU64,
-}
-
-/// Ticks until every [`Engine`] clone is gone; the thread holds only weak references.
-fn tick_while_used(engine: &wasmtime::Engine, clock: &Arc<Clock>) -> std::io::Result<()> {
-    let engine = engine.weak();
-    let clock: Weak<Clock> = Arc::downgrade(clock);
+/// Ticks until every [`Engine`] clone is gone; the thread holds only a weak reference.
+fn tick_while_used(engine: Weak<Inner>) -> std::io::Result<()> {
     std::thread::Builder::new().name("wharf-clock".into()).spawn(move || {
         loop {
             std::thread::sleep(TICK);
-            let (Some(clock), Some(engine)) = (clock.upgrade(), engine.upgrade()) else {
-                return;
-            };
-            clock.ticks.fetch_add(1, Ordering::Relaxed);
-            engine.increment_epoch();
+            let Some(engine) = engine.upgrade() else { return };
+            engine.ticks.fetch_add(1, Ordering::Relaxed);
+            engine.wasmtime.increment_epoch();
         }
     })?;
     Ok(())

@@ -173,10 +173,10 @@ impl Service {
     /// In an instance of the request's own while it lasts.
     async fn exclusive(&self, request: http::Request<Payload>, deadline: Deadline) -> call::Answer {
         let head = Head::default();
-        let live = self.instance(&deadline).await?;
+        let live = self.instance(deadline).await?;
         let busy = live.busy.clone();
         let work = call::serve(live, self.0.clone(), request, head.clone());
-        let running = Running::new(self.0.blueprint.engine.clone(), busy, work);
+        let running = Running::new(self.engine().clone(), busy, work);
         Exchange {
             service: self,
             running: Some(running),
@@ -190,17 +190,17 @@ impl Service {
     /// An instance to itself: one that has nothing to do, or a store for a new one, which is made as part of the call and
     /// under its deadline. Where there is no place for another, whatever comes first: a place, or an instance of this
     /// service's that is done.
-    async fn instance(&self, deadline: &Deadline) -> Result<Live, Failure> {
+    async fn instance(&self, deadline: Deadline) -> Result<Live, Failure> {
         if let Some(live) = self.take_idle() {
             return Ok(live);
         }
-        let (slots, count) = (self.0.blueprint.engine.slots(), self.0.blueprint.slots);
+        let (slots, count) = (self.engine().slots(), self.0.blueprint.slots);
         if let Ok(slot) = slots.clone().try_acquire_many_owned(count) {
             return self.fresh(slot);
         }
         let waited = self.limits().queue_timeout;
-        let left = deadline.left().ok_or_else(|| deadline.passed())?;
-        let _waiting = (self.0.waiting.count(), self.0.blueprint.engine.waiting().count());
+        let left = deadline.left(self.engine()).ok_or_else(|| deadline.passed())?;
+        let _waiting = (self.0.waiting.count(), self.engine().waiting().count());
         let place = async {
             let mut slot = pin!(slots.acquire_many_owned(count));
             loop {
@@ -227,14 +227,17 @@ impl Service {
         Live::new(&self.0.blueprint, slot).map_err(Failure::Instantiate)
     }
 
+    fn engine(&self) -> &Engine {
+        &self.0.blueprint.engine
+    }
+
     fn limits(&self) -> &Limits {
         &self.0.blueprint.limits
     }
 
     fn deadline(&self) -> Deadline {
         Deadline {
-            engine: self.0.blueprint.engine.clone(),
-            begun: self.0.blueprint.engine.ticks(),
+            begun: self.engine().ticks(),
             limit: self.limits().response_timeout,
         }
     }
@@ -252,7 +255,7 @@ impl Service {
         if self.0.isolation != Isolation::Serial || live.uses >= self.0.reuse_max {
             return;
         }
-        if self.0.blueprint.engine.waiting().is_any() && !self.0.waiting.is_any() {
+        if self.engine().waiting().is_any() && !self.0.waiting.is_any() {
             return;
         }
         live.busy.store(0, Ordering::Relaxed);
@@ -269,22 +272,21 @@ impl Service {
 }
 
 /// When a request must have the head of its response, counted from its arrival on the engine's clock.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 struct Deadline {
-    engine: Engine,
     begun: u64,
     limit: Duration,
 }
 
 impl Deadline {
     /// The time left, or none any more.
-    fn left(&self) -> Option<Duration> {
-        let ticks = self.engine.ticks().saturating_sub(self.begun);
+    fn left(self, engine: &Engine) -> Option<Duration> {
+        let ticks = engine.ticks().saturating_sub(self.begun);
         let elapsed = TICK.saturating_mul(u32::try_from(ticks).unwrap_or(u32::MAX));
         self.limit.checked_sub(elapsed).filter(|left| !left.is_zero())
     }
 
-    fn passed(&self) -> Failure {
+    fn passed(self) -> Failure {
         Failure::ResponseTimeout { limit: self.limit }
     }
 }
@@ -366,7 +368,7 @@ impl Exchange<'_> {
     }
 
     fn check_deadline(&self) -> Poll<Result<http::Response<Payload>, Failure>> {
-        match self.deadline.left() {
+        match self.deadline.left(self.service.engine()) {
             Some(_) => Poll::Pending,
             None => Poll::Ready(Err(self.deadline.passed())),
         }
@@ -374,8 +376,9 @@ impl Exchange<'_> {
 
     /// The guest waits. Only now is a timer worth its cost.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<http::Response<Payload>, Failure>> {
-        let Self { timer, deadline, .. } = self;
-        let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(deadline.left().unwrap_or_default())));
+        let (deadline, engine) = (self.deadline, self.service.engine());
+        let left = || deadline.left(engine).unwrap_or_default();
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(left())));
         timer.as_mut().poll(cx).map(|()| Err(deadline.passed()))
     }
 }

@@ -24,14 +24,14 @@ pub(crate) async fn answer(
     if let Err(refusal) = complete(&mut request, local) {
         return refused(refusal, request.version());
     }
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let (method, uri) = (request.method().clone(), request.uri().clone());
     match service.handle(request).await {
         Ok(response) if response.status().is_informational() => {
             let failure = Informational(response.status());
-            failed(service.name(), &method, &path, StatusCode::BAD_GATEWAY, &failure)
+            failed(service.name(), &method, uri.path(), StatusCode::BAD_GATEWAY, &failure)
         }
         Ok(response) => fit(&method, response),
-        Err(failure) => failed(service.name(), &method, &path, status_of(&failure), &failure),
+        Err(failure) => failed(service.name(), &method, uri.path(), status_of(&failure), &failure),
     }
 }
 

@@ -76,7 +76,7 @@ impl Service {
         let worker = self.worker();
         let (answer, answered) = oneshot::channel();
         if worker.mailbox.send(Job { request, answer, place }).is_ok() {
-            match tokio::time::timeout(deadline.left().unwrap_or_default(), answered).await {
+            match tokio::time::timeout(deadline.left(self.engine()).unwrap_or_default(), answered).await {
                 Ok(Ok(answer)) => return answer,
                 Ok(Err(_)) => {}
                 Err(_) => return Err(deadline.passed()),

@@ -1,12 +1,24 @@
 //! A socket that hyper reads and writes while somebody else watches whether its peer is still there.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
+use rustix::net::RecvFlags;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
+
+/// What one read takes at most.
+const CHUNK_BYTES: usize = 64 << 10;
+
+thread_local! {
+    /// Between the kernel and hyper's buffer, which may be uninitialised memory that safe code cannot hand to the
+    /// kernel. One for all connections of a thread: clearing one for every read would cost more than the copy.
+    static CHUNK: RefCell<Box<[u8]>> = RefCell::new(vec![0; CHUNK_BYTES].into());
+}
 
 /// A TCP connection for hyper.
 pub(super) struct Stream(Arc<TcpStream>);
@@ -34,47 +46,47 @@ impl Stream {
             }
         }
     }
-}
 
-/// What most requests fit in. Hyper's buffer may be uninitialised memory, which safe code cannot hand to the kernel:
-/// bytes pass through a chunk on the stack, and clearing a large one for every small request would cost more than the copy.
-const SMALL_BYTES: usize = 2 << 10;
-
-/// What bodies are read by.
-const LARGE_BYTES: usize = 64 << 10;
-
-impl Stream {
-    fn poll_chunk<const BYTES: usize>(
+    fn poll_read_into(
         &self,
         cx: &mut Context<'_>,
+        chunk: &mut [u8],
         buffer: &mut ReadBufCursor<'_>,
-    ) -> Poll<io::Result<usize>> {
-        let mut chunk = [0; BYTES];
-        let room = buffer.remaining().min(BYTES);
+    ) -> Poll<io::Result<()>> {
+        let room = buffer.remaining().min(chunk.len());
         loop {
             ready!(self.0.poll_read_ready(cx))?;
-            match self.0.try_read(&mut chunk[..room]) {
+            match self.read(&mut chunk[..room]) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
                 Ok(bytes) => {
                     buffer.put_slice(&chunk[..bytes]);
-                    return Poll::Ready(Ok(bytes));
+                    return Poll::Ready(Ok(()));
                 }
             }
         }
+    }
+
+    /// Reads what is there. A read that was not filled has taken everything: the next one need not ask the kernel to learn
+    /// that, so the socket counts as empty, as it does after one that would block. (What has come since the call makes it
+    /// readable anew: Tokio tells by the time at which it heard of that.)
+    fn read(&self, chunk: &mut [u8]) -> io::Result<usize> {
+        let mut partial = None;
+        let filled = self.0.try_io(Interest::READABLE, || {
+            let (bytes, _) = rustix::net::recv(&self.0, &mut *chunk, RecvFlags::empty())?;
+            if 0 < bytes && bytes < chunk.len() {
+                partial = Some(bytes);
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(bytes)
+        });
+        partial.map_or(filled, Ok)
     }
 }
 
 impl Read for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        let read = ready!(self.poll_chunk::<SMALL_BYTES>(cx, &mut buffer))?;
-        if read == SMALL_BYTES && buffer.remaining() > 0 {
-            // More is there, most likely; that there is not is no news for hyper, which has something already.
-            if let Poll::Ready(Err(error)) = self.poll_chunk::<LARGE_BYTES>(cx, &mut buffer) {
-                return Poll::Ready(Err(error));
-            }
-        }
-        Poll::Ready(Ok(()))
+        CHUNK.with_borrow_mut(|chunk| self.poll_read_into(cx, chunk, &mut buffer))
     }
 }
 
