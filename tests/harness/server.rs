@@ -113,6 +113,23 @@ impl Server {
         kib * 1024
     }
 
+    /// The same where the system has no such file.
+    ///
+    /// # Panics
+    ///
+    /// When it has ended, or where there is no `ps`.
+    #[cfg(not(target_os = "linux"))]
+    pub fn resident_bytes(&self) -> u64 {
+        let mut ps = Command::new("ps");
+        let output = ps.args(["-o", "rss=", "-p", &self.pid().to_string()]).output();
+        let output = output.expect("ps tells what a process holds");
+        let kib: u64 = String::from_utf8_lossy(&output.stdout)
+            .trim()
+            .parse()
+            .expect("ps writes a number");
+        kib * 1024
+    }
+
     /// Asks it to stop, as `kill PID` and every supervisor do, without waiting.
     pub fn terminate(&self) {
         terminate(&mut self.child());

@@ -79,6 +79,12 @@ fn calls() {
             "{isolation:?}: {}",
             reply.text()
         );
+        let bare = get(server.addr(), &format!("/?url={}", witness.raw_url("")));
+        assert_eq!(
+            bare.text(),
+            "status 200 bytes 2\n",
+            "{isolation:?}: a missing path means /"
+        );
         witness.assert_no_failures();
         let denied = isolation.serve("http02-outgoing", &[]);
         let reply = get(denied.addr(), &format!("/?url={}", witness.raw_url("/ok")));

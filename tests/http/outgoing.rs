@@ -53,8 +53,9 @@ fn connections_are_pooled() {
     for isolation in Isolation::ALL {
         let witness = Witness::start();
         let server = isolation.serve("http-outgoing", &ALLOW_ALL);
-        for _ in 0..10 {
-            let line = line(&server, &format!("url={}", witness.url("/ok")));
+        // Trailers are an end like any other.
+        for path in ["/ok", "/trailers"].repeat(5) {
+            let line = line(&server, &format!("url={}", witness.url(path)));
             assert!(line.starts_with("status 200 bytes 2 "), "{isolation:?}: {line}");
         }
         assert_eq!(witness.accepted(), 1, "{isolation:?}");
@@ -181,13 +182,16 @@ fn requests_as_the_origin_sees_them() {
     );
 }
 
+/// An address at which nobody listens.
+fn closed_port() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    listener.local_addr().expect("a listener has an address")
+}
+
 /// Every way a call can fail has its code.
 #[test]
 fn errors() {
-    let closed = {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-        listener.local_addr().expect("a listener has an address")
-    };
+    let closed = closed_port();
     let cases = [
         (format!("url=http://{closed}/"), "error ErrorCode::ConnectionRefused"),
         ("url=WITNESS/vanish".to_owned(), "error ErrorCode::ConnectionTerminated"),
@@ -342,6 +346,14 @@ fn transmission_of_requests() {
         );
         let vanished = outcome("/vanish", "bytes=10");
         assert!(vanished.starts_with("error "), "{isolation:?}: {vanished}");
+        let closed = closed_port();
+        let refused = get(server.addr(), &format!("/?kind=request&url=http://{closed}/&bytes=100"));
+        let code = "ErrorCode::ConnectionRefused";
+        assert_eq!(
+            refused.text(),
+            format!("error {code} transmission Err({code})"),
+            "{isolation:?}"
+        );
     }
 }
 

@@ -19,6 +19,7 @@ use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 use wasmtime_wasi::{WasiCtxBuilder, p2, p3};
 
 use crate::http::bindings::wasi::http as http3;
+use crate::http::legacy;
 use crate::state::InstanceState;
 use crate::stdio::Output;
 
@@ -70,6 +71,7 @@ pub(crate) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
 fn link_v2(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
     p2::add_to_linker_async(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+    legacy::link(linker)?;
     // Wasmtime's own name lookup is among the above, at the same version.
     linker.allow_shadowing(true);
     lookup::link_v2(linker)?;

@@ -181,13 +181,15 @@ pub struct Grants {
 
     /// Hosts that its sockets and name lookups reach: NAME, *.NAME, ADDRESS or NETWORK/BITS, then :PORT or nothing
     ///
-    /// '*' allows everything, this machine included.
+    /// A name does not reach private addresses, whatever it resolves to: those are granted as addresses. '*' allows
+    /// everything, this machine included.
     #[arg(long, value_name = "PATTERN", value_parser = value::socket_pattern)]
     pub allow_net: Vec<String>,
 
     /// Hosts that its HTTP requests reach: as for --allow-net, with http:// or https:// before it or nothing
     ///
-    /// '*' allows everything, this machine included.
+    /// A name does not reach private addresses, whatever it resolves to: those are granted as addresses. '*' allows
+    /// everything, this machine included.
     #[arg(long, value_name = "PATTERN", value_parser = value::pattern)]
     pub allow_outbound: Vec<String>,
 

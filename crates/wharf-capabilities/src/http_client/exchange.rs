@@ -467,7 +467,8 @@ impl http_body::Body for Arriving {
         self.timer_set = false;
         match frame {
             Some(Ok(frame)) => {
-                if ended {
+                // Nothing follows trailers, and nobody asks for more.
+                if ended || frame.is_trailers() {
                     self.incoming = None;
                     self.exchange.finish();
                 }

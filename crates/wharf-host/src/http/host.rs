@@ -386,7 +386,7 @@ impl client::HostWithStore<InstanceState> for HasSelf<InstanceState> {
             let state = store.get();
             Ok::<_, wasmtime::Error>((state.table.delete(request)?, state.http.client.clone(), caller))
         })?;
-        let receipt = request.body.as_guest().map(|body| body.receipt());
+        let receipt = request.body.as_guest().map(|body| body.sending());
         let options = request.options.as_deref().copied().unwrap_or_default();
         let sent = match (client, request.into_http()) {
             (_, Err(error)) => Err(error),

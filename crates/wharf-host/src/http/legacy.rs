@@ -13,9 +13,12 @@ use futures_util::task::AtomicWaker;
 use http_body::Frame;
 use http_body_util::BodyExt as _;
 use tokio::task::unconstrained;
-use wasmtime::component::ResourceTable;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, Resource, ResourceTable};
+use wasmtime_wasi_http::p2::bindings::http::outgoing_handler;
 use wasmtime_wasi_http::p2::bindings::http::types as p2;
 use wasmtime_wasi_http::p2::body::{HostOutgoingBody, HyperOutgoingBody};
+use wasmtime_wasi_http::p2::types::{HostFutureIncomingResponse, HostOutgoingRequest};
 use wasmtime_wasi_http::{
     Error, RequestOptions as LegacyOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
 };
@@ -51,6 +54,32 @@ impl WasiHttpView for InstanceState {
     }
 }
 
+/// Replaces the function that sends a request: Wasmtime's refuses one without a path, which means `/`.
+pub(crate) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    let mut handler = linker.instance("wasi:http/outgoing-handler@0.2.12")?;
+    let replaced = handler.func_wrap("handle", handle);
+    linker.allow_shadowing(false);
+    replaced
+}
+
+type Handled = (Result<Resource<HostFutureIncomingResponse>, p2::ErrorCode>,);
+
+fn handle(
+    mut store: StoreContextMut<'_, InstanceState>,
+    (request, options): (Resource<HostOutgoingRequest>, Option<Resource<LegacyOptions>>),
+) -> wasmtime::Result<Handled> {
+    let state = store.data_mut();
+    let path = &mut state.table.get_mut(&request)?.path_with_query;
+    path.get_or_insert_with(|| "/".to_owned());
+    Ok((
+        match outgoing_handler::Host::handle(&mut state.http(), request, options) {
+            Ok(response) => Ok(response),
+            Err(error) => Err(error.downcast()?),
+        },
+    ))
+}
+
 struct Hooks {
     client: Option<Arc<dyn HttpClient>>,
 }
@@ -73,7 +102,7 @@ impl WasiHttpHooks for Hooks {
         let client = self.client.clone();
         Box::new(async move {
             let client = client.ok_or(Error::HttpRequestDenied)?;
-            let request = with_path(request.map(|body| body.map_err(|e| error_code(&e)).boxed_unsync()));
+            let request = request.map(|body| body.map_err(|e| error_code(&e)).boxed_unsync());
             let response = client
                 .send(request, options.map(translate).unwrap_or_default())
                 .await
@@ -192,18 +221,6 @@ impl Drop for Outgoing {
     fn drop(&mut self) {
         self.writing.read();
     }
-}
-
-/// A missing path means `/`.
-fn with_path<B>(mut request: http::Request<B>) -> http::Request<B> {
-    if request.uri().path_and_query().is_none() {
-        let mut parts = request.uri().clone().into_parts();
-        parts.path_and_query = Some(http::uri::PathAndQuery::from_static("/"));
-        if let Ok(uri) = http::Uri::from_parts(parts) {
-            *request.uri_mut() = uri;
-        }
-    }
-    request
 }
 
 fn translate(options: LegacyOptions) -> RequestOptions {

@@ -72,7 +72,12 @@ impl Body for Answer {
     type Error = ErrorCode;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ErrorCode>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(Some(Err(code))) = &frame {
+            // The client has the head, and sees the response break off.
+            tracing::warn!(?code, "a response broke off");
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

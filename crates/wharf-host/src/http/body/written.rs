@@ -60,9 +60,13 @@ struct Pipe {
     outcome: Option<Result<(), ErrorCode>>,
     /// The guest gave no stream of content.
     contentless: bool,
+    /// A request is on its way: its sender will say what became of it.
+    sending: bool,
     /// A request's response has begun.
     answered: bool,
     reader_gone: bool,
+    /// The reader went without having had everything.
+    unread: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
     watcher: Option<Waker>,
@@ -212,8 +216,10 @@ where
         direction,
         outcome: None,
         contentless: contents.is_none(),
+        sending: false,
         answered: false,
         reader_gone: false,
+        unread: false,
         reader: None,
         writer: None,
         watcher: None,
@@ -248,6 +254,13 @@ impl GuestBody {
     /// Ready once the guest will write nothing more to this body.
     pub(crate) fn watch(&self) -> Settled {
         Settled(self.pipe.clone())
+    }
+
+    /// The request that this body belongs to is being sent: what became of it, and not of its body alone, is told
+    /// through the receipt.
+    pub(crate) fn sending(&self) -> Receipt {
+        self.pipe.lock().sending = true;
+        self.receipt()
     }
 
     /// A handle that tells the guest what became of its message.
@@ -361,10 +374,9 @@ impl Drop for GuestBody {
         pipe.reader_gone = true;
         let read = delivered || (self.relayed.is_none() && pipe.is_drained());
         match pipe.direction {
-            // Whether a request whose body has been read was sent is for its sender to say. Trailers may be left: over
-            // HTTP/1.1 nobody reads those that were not announced.
-            Direction::Request if read && !pipe.answered => {}
-            Direction::Request if read => pipe.settle(Ok(())),
+            Direction::Request if pipe.sending && !pipe.answered => pipe.unread = !read,
+            // Trailers may be left: over HTTP/1.1 nobody reads those that were not announced.
+            Direction::Request if pipe.sending && read => pipe.settle(Ok(())),
             Direction::Response if delivered => pipe.settle(Ok(())),
             _ => pipe.settle(Err(ErrorCode::ConnectionTerminated)),
         }
@@ -407,8 +419,20 @@ impl Receipt {
     pub(crate) fn sent(&self) {
         let mut pipe = self.0.lock();
         pipe.answered = true;
-        if pipe.is_at_end() || pipe.reader_gone {
+        if pipe.unread {
+            pipe.settle(Err(ErrorCode::ConnectionTerminated));
+        } else if pipe.is_at_end() || pipe.reader_gone {
             pipe.settle(Ok(()));
+        }
+    }
+}
+
+impl Drop for Receipt {
+    /// Whoever was sending gave up.
+    fn drop(&mut self) {
+        let mut pipe = self.0.lock();
+        if pipe.sending && !pipe.answered {
+            pipe.settle(Err(ErrorCode::ConnectionTerminated));
         }
     }
 }
