@@ -30,7 +30,7 @@ where
     result.pipe(
         &mut store,
         ResultReader {
-            sender: body.as_guest().map(|body| body.receipt()),
+            sender: body.as_guest().map(|body| body.sending()),
         },
     )?;
     let (sender, trailers) = oneshot::channel();

@@ -60,7 +60,7 @@ struct Pipe {
     outcome: Option<Result<(), ErrorCode>>,
     /// The guest gave no stream of content.
     contentless: bool,
-    /// A request is on its way: its sender will say what became of it.
+    /// The message is with somebody, the client or another guest, who will say what became of it.
     sending: bool,
     /// A request's response has begun.
     answered: bool,
@@ -256,7 +256,7 @@ impl GuestBody {
         Settled(self.pipe.clone())
     }
 
-    /// The request that this body belongs to is being sent: what became of it, and not of its body alone, is told
+    /// The message that this body belongs to is with somebody, who tells what became of it, and not of its body alone,
     /// through the receipt.
     pub(crate) fn sending(&self) -> Receipt {
         self.pipe.lock().sending = true;
@@ -428,7 +428,7 @@ impl Receipt {
 }
 
 impl Drop for Receipt {
-    /// Whoever was sending gave up.
+    /// Whoever had the message gave up.
     fn drop(&mut self) {
         let mut pipe = self.0.lock();
         if pipe.sending && !pipe.answered {
