@@ -22,6 +22,16 @@ fn serve(isolation: Isolation, service: &str, names: &[&str]) -> Server {
     isolation.serve(service, &flags.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
+/// Whoever passes a request on learns that it arrived, from the component that took it.
+#[test]
+fn a_request_that_was_passed_on_arrived() {
+    for isolation in Isolation::ALL {
+        let server = serve(isolation, "http-upload", &["outer"]);
+        let reply = post(server.addr(), "/?sent", pattern(100_000));
+        assert_eq!(reply.header("x-sent"), Some("Ok(())"), "{isolation:?}: {reply:?}");
+    }
+}
+
 /// The request passes them in the order they were given, the response comes back the other way.
 #[test]
 fn order() {

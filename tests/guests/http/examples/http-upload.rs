@@ -17,7 +17,8 @@ async fn handle(request: Request) -> Result<Response, ErrorCode> {
         return Ok(text("not read"));
     }
     let limit = query.number("limit").unwrap_or(u64::MAX);
-    let (_, done) = wit_future::new(|| Ok(()));
+    // What became of the request is said once its content has been read.
+    let (_told, done) = wit_future::new(|| Ok(()));
     let (mut body, trailers) = Request::consume_body(request, done);
     let (mut bytes, mut sum, mut reported) = (0_u64, 0_u64, 0_u64);
     while bytes < limit {

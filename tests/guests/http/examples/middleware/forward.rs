@@ -1,8 +1,10 @@
 //! A middleware named by its file's `NAME`: adds itself to the request's `x-order` on the way in and to the response's
-//! on the way out. `refuse=NAME` makes it answer by itself, `trap=NAME` makes it trap.
+//! on the way out. `refuse=NAME` makes it answer by itself, `trap=NAME` makes it trap; `sent` makes it say in `x-sent` what
+//! became of the request it passed on.
 
 use guests_http::{Query, text_with_status};
 use wasip3::http::types::{ErrorCode, Fields, Request, Response};
+use wasip3::wit_bindgen::FutureReader;
 use wasip3::{wit_bindgen, wit_future};
 
 use crate::NAME;
@@ -40,8 +42,13 @@ impl exports::wasi::http::handler::Guest for Middleware {
         if query.text("trap") == Some(NAME) {
             std::arch::wasm32::unreachable();
         }
-        let response = wasi::http::handler::handle(marked_request(request)?).await?;
-        marked_response(response)
+        let (request, sent) = marked_request(request)?;
+        let response = wasi::http::handler::handle(request).await?;
+        let sent = match query.has("sent") {
+            true => Some(sent.await),
+            false => None,
+        };
+        marked_response(response, sent)
     }
 }
 
@@ -58,13 +65,13 @@ fn marked(fields: &Fields) -> Result<Fields, ErrorCode> {
     Ok(fields)
 }
 
-fn marked_request(request: Request) -> Result<Request, ErrorCode> {
+fn marked_request(request: Request) -> Result<(Request, FutureReader<Result<(), ErrorCode>>), ErrorCode> {
     let headers = marked(&request.get_headers())?;
     let (method, path) = (request.get_method(), request.get_path_with_query());
     let (scheme, authority) = (request.get_scheme(), request.get_authority());
     let (_, done) = wit_future::new(|| Ok(()));
     let (body, trailers) = Request::consume_body(request, done);
-    let (request, _sent) = Request::new(headers, Some(body), trailers, None);
+    let (request, sent) = Request::new(headers, Some(body), trailers, None);
     request
         .set_method(&method)
         .map_err(|()| ErrorCode::HttpRequestMethodInvalid)?;
@@ -77,11 +84,16 @@ fn marked_request(request: Request) -> Result<Request, ErrorCode> {
     request
         .set_authority(authority.as_deref())
         .map_err(|()| ErrorCode::HttpRequestUriInvalid)?;
-    Ok(request)
+    Ok((request, sent))
 }
 
-fn marked_response(response: Response) -> Result<Response, ErrorCode> {
+fn marked_response(response: Response, sent: Option<Result<(), ErrorCode>>) -> Result<Response, ErrorCode> {
     let headers = marked(&response.get_headers())?;
+    if let Some(sent) = sent {
+        headers
+            .set("x-sent", &[format!("{sent:?}").into_bytes()])
+            .map_err(|error| ErrorCode::InternalError(Some(format!("{error:?}"))))?;
+    }
     let status = response.get_status_code();
     let (_, done) = wit_future::new(|| Ok(()));
     let (body, trailers) = Response::consume_body(response, done);
