@@ -19,4 +19,5 @@ mod flow;
 mod host;
 mod matrix;
 mod payloads;
+mod pool;
 mod wast;

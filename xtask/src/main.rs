@@ -9,6 +9,7 @@ mod demo;
 mod examples;
 mod foreign_c;
 mod guests;
+mod instructions;
 mod test;
 mod toolchain;
 mod wit;
@@ -32,6 +33,9 @@ Tasks:
                     the code compiles for other systems
   bench [ARGS]      Measures Wharf against its peers and writes benches/results; ARGS are names of workloads, --quick
                     (two minutes) or --rounds N
+  instructions [--write | --where-possible]
+                    Counts the instructions of a request's pieces under valgrind and compares them with
+                    benches/instructions.json, or writes that; --where-possible passes where it cannot be had
   guests            Builds the guests of the tests into target/guests
   wit [--check]     Prints the WIT of the standards into wit, or checks that it is there as printed
 ";
@@ -62,6 +66,9 @@ fn run(args: &[String]) -> Result<()> {
         ("bench", args) => bench::bench(&workspace, args),
         ("check", []) => check::check(&workspace, false),
         ("check", [flag]) if flag == "--here" => check::check(&workspace, true),
+        ("instructions", []) => instructions::compare(&workspace),
+        ("instructions", [flag]) if flag == "--write" => instructions::write(&workspace),
+        ("instructions", [flag]) if flag == "--where-possible" => instructions::compare_where_possible(&workspace),
         ("guests", []) => guests::build(&workspace),
         ("wit", []) => wit::print(&workspace),
         ("wit", [flag]) if flag == "--check" => wit::check(&workspace),

@@ -4,6 +4,7 @@
 //! in at start have admitted. Implementations live in `wharf-capabilities` or in anybody's own crate.
 
 use std::any::{Any, TypeId};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -30,13 +31,31 @@ pub trait Capability: Send + Sync + 'static {
     /// Once per component: adds functions of its own to what the component can import.
     ///
     /// The standard interfaces are linked already; a capability that only grants one of them has nothing to do here.
-    fn link(&self, linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
-        let _ = linker;
+    fn link(&self, imports: &mut Imports<'_>) -> wasmtime::Result<()> {
+        let _ = imports;
         Ok(())
     }
 
     /// Once per instance: grants. Cheap, and never waits.
     fn admit(&self, admission: &mut Admission<'_>) -> wasmtime::Result<()>;
+}
+
+/// What a component can import. All of WASI is in it from the beginning.
+pub struct Imports<'a>(Cow<'a, Linker<InstanceState>>);
+
+impl<'a> Imports<'a> {
+    pub(crate) fn new(wasi: &'a Linker<InstanceState>) -> Self {
+        Self(Cow::Borrowed(wasi))
+    }
+
+    pub(crate) fn get(&self) -> &Linker<InstanceState> {
+        &self.0
+    }
+
+    /// To add functions. WASI's are shared by all components of an engine until somebody does.
+    pub fn linker(&mut self) -> &mut Linker<InstanceState> {
+        self.0.to_mut()
+    }
 }
 
 /// What one new instance is granted. All is denied that no capability grants.

@@ -1,25 +1,34 @@
 //! One engine: Wasm features, memory layout, and the clock that interrupts guests.
 //!
 //! Everything that decides how code is compiled stands here, because compiled code is tied to it
-//! (`component/cache.rs`). What a single instance may use is in `limits.rs`.
+//! (`component/cache.rs`). What a single instance may use is in `limits.rs`; who waits for the clock, in `engine/clock.rs`.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+mod clock;
 
-use tokio::sync::Semaphore;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime::component::Linker;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-/// How often running guests are interrupted. Each tick a busy guest yields to its neighbours, and its limits are
-/// checked; shorter would cost switches, longer would let a busy guest hold a thread noticeably.
-pub const TICK: Duration = Duration::from_millis(10);
+use crate::state::InstanceState;
+use crate::wasi;
+use clock::Clock;
 
-/// Linear memory whose pages a finished instance leaves resident for the next one, per slot. Measured: giving pages
-/// back to the kernel is half the cost of a fresh instance.
-const MEMORY_KEEP_RESIDENT_BYTES: usize = 1 << 20;
+pub(crate) use clock::At;
+pub use clock::TICK;
 
-/// The same for tables.
-const TABLE_KEEP_RESIDENT_BYTES: usize = 64 << 10;
+/// The most that an ended instance leaves resident of each of its memories and tables for the next one in its place.
+/// Measured: giving pages back to the kernel is half the cost of a fresh instance.
+const MEMORY_KEPT_BYTES_MAX: usize = 1 << 20;
+const TABLE_KEPT_BYTES_MAX: usize = 64 << 10;
+
+/// Tables' part of all that is kept: they are small beside memories, and there are more of them.
+const KEPT_FOR_TABLES: usize = 4;
+
+/// The engine cleans whole pages.
+const KEPT_UNIT_BYTES: usize = 4 << 10;
 
 /// Address space for a table, in elements. What an instance may really have is in [`crate::Limits`].
 const TABLE_ELEMENTS_MAX: usize = 1 << 20;
@@ -29,8 +38,10 @@ const TABLE_ELEMENTS_MAX: usize = 1 << 20;
 const MEMORIES_PER_SLOT: u32 = 2;
 const TABLES_PER_SLOT: u32 = 8;
 
-/// Every guest task that waits in the middle of a call holds a stack. Address space alone, until it is used.
-const STACKS_PER_SLOT: u32 = 16;
+/// Stacks beside one for each instance. An instance needs another only for a guest task that waits in the middle of a plain
+/// call; tasks that wait as the component model means them to hold none. Each costs two of the kernel's mappings, of which
+/// a process usually has 65,530.
+const MORE_STACKS: u32 = 1000;
 
 /// Bounds what a single module may have; what a component has decides how many slots it takes.
 const PER_MODULE_MAX: u32 = 64;
@@ -48,6 +59,9 @@ pub struct EngineOptions {
     /// How many components may be instantiated at a time; one with more than two memories or eight tables, such as a
     /// composed app, counts several times. With pooling, address space for each is reserved at start.
     pub instances_max: u32,
+    /// What ended instances may leave resident of their memories for the next ones, all together, in bytes. It is used
+    /// up only by as many instances as have been there at the same moment. The pool has no way to give it back.
+    pub kept_bytes_max: usize,
     /// Whether instances come from a pool.
     pub pooling: Pooling,
 }
@@ -57,6 +71,8 @@ impl Default for EngineOptions {
         // A thousand is Wasmtime's own default, and what its peers use: 8 TiB of the 128 TiB of address space.
         Self {
             instances_max: 1000,
+            // A thousand small guests whole: each dirties some tens of kilobytes.
+            kept_bytes_max: 512 << 20,
             pooling: Pooling::Auto,
         }
     }
@@ -80,9 +96,31 @@ struct Inner {
     wasmtime: wasmtime::Engine,
     pooled: bool,
     instances_max: u32,
-    ticks: AtomicU64,
+    clock: Clock,
     slots: Arc<Semaphore>,
     waiting: Waiting,
+    keepers: Mutex<Vec<Weak<dyn Keeper>>>,
+    wasi: OnceLock<Linker<InstanceState>>,
+}
+
+/// Keeps instances that have nothing to do.
+pub(crate) trait Keeper: Send + Sync {
+    /// The tick at which the instance was last used that has not been for the longest time.
+    fn longest_unused(&self) -> Option<u64>;
+
+    /// Ends that instance.
+    fn give_back(&self);
+}
+
+/// What a pool of instances holds at a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolUsage {
+    /// Components that are instantiated.
+    pub instances: u64,
+    /// Stacks of guest tasks in use.
+    pub stacks: usize,
+    /// Memory that ended instances have left resident for those to come: of their linear memories and tables, in bytes.
+    pub kept_bytes: usize,
 }
 
 /// Counts who waits.
@@ -117,7 +155,7 @@ impl Engine {
     pub fn new(options: EngineOptions) -> wasmtime::Result<Self> {
         let (wasmtime, pooled) = match options.pooling {
             Pooling::Never => (wasmtime::Engine::new(&config())?, false),
-            Pooling::Auto => match wasmtime::Engine::new(&pooled(options.instances_max)) {
+            Pooling::Auto => match wasmtime::Engine::new(&pooled(&options)) {
                 Ok(engine) => (engine, true),
                 Err(error) => {
                     tracing::info!(%error, "too little address space for a pool of instances: memory is mapped for each");
@@ -129,9 +167,11 @@ impl Engine {
             wasmtime,
             pooled,
             instances_max: options.instances_max,
-            ticks: AtomicU64::new(0),
+            clock: Clock::default(),
             slots: Arc::new(Semaphore::new(options.instances_max as usize)),
             waiting: Waiting::default(),
+            keepers: Mutex::default(),
+            wasi: OnceLock::new(),
         });
         tick_while_used(Arc::downgrade(&engine))?;
         Ok(Self(engine))
@@ -162,6 +202,45 @@ impl Engine {
         &self.0.waiting
     }
 
+    /// What the pool holds, or `None` without one.
+    pub fn pool_usage(&self) -> Option<PoolUsage> {
+        let metrics = self.0.wasmtime.pooling_allocator_metrics()?;
+        Some(PoolUsage {
+            instances: metrics.component_instances(),
+            stacks: metrics.stacks(),
+            kept_bytes: metrics.unused_memory_bytes_resident() + metrics.unused_table_bytes_resident(),
+        })
+    }
+
+    /// Asks `keeper` for its instances' places when they are needed.
+    pub(crate) fn add_keeper(&self, keeper: Weak<dyn Keeper>) {
+        let mut keepers = self.0.keepers.lock().unwrap_or_else(PoisonError::into_inner);
+        keepers.retain(|keeper| keeper.strong_count() > 0);
+        keepers.push(keeper);
+    }
+
+    /// Ends idle instances, whosever they are, until `slots` are free; those first that were not used for the longest time.
+    pub(crate) fn reclaim(&self, slots: u32) {
+        let keepers = self.0.keepers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let keepers: Vec<_> = keepers.iter().filter_map(Weak::upgrade).collect();
+        while self.0.slots.available_permits() < slots as usize {
+            let idle = keepers
+                .iter()
+                .filter_map(|keeper| Some((keeper.longest_unused()?, keeper)));
+            let Some((_, keeper)) = idle.min_by_key(|&(since, _)| since) else {
+                return;
+            };
+            keeper.give_back();
+        }
+    }
+
+    /// Waits for so many slots.
+    pub(crate) async fn acquire(&self, slots: u32) -> Option<OwnedSemaphorePermit> {
+        let _waiting = self.waiting().count();
+        self.reclaim(slots);
+        self.slots().acquire_many_owned(slots).await.ok()
+    }
+
     /// How many slots an instance of `component` takes.
     pub(crate) fn slots_of(component: &wasmtime::component::Component) -> u32 {
         // Unknown only for components that import modules, which nothing here provides.
@@ -175,7 +254,23 @@ impl Engine {
 
     /// Ticks ([`TICK`]) since the engine started: a clock that costs one load.
     pub fn ticks(&self) -> u64 {
-        self.0.ticks.load(Ordering::Relaxed)
+        self.0.clock.ticks()
+    }
+
+    /// All of WASI, linked once: it takes longer than all else that opening a compiled component does.
+    pub(crate) fn wasi(&self) -> wasmtime::Result<&Linker<InstanceState>> {
+        if let Some(linker) = self.0.wasi.get() {
+            return Ok(linker);
+        }
+        let mut linker = Linker::new(self.wasmtime());
+        wasi::link(&mut linker)?;
+        // Whoever else did so meanwhile has linked the same.
+        Ok(self.0.wasi.get_or_init(|| linker))
+    }
+
+    /// The clock that counts the ticks.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.0.clock
     }
 }
 
@@ -193,7 +288,7 @@ fn tick_while_used(engine: Weak<Inner>) -> std::io::Result<()> {
         loop {
             std::thread::sleep(TICK);
             let Some(engine) = engine.upgrade() else { return };
-            engine.ticks.fetch_add(1, Ordering::Relaxed);
+            engine.clock.tick();
             engine.wasmtime.increment_epoch();
         }
     })?;
@@ -214,10 +309,10 @@ fn config() -> Config {
     config
 }
 
-/// With a pool that holds so many components.
-fn pooled(components: u32) -> Config {
+/// With a pool of instances.
+fn pooled(options: &EngineOptions) -> Config {
     let mut config = config();
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool_of(components)));
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(options)));
     config
 }
 
@@ -231,19 +326,28 @@ fn in_little_space() -> Config {
     config
 }
 
-fn pool_of(components: u32) -> PoolingAllocationConfig {
+fn pool(options: &EngineOptions) -> PoolingAllocationConfig {
+    let memories = options.instances_max.saturating_mul(MEMORIES_PER_SLOT);
+    let tables = options.instances_max.saturating_mul(TABLES_PER_SLOT);
+    let kept = options.kept_bytes_max;
+    let kept_for_tables = kept / KEPT_FOR_TABLES;
     let mut pool = PoolingAllocationConfig::new();
     // These two are numbers without anything behind them: the slots bound what instances hold.
     pool.total_component_instances(u32::MAX);
     pool.total_core_instances(u32::MAX);
-    pool.total_memories(components.saturating_mul(MEMORIES_PER_SLOT));
-    pool.total_tables(components.saturating_mul(TABLES_PER_SLOT));
-    pool.total_stacks(components.saturating_mul(STACKS_PER_SLOT));
-    pool.max_memories_per_module(PER_MODULE_MAX.min(components.saturating_mul(MEMORIES_PER_SLOT)));
-    pool.max_tables_per_module(PER_MODULE_MAX.min(components.saturating_mul(TABLES_PER_SLOT)));
+    pool.total_memories(memories);
+    pool.total_tables(tables);
+    pool.total_stacks(options.instances_max.saturating_add(MORE_STACKS));
+    pool.max_memories_per_module(PER_MODULE_MAX.min(memories));
+    pool.max_tables_per_module(PER_MODULE_MAX.min(tables));
     pool.table_elements(TABLE_ELEMENTS_MAX);
-    pool.linear_memory_keep_resident(MEMORY_KEEP_RESIDENT_BYTES);
-    pool.table_keep_resident(TABLE_KEEP_RESIDENT_BYTES);
+    pool.linear_memory_keep_resident(share(kept - kept_for_tables, memories).min(MEMORY_KEPT_BYTES_MAX));
+    pool.table_keep_resident(share(kept_for_tables, tables).min(TABLE_KEPT_BYTES_MAX));
     pool.pagemap_scan(Enabled::Auto);
     pool
+}
+
+/// What each of so many may keep, in whole pages.
+fn share(bytes: usize, of: u32) -> usize {
+    bytes / (of.max(1) as usize) / KEPT_UNIT_BYTES * KEPT_UNIT_BYTES
 }

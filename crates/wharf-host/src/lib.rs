@@ -18,10 +18,10 @@ mod state;
 pub mod stdio;
 mod wasi;
 
-pub use capability::{Admission, Capability};
+pub use capability::{Admission, Capability, Imports};
 pub use command::{Command, Exit};
 pub use component::{CacheError, CodeCache, Component, ComponentError};
-pub use engine::{Engine, EngineOptions, Pooling, TICK};
+pub use engine::{Engine, EngineOptions, PoolUsage, Pooling, TICK};
 pub use instance::{CallError, Instance};
 pub use jiff::tz::TimeZone;
 pub use limits::{CpuTimeExceeded, Limits, Refused};

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use wasmtime::component::{InstancePre, Linker};
+use wasmtime::component::InstancePre;
 use wharf_app::imports::{MissingImports, missing};
 
+use crate::capability::Imports;
 use crate::component::Component;
 use crate::state::{Capabilities, InstanceState};
-use crate::wasi;
 
 /// Why a component cannot be linked.
 #[derive(Debug, thiserror::Error)]
@@ -64,15 +64,14 @@ pub(crate) fn link(
         name: name.clone(),
         error,
     };
-    let mut linker = Linker::new(component.engine().wasmtime());
-    wasi::link(&mut linker).map_err(mismatch)?;
+    let mut imports = Imports::new(component.engine().wasi().map_err(mismatch)?);
     for capability in capabilities.iter() {
-        capability.link(&mut linker).map_err(|error| LinkError::Capability {
+        capability.link(&mut imports).map_err(|error| LinkError::Capability {
             capability: capability.name(),
             error,
         })?;
     }
-    linker.instantiate_pre(component.wasmtime()).map_err(|error| {
+    imports.get().instantiate_pre(component.wasmtime()).map_err(|error| {
         // Wasmtime names the first import it cannot meet; users want them all, and what to do.
         let missing = missing(component.inspection());
         match missing.is_empty() {

@@ -7,20 +7,20 @@
 
 mod call;
 mod failure;
+mod idle;
 mod shared;
 
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit};
-use tokio::time::Sleep;
 use tokio_util::task::TaskTracker;
 
 use crate::component::Component;
-use crate::engine::{Engine, TICK, Waiting};
+use crate::engine::{At, Engine, Keeper as _, TICK, Waiting};
 use crate::http::Payload;
 use crate::http::body::Owner;
 use crate::limits::Limits;
@@ -29,6 +29,7 @@ use crate::running::{Progress, Running};
 use crate::state::{Blueprint, Capabilities};
 use crate::wasi::Environment;
 use call::{Handler, Head, Live};
+use idle::Idle;
 
 pub use failure::Failure;
 
@@ -57,6 +58,8 @@ pub struct ServiceOptions {
     pub reuse_max: u32,
     /// Under `serial`: how many instances are kept while they have nothing to do.
     pub idle_max: usize,
+    /// Under `serial`: for about how long an instance is kept that has nothing to do.
+    pub idle_timeout: Duration,
     /// Under `shared`: how many requests are in the instance at a time.
     pub concurrency_max: usize,
 }
@@ -69,8 +72,10 @@ impl Default for ServiceOptions {
             limits: Limits::default(),
             // A guest that leaks 10 KiB a request stays below 100 MiB.
             reuse_max: 10_000,
-            // Enough for as many requests as a machine of some dozen cores works on at the same moment.
-            idle_max: 128,
+            // As many as there may be at a time: they are given up as soon as somebody needs their places.
+            idle_max: 1000,
+            // Longer than the pauses of a service that is in use; a crowd's instances are gone soon after it.
+            idle_timeout: Duration::from_secs(10),
             // Parked requests cost some kilobytes each, and the pool has stacks for as many.
             concurrency_max: 10_000,
         }
@@ -87,9 +92,7 @@ struct Inner {
     handler: Arc<Handler>,
     isolation: Isolation,
     reuse_max: u32,
-    idle_max: usize,
-    /// Instances with nothing to do, the last used on top: its memory is still in the processor's caches.
-    idle: Mutex<Vec<Live>>,
+    idle: Arc<Idle>,
     /// Requests that wait for an instance, and what tells them that one came back.
     waiting: Waiting,
     returned: Notify,
@@ -119,14 +122,14 @@ impl Service {
             });
         }
         let blueprint = Blueprint::new(component, capabilities, options.environment, options.limits)?;
+        let idle = Idle::new(&blueprint.engine, options.idle_max, options.idle_timeout);
         Ok(Self(Arc::new(Inner {
             name: component.name().into(),
             blueprint,
             handler: Arc::new(handler),
             isolation,
             reuse_max: options.reuse_max.max(1),
-            idle_max: options.idle_max,
-            idle: Mutex::default(),
+            idle,
             waiting: Waiting::default(),
             returned: Notify::new(),
             shared: shared::Shared::new(options.concurrency_max),
@@ -182,7 +185,7 @@ impl Service {
             running: Some(running),
             head,
             deadline,
-            timer: None,
+            over: None,
         }
         .await
     }
@@ -201,6 +204,8 @@ impl Service {
         let waited = self.limits().queue_timeout;
         let left = deadline.left(self.engine()).ok_or_else(|| deadline.passed())?;
         let _waiting = (self.0.waiting.count(), self.engine().waiting().count());
+        // After that: whoever becomes idle from now on sees that somebody waits.
+        self.engine().reclaim(count);
         let place = async {
             let mut slot = pin!(slots.acquire_many_owned(count));
             loop {
@@ -236,9 +241,10 @@ impl Service {
     }
 
     fn deadline(&self) -> Deadline {
+        let limit = self.limits().response_timeout;
         Deadline {
-            begun: self.engine().ticks(),
-            limit: self.limits().response_timeout,
+            due: self.engine().clock().after(limit),
+            limit,
         }
     }
 
@@ -246,7 +252,7 @@ impl Service {
         if self.0.isolation != Isolation::Serial {
             return None;
         }
-        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+        self.0.idle.take()
     }
 
     /// Keeps an instance whose request is over, if it may be used again and nobody else waits for its place.
@@ -259,14 +265,12 @@ impl Service {
             return;
         }
         live.busy.store(0, Ordering::Relaxed);
-        let mut idle = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < self.0.idle_max {
-            idle.push(live);
-        }
-        drop(idle);
+        self.0.idle.put(live);
         // Looked at again, now that whoever comes later finds the instance.
         if self.0.waiting.is_any() {
             self.0.returned.notify_one();
+        } else if self.engine().waiting().is_any() {
+            self.0.idle.give_back();
         }
     }
 }
@@ -274,16 +278,15 @@ impl Service {
 /// When a request must have the head of its response, counted from its arrival on the engine's clock.
 #[derive(Clone, Copy)]
 struct Deadline {
-    begun: u64,
+    due: u64,
     limit: Duration,
 }
 
 impl Deadline {
     /// The time left, or none any more.
     fn left(self, engine: &Engine) -> Option<Duration> {
-        let ticks = engine.ticks().saturating_sub(self.begun);
-        let elapsed = TICK.saturating_mul(u32::try_from(ticks).unwrap_or(u32::MAX));
-        self.limit.checked_sub(elapsed).filter(|left| !left.is_zero())
+        let ticks = self.due.checked_sub(engine.ticks()).filter(|&ticks| ticks > 0)?;
+        Some(TICK.saturating_mul(u32::try_from(ticks).unwrap_or(u32::MAX)))
     }
 
     fn passed(self) -> Failure {
@@ -297,7 +300,7 @@ struct Exchange<'a> {
     running: Option<Running<'static, call::Finished>>,
     head: Head,
     deadline: Deadline,
-    timer: Option<Pin<Box<Sleep>>>,
+    over: Option<At<'a>>,
 }
 
 impl Future for Exchange<'_> {
@@ -374,11 +377,10 @@ impl Exchange<'_> {
         }
     }
 
-    /// The guest waits. Only now is a timer worth its cost.
+    /// The guest waits, and the clock has to be asked to say when that takes too long.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<http::Response<Payload>, Failure>> {
-        let (deadline, engine) = (self.deadline, self.service.engine());
-        let left = || deadline.left(engine).unwrap_or_default();
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(left())));
-        timer.as_mut().poll(cx).map(|()| Err(deadline.passed()))
+        let (deadline, clock) = (self.deadline, self.service.engine().clock());
+        let over = self.over.get_or_insert_with(|| clock.at(deadline.due));
+        Pin::new(over).poll(cx).map(|()| Err(deadline.passed()))
     }
 }

@@ -46,14 +46,14 @@ pub(crate) async fn serve(stream: TcpStream, service: Service, options: ServerOp
             Ok::<_, Infallible>(response.map(|body| request_ends.with(body)))
         }
     });
-    let builder = builder(&options);
+    let builder = builder();
     let mut connection = pin!(builder.serve_connection(stream, answer));
     let mut patience = Patience::new(options.head_timeout);
     loop {
         tokio::select! {
             biased;
             ended = connection.as_mut() => return note(ended),
-            () = gone::wait(&socket) => return match tokio::time::timeout(LEAVE_GRACE, connection).await {
+            () = gone::wait(socket.tcp()) => return match tokio::time::timeout(LEAVE_GRACE, connection).await {
                 Ok(ended) => note(ended),
                 Err(_) => tracing::debug!("client left with its request unread"),
             },
@@ -117,12 +117,9 @@ impl Patience {
     }
 }
 
-fn builder(options: &ServerOptions) -> auto::Builder<TokioExecutor> {
+fn builder() -> auto::Builder<TokioExecutor> {
+    // Heads have no timer of hyper's: a connection whose head does not come has no request, see [`Patience`].
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(options.head_timeout);
     builder.http2().timer(TokioTimer::new());
     builder
 }

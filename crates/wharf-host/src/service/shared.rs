@@ -76,10 +76,13 @@ impl Service {
         let worker = self.worker();
         let (answer, answered) = oneshot::channel();
         if worker.mailbox.send(Job { request, answer, place }).is_ok() {
-            match tokio::time::timeout(deadline.left(self.engine()).unwrap_or_default(), answered).await {
-                Ok(Ok(answer)) => return answer,
-                Ok(Err(_)) => {}
-                Err(_) => return Err(deadline.passed()),
+            let answered = tokio::select! {
+                biased;
+                answered = answered => answered,
+                () = self.engine().clock().at(deadline.due) => return Err(deadline.passed()),
+            };
+            if let Ok(answer) = answered {
+                return answer;
             }
         }
         match again {
@@ -161,11 +164,11 @@ async fn serve(
     mut jobs: mpsc::UnboundedReceiver<Job>,
     state: Arc<State>,
 ) -> Result<(), Failure> {
-    let slots = blueprint.engine.slots();
-    let _slot = slots
-        .acquire_many_owned(blueprint.slots)
+    let _slot = blueprint
+        .engine
+        .acquire(blueprint.slots)
         .await
-        .map_err(|_| Failure::NoResponse)?;
+        .ok_or(Failure::NoResponse)?;
     let mut store = blueprint.store(busy).map_err(Failure::Instantiate)?;
     let Handler::V3(pre) = &*handler else {
         return Err(Failure::NoResponse);

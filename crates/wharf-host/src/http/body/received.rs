@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use bytes::{Buf as _, Bytes};
 use tokio::sync::oneshot;
 use wasmtime::component::{
-    Destination, FutureConsumer, FutureProducer, FutureReader, Resource, Source, StreamProducer, StreamReader,
-    StreamResult,
+    Destination, DirectDestination, FutureConsumer, FutureProducer, FutureReader, Resource, Source, StreamProducer,
+    StreamReader, StreamResult,
 };
 use wasmtime::{AsContextMut, StoreContextMut};
 
@@ -90,6 +90,27 @@ impl Received {
         }
         Poll::Ready(Ok(()))
     }
+
+    /// Writes what is there, and what follows it without waiting: a turn of the guest costs more than the copying. The end
+    /// is told with the last bytes.
+    fn fill<D>(&mut self, cx: &mut Context<'_>, destination: &mut DirectDestination<'_, D>) -> StreamResult {
+        let mut room = destination.remaining().len();
+        loop {
+            let taken = room.min(self.rest.len());
+            destination.remaining()[..taken].copy_from_slice(&self.rest[..taken]);
+            destination.mark_written(taken);
+            self.rest.advance(taken);
+            room -= taken;
+            if room == 0 {
+                return StreamResult::Completed;
+            }
+            match self.poll_fill(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(Ended)) => return StreamResult::Dropped,
+                Poll::Pending => return StreamResult::Completed,
+            }
+        }
+    }
 }
 
 struct Ended;
@@ -113,14 +134,11 @@ impl<D: 'static> StreamProducer<D> for Received {
         }
         // A read of length zero asks whether there is something: there is.
         let wanted = destination.remaining(&mut store).unwrap_or(self.rest.len());
-        if wanted > 0 {
-            let taken = wanted.min(self.rest.len());
-            let mut destination = destination.as_direct(store, taken);
-            destination.remaining()[..taken].copy_from_slice(&self.rest[..taken]);
-            destination.mark_written(taken);
-            self.rest.advance(taken);
+        if wanted == 0 {
+            return Poll::Ready(Ok(StreamResult::Completed));
         }
-        Poll::Ready(Ok(StreamResult::Completed))
+        let mut destination = destination.as_direct(store, wanted);
+        Poll::Ready(Ok(self.fill(cx, &mut destination)))
     }
 
     fn try_into(me: Pin<Box<Self>>, ty: TypeId) -> Result<Box<dyn Any>, Pin<Box<Self>>> {
