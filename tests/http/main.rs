@@ -7,6 +7,8 @@ mod axes;
 mod client;
 mod witness;
 
+/// `--admin`: what the server tells of itself.
+mod admin;
 /// Content in both directions: whole, streamed, held back.
 mod bodies;
 /// Clients that leave.

@@ -129,7 +129,11 @@ pub(crate) struct Waiting(AtomicUsize);
 
 impl Waiting {
     pub fn is_any(&self) -> bool {
-        self.0.load(Ordering::Acquire) > 0
+        self.count_now() > 0
+    }
+
+    pub fn count_now(&self) -> usize {
+        self.0.load(Ordering::Acquire)
     }
 
     /// Counts the caller until what this returns is dropped.

@@ -26,6 +26,6 @@ pub use instance::{CallError, Instance};
 pub use jiff::tz::TimeZone;
 pub use limits::{CpuTimeExceeded, Limits, Refused};
 pub use link::LinkError;
-pub use service::{Failure, Isolation, Service, ServiceOptions};
+pub use service::{Failure, Isolation, Service, ServiceOptions, ServiceUsage};
 pub use state::{Capabilities, InstanceState};
 pub use wasi::Environment;

@@ -82,6 +82,15 @@ impl Default for ServiceOptions {
     }
 }
 
+/// What a [`Service`] holds at a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ServiceUsage {
+    /// Requests that wait for an instance.
+    pub waiting: usize,
+    /// Instances that have nothing to do.
+    pub idle: usize,
+}
+
 /// A component that answers HTTP requests (`wasi:http/handler` of 0.3, or 0.2's `incoming-handler`). Cheap to clone.
 #[derive(Clone)]
 pub struct Service(Arc<Inner>);
@@ -145,6 +154,19 @@ impl Service {
     /// How many requests meet in one instance.
     pub fn isolation(&self) -> Isolation {
         self.0.isolation
+    }
+
+    /// The engine that its instances run on.
+    pub fn engine(&self) -> &Engine {
+        &self.0.blueprint.engine
+    }
+
+    /// What it holds at this moment.
+    pub fn usage(&self) -> ServiceUsage {
+        ServiceUsage {
+            waiting: self.0.waiting.count_now(),
+            idle: self.0.idle.len(),
+        }
     }
 
     /// Answers one request.
@@ -230,10 +252,6 @@ impl Service {
 
     fn fresh(&self, slot: OwnedSemaphorePermit) -> Result<Live, Failure> {
         Live::new(&self.0.blueprint, slot).map_err(Failure::Instantiate)
-    }
-
-    fn engine(&self) -> &Engine {
-        &self.0.blueprint.engine
     }
 
     fn limits(&self) -> &Limits {

@@ -18,6 +18,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 use wharf_host::Service;
 
+use crate::metrics::Metrics;
 use crate::{ServerOptions, dispatch};
 use activity::Activity;
 use stream::Stream;
@@ -31,18 +32,25 @@ const LEAVE_GRACE: Duration = Duration::from_millis(200);
 const CLOSE_GRACE: Duration = Duration::from_millis(250);
 
 /// Serves `stream` until either side ends it. `drain` asks for its end: what has begun is finished.
-pub(crate) async fn serve(stream: TcpStream, service: Service, options: ServerOptions, drain: CancellationToken) {
+pub(crate) async fn serve(
+    stream: TcpStream,
+    service: Service,
+    options: ServerOptions,
+    drain: CancellationToken,
+    metrics: Arc<Metrics>,
+) {
     // Responses are written in one piece; waiting for more would only delay the last one.
     let _ = stream.set_nodelay(true);
     let Ok(local) = stream.local_addr() else { return };
     let stream = Stream::new(stream);
     let socket = stream.socket();
-    let activity = Arc::new(Activity::new());
+    let activity = Arc::new(Activity::new(metrics));
     let counting = activity.clone();
     let answer = service_fn(move |request: http::Request<Incoming>| {
         let (service, request_ends) = (service.clone(), counting.begin());
         async move {
             let response = dispatch::answer(&service, request, local).await;
+            request_ends.responded(response.status());
             Ok::<_, Infallible>(response.map(|body| request_ends.with(body)))
         }
     });

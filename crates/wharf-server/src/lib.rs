@@ -3,11 +3,14 @@
 //! What a component is and how it runs is `wharf-host`'s; where messages and signals come from and go to is the
 //! program's (`wharf`).
 
+mod admin;
 mod connection;
 mod dispatch;
 mod listener;
+mod metrics;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -17,13 +20,17 @@ pub use listener::BindError;
 pub use wharf_app::compose;
 pub use wharf_host::Service;
 
+use admin::Admin;
 use listener::Listener;
+use metrics::Metrics;
 
 /// How a [`Server`] is set up.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
     /// Where it listens; port 0 picks a free one.
     pub addr: SocketAddr,
+    /// Where it answers `/livez`, `/readyz` and `/metrics`, beside the service; port 0 picks a free one.
+    pub admin: Option<SocketAddr>,
     /// How long work in progress may take once the server stops.
     pub drain_timeout: Duration,
     /// How long a connection may be without a request: a client that is silent, or takes longer than this for the head of
@@ -35,6 +42,7 @@ impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             addr: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            admin: None,
             // What orchestrators grant between SIGTERM and SIGKILL.
             drain_timeout: Duration::from_secs(30),
             // A head is a packet or two; the slowest honest client sends it within seconds.
@@ -46,6 +54,7 @@ impl Default for ServerOptions {
 /// A listening server.
 pub struct Server {
     listener: Listener,
+    admin: Option<Listener>,
     options: ServerOptions,
     service: Service,
 }
@@ -67,6 +76,7 @@ impl Server {
     pub fn bind(options: ServerOptions, service: Service) -> Result<Self, BindError> {
         Ok(Self {
             listener: Listener::bind(options.addr)?,
+            admin: options.admin.map(Listener::bind).transpose()?,
             options,
             service,
         })
@@ -77,11 +87,24 @@ impl Server {
         self.listener.local_addr()
     }
 
+    /// Where its admin listener is.
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(Listener::local_addr)
+    }
+
     /// Serves until `stop` is ready; then takes no more connections and lets work in progress finish.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Drained {
         let (connections, drain) = (TaskTracker::new(), CancellationToken::new());
+        let metrics = Arc::new(Metrics::new());
+        let admin = Admin {
+            service: self.service.clone(),
+            metrics: metrics.clone(),
+            drain: drain.clone(),
+        };
+        let admin = self.admin.map(|listener| tokio::spawn(admin.serve(listener)));
         let serve = self.listener.serve(|stream| {
-            let connection = connection::serve(stream, self.service.clone(), self.options.clone(), drain.clone());
+            let (service, options) = (self.service.clone(), self.options.clone());
+            let connection = connection::serve(stream, service, options, drain.clone(), metrics.clone());
             connections.spawn(connection);
         });
         tokio::select! {
@@ -95,7 +118,11 @@ impl Server {
             connections.wait().await;
             self.service.finished().await;
         };
-        match tokio::time::timeout(self.options.drain_timeout, finish).await {
+        let finished = tokio::time::timeout(self.options.drain_timeout, finish).await;
+        if let Some(admin) = admin {
+            admin.abort();
+        }
+        match finished {
             Ok(()) => Drained::Completely,
             Err(_) => Drained::TimedOut,
         }

@@ -88,6 +88,10 @@ pub struct Serve {
     #[arg(help_heading = "Serving")]
     pub addr: String,
 
+    /// Where to answer /livez, /readyz and /metrics, for those who run the server
+    #[arg(long, value_name = "HOST:PORT", value_parser = value::address, help_heading = "Serving")]
+    pub admin: Option<String>,
+
     /// How many requests meet in one instance [default: serial for WASI 0.3, request for 0.2]
     #[arg(long, value_name = "HOW", value_enum, help_heading = "Serving")]
     pub isolation: Option<Isolation>,

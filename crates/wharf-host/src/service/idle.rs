@@ -40,6 +40,11 @@ impl Idle {
         idle
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.kept().instances.len()
+    }
+
     /// The last used.
     pub fn take(&self) -> Option<Live> {
         let (_, live) = self.kept().instances.pop_back()?;

@@ -7,11 +7,15 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use wharf_host::http::{ErrorCode, Payload};
 
-/// Counts the requests of one connection.
+use crate::metrics::Metrics;
+
+/// Counts the requests of one connection, which is counted itself.
 pub(super) struct Activity {
+    metrics: Arc<Metrics>,
     requests: AtomicUsize,
     began: Instant,
     /// When the last request ended, in milliseconds since the connection began.
@@ -19,8 +23,10 @@ pub(super) struct Activity {
 }
 
 impl Activity {
-    pub fn new() -> Self {
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        metrics.connections.inc();
         Self {
+            metrics,
             requests: AtomicUsize::new(0),
             began: Instant::now(),
             idle_since: AtomicU64::new(0),
@@ -30,6 +36,7 @@ impl Activity {
     /// A request has begun; it lasts until what this returns is dropped.
     pub fn begin(self: &Arc<Self>) -> Begun {
         self.requests.fetch_add(1, Ordering::AcqRel);
+        self.metrics.requests.inc();
         Begun(self.clone())
     }
 
@@ -43,10 +50,21 @@ impl Activity {
     }
 }
 
+impl Drop for Activity {
+    fn drop(&mut self) {
+        self.metrics.connections.dec();
+    }
+}
+
 /// A request that has not ended.
 pub(super) struct Begun(Arc<Activity>);
 
 impl Begun {
+    /// Its response has begun.
+    pub fn responded(&self, status: StatusCode) {
+        self.0.metrics.responded(status);
+    }
+
     /// The request lasts as long as the body of its response.
     pub fn with(self, body: Payload) -> Answer {
         Answer { body, _request: self }
@@ -58,6 +76,7 @@ impl Drop for Begun {
         let elapsed = u64::try_from(self.0.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.0.idle_since.store(elapsed, Ordering::Release);
         self.0.requests.fetch_sub(1, Ordering::AcqRel);
+        self.0.metrics.requests.dec();
     }
 }
 

@@ -50,6 +50,10 @@ async fn start_and_drain(serve: Serve, stdout: &Lines, stderr: &Lines) -> anyhow
     // Before anything can be served: a signal that comes early is not lost.
     let mut signals = signals()?;
     let addr = resolve(&serve.addr).await?;
+    let admin = match &serve.admin {
+        Some(addr) => Some(resolve(addr).await?),
+        None => None,
+    };
     let serve = Arc::new(serve);
     let starting = tokio::task::spawn_blocking({
         let (serve, stdout, stderr) = (serve.clone(), stdout.clone(), stderr.clone());
@@ -64,15 +68,12 @@ async fn start_and_drain(serve: Serve, stdout: &Lines, stderr: &Lines) -> anyhow
     };
     let options = ServerOptions {
         addr,
+        admin,
         drain_timeout: serve.drain_timeout,
         head_timeout: serve.head_timeout,
     };
     let server = Server::bind(options, service)?;
-    stderr.open(Some(format!(
-        "wharf: serving {} at http://{}\n",
-        serve.file.display(),
-        server.local_addr()
-    )));
+    stderr.open(Some(begins(&serve, &server)));
     let stop = async move {
         let signal = signals.recv().await;
         tracing::info!(signal, "stopping: no new connections, finishing what has begun");
@@ -83,6 +84,16 @@ async fn start_and_drain(serve: Serve, stdout: &Lines, stderr: &Lines) -> anyhow
         tracing::warn!("requests were cut off: they took longer than --drain-timeout");
     }
     Ok(drained)
+}
+
+/// What is said once the server can be reached.
+fn begins(serve: &Serve, server: &Server) -> String {
+    let file = serve.file.display();
+    let mut said = format!("wharf: serving {file} at http://{}\n", server.local_addr());
+    if let Some(admin) = server.admin_addr() {
+        said += &format!("wharf: metrics at http://{admin}/metrics\n");
+    }
+    said
 }
 
 fn service(serve: &Serve, stdout: &Lines, stderr: &Lines) -> anyhow::Result<Service> {
