@@ -6,27 +6,59 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::bench_guests;
 use crate::guests;
 use crate::workspace::{Workspace, run};
 
-/// The peer's release: the one that Wharf is built on.
-const WASMTIME_VERSION: &str = "48.0.8";
+/// A program of others' that is measured, or measures.
+struct Tool {
+    program: &'static str,
+    package: &'static str,
+    version: &'static str,
+    features: &'static [&'static str],
+    what_for: &'static str,
+}
 
-/// Builds Wharf as people install it, the native server, the peer and the components; then measures. `args` are names of
-/// workloads, `--quick` and `--rounds N`.
+const TOOLS: &[Tool] = &[
+    // The release that Wharf is built on.
+    Tool {
+        program: "wasmtime",
+        package: "wasmtime-cli",
+        version: "48.0.8",
+        features: &[],
+        what_for: "which is compared with",
+    },
+    // The newest when the workload `rate` was written. Its one default feature by name: a later release may have more.
+    Tool {
+        program: "oha",
+        package: "oha",
+        version: "1.16.0",
+        features: &["--no-default-features", "--features", "rustls"],
+        what_for: "which asks at a fixed rate",
+    },
+];
+
+/// Builds Wharf as people install it, the native server, the peer, a client and the components; then measures. `args`
+/// are names of workloads, `--quick` and `--rounds N`.
 pub fn bench(workspace: &Workspace, args: &[String]) -> Result<()> {
     guests::build(workspace)?;
+    bench_guests::build(workspace)?;
     // Each by itself, as somebody who installs it would.
     for package in ["wharf", "wharf-bench"] {
         println!("Building {package} (profile dist)");
         run(&mut workspace.cargo(["build", "--profile", "dist", "--package", package]))?;
     }
+    // Not the program that people install, so without its link-time optimisation, which takes longest.
+    run(&mut workspace.cargo(["build", "--release", "--package", "wharf-bench-engine"]))?;
     let built = workspace.target().join("dist");
     let bin = workspace.target().join("bench/bin");
     fs::create_dir_all(&bin).with_context(|| format!("cannot make {}", bin.display()))?;
     put(&built.join("wharf"), &bin)?;
     put(&built.join("native"), &bin)?;
-    put(&wasmtime(workspace)?, &bin)?;
+    put(&workspace.target().join("release/wharf-bench-engine"), &bin)?;
+    for tool in TOOLS {
+        put(&installed(workspace, tool)?, &bin)?;
+    }
     let mut command = Command::new(built.join("wharf-bench"));
     command.arg("--bin").arg(bin);
     command.arg("--guests").arg(workspace.target().join("guests"));
@@ -34,14 +66,17 @@ pub fn bench(workspace: &Workspace, args: &[String]) -> Result<()> {
     run(command.args(args))
 }
 
-/// The peer, installed if it is not there.
-fn wasmtime(workspace: &Workspace) -> Result<PathBuf> {
+/// The program, installed if it is not there.
+fn installed(workspace: &Workspace, tool: &Tool) -> Result<PathBuf> {
     let root = workspace.target().join("bench-tools");
-    let program = root.join("bin/wasmtime");
+    let program = root.join("bin").join(tool.program);
     if !program.is_file() {
-        println!("Installing wasmtime {WASMTIME_VERSION}, which is compared with (takes minutes)");
-        let mut install = workspace.cargo(["install", "wasmtime-cli", "--locked", "--version", WASMTIME_VERSION]);
-        install.arg("--root").arg(&root);
+        println!(
+            "Installing {} {}, {} (takes minutes)",
+            tool.program, tool.version, tool.what_for
+        );
+        let mut install = workspace.cargo(["install", tool.package, "--locked", "--version", tool.version]);
+        install.args(tool.features).arg("--root").arg(&root);
         run(install.arg("--target-dir").arg(root.join("build")))?;
     }
     Ok(program)

@@ -4,6 +4,7 @@
 //! the command that adds it. Tasks print what they do in one line each and leave the rest to the tools they call.
 
 mod bench;
+mod bench_guests;
 mod check;
 mod demo;
 mod examples;

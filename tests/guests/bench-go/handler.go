@@ -5,31 +5,26 @@
 package export_wasi_http_handler
 
 import (
-	"wit_component/wasi_http_types"
+	http "wit_component/wasi_http_types"
 
 	wit "go.bytecodealliance.org/pkg/wit/types"
 )
 
-type trailers = wit.Result[wit.Option[*wasi_http_types.Fields], wasi_http_types.ErrorCode]
-
 // Handle is what the component exports as wasi:http/handler.
-func Handle(request *wasi_http_types.Request) wit.Result[*wasi_http_types.Response, wasi_http_types.ErrorCode] {
+func Handle(request *http.Request) wit.Result[*http.Response, http.ErrorCode] {
 	// Here and not by the garbage collector, which may come after the task that the request belongs to.
 	request.Drop()
-	body, bodyReader := wasi_http_types.MakeStreamU8()
-	end, endReader := wasi_http_types.MakeFutureResultOptionFieldsErrorCode()
+	body, bodyReader := http.MakeStreamU8()
+	trailers, trailersReader := http.MakeFutureResultOptionFieldsErrorCode()
 	headers := []wit.Tuple2[string, []uint8]{{F0: "content-type", F1: []uint8("text/plain")}}
-	response, sent := wasi_http_types.ResponseNew(
-		wasi_http_types.FieldsFromList(headers).Ok(),
-		wit.Some(bodyReader),
-		endReader,
-	)
+	response, sent := http.ResponseNew(http.FieldsFromList(headers).Ok(), wit.Some(bodyReader), trailersReader)
 	// Nobody reads the body before the response is returned.
 	go func() {
 		defer sent.Drop()
 		body.WriteAll([]uint8("hello, wharf"))
 		body.Drop()
-		end.Write(wit.Ok[wit.Option[*wasi_http_types.Fields], wasi_http_types.ErrorCode](wit.None[*wasi_http_types.Fields]()))
+		none := wit.None[*http.Fields]()
+		trailers.Write(wit.Ok[wit.Option[*http.Fields], http.ErrorCode](none))
 	}()
-	return wit.Ok[*wasi_http_types.Response, wasi_http_types.ErrorCode](response)
+	return wit.Ok[*http.Response, http.ErrorCode](response)
 }

@@ -9,17 +9,15 @@ from componentize_py_types import Ok
 from wit_world import exports
 from wit_world.imports.wasi_http_types import Fields, Response
 
-# As long as the type that it makes a future of.
-from wit_world import (
-    result_option_wasi_http_types_fields_wasi_http_types_error_code_future as trailers_future,
-)
+# The generated name is the whole type.
+new_trailers = wit_world.result_option_wasi_http_types_fields_wasi_http_types_error_code_future
 
 
-# Derived from the generated class: without it the build passes and every call traps.
+# Derived from the generated class: otherwise it builds, and then every call traps.
 class Handler(exports.Handler):
     async def handle(self, request):
         body, body_reader = wit_world.byte_stream()
-        trailers, trailers_reader = trailers_future(lambda: Ok(None))
+        trailers, trailers_reader = new_trailers(lambda: Ok(None))
         headers = Fields.from_list([("content-type", b"text/plain")])
         response, sent = Response.new(headers, body_reader, trailers_reader)
         # Nobody reads the body before the response is returned.
@@ -28,6 +26,6 @@ class Handler(exports.Handler):
 
 
 async def write(body, trailers, sent, text):
-    """Sends the body, then that there are no trailers: what the future is when it closes unwritten."""
+    """Sends the body and closes everything; closed unwritten, the trailers become those they were made with: none."""
     with sent, trailers, body:
         await body.write_all(text)
