@@ -1,14 +1,14 @@
-//! The client: `wrk`, which costs little beside what it measures, one thread, every connection with one request at a time.
+//! The client: `wrk`, which costs little beside what it measures: one thread, every connection with one request at a
+//! time.
 
 use std::io::Write as _;
-use std::net::SocketAddr;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::measure::Place;
+use crate::place::Place;
 use crate::workloads::{Ask, Workload};
 
 /// What one run of the client saw.
@@ -22,6 +22,15 @@ pub struct Outcome {
     pub p999: f64,
 }
 
+/// A client that waits for longer than this counts a failure.
+const FLAGS: &[&str] = &["--threads", "1", "--timeout", "60s"];
+
+/// How long a client may go on after it should have ended: `wrk` waits for a request, and starting takes time too.
+pub const GRACE: Duration = Duration::from_secs(90);
+
+/// What `timeout` answers with when it had to end the program.
+const TIMED_OUT: i32 = 124;
+
 /// Has `wrk` print its figures as one line of JSON, after a word by which the line is found.
 const REPORT: &str = r#"
 done = function(summary, latency, requests)
@@ -32,29 +41,23 @@ done = function(summary, latency, requests)
 end
 "#;
 
-/// Asks for `workload` for about `duration`.
+/// Asks `url` for `workload` for about `duration`.
 ///
 /// # Errors
 /// When `wrk` is missing, or a request failed: a server that refuses work is not measured by what it refuses.
-pub fn run(workload: &Workload, place: Place, addr: SocketAddr, duration: Duration) -> Result<Outcome> {
+pub fn run(workload: &Workload, place: Place, url: &str, duration: Duration) -> Result<Outcome> {
     let script = Script::write(workload.ask)?;
-    let mut command = on_cores(place.client(), "wrk");
+    let mut command = place.client("wrk", duration + GRACE);
     command
-        .args(["--threads", "1", "--timeout", "60s"])
+        .args(FLAGS)
         .args(["--connections", &workload.connections.to_string()])
-        .args(["--duration", &format!("{}s", duration.as_secs().max(1))])
+        .args(["--duration", &format!("{}s", seconds(duration))])
         .args(["--latency", "--script"])
         .arg(&script.0)
-        .arg(format!("http://{addr}{}", workload.path));
-    let output = command
-        .output()
-        .context("wrk cannot be started; on Debian: apt-get install wrk")?;
-    let text = String::from_utf8_lossy(&output.stdout);
+        .arg(url);
+    let text = output(&mut command, "wrk")?;
     let Some(figures) = text.lines().find_map(|line| line.strip_prefix("FIGURES ")) else {
-        bail!(
-            "wrk printed no figures: {text}{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        bail!("wrk printed no figures: {text}");
     };
     let figures: Value = serde_json::from_str(figures).context("wrk printed no JSON")?;
     let number = |name: &str| {
@@ -64,6 +67,7 @@ pub fn run(workload: &Workload, place: Place, addr: SocketAddr, duration: Durati
     };
     let failed = number("failed")?;
     ensure!(failed == 0, "{failed} requests failed: {figures}");
+    ensure!(number("requests")? > 0, "no request was answered");
     Ok(Outcome {
         requests: number("requests")?,
         elapsed: Duration::from_micros(number("us")?),
@@ -73,16 +77,45 @@ pub fn run(workload: &Workload, place: Place, addr: SocketAddr, duration: Durati
     })
 }
 
-/// `program` on these cores alone, or on any.
-pub fn on_cores(cores: Option<&str>, program: impl AsRef<std::ffi::OsStr>) -> Command {
-    match cores {
-        Some(cores) => {
-            let mut command = Command::new("taskset");
-            command.args(["--cpu-list", cores]).arg(program);
-            command
-        }
-        None => Command::new(program),
-    }
+/// It takes no less than one.
+fn seconds(duration: Duration) -> u64 {
+    duration.as_secs().max(1)
+}
+
+/// What a client printed.
+///
+/// # Errors
+/// When it is missing, failed, or was ended at its deadline.
+pub fn output(command: &mut Command, name: &str) -> Result<String> {
+    let output = command
+        .output()
+        .with_context(|| format!("cannot start `timeout`, which ends {name} in time"))?;
+    let Output { status, stdout, stderr } = output;
+    ensure!(status.code() != Some(TIMED_OUT), "{name} did not end");
+    ensure!(
+        status.success(),
+        "{name} failed ({status}); on Debian wrk is `apt-get install wrk`: {}",
+        String::from_utf8_lossy(&stderr).trim()
+    );
+    Ok(String::from_utf8_lossy(&stdout).into_owned())
+}
+
+/// How it is run, for the report.
+pub fn line(duration: Duration) -> String {
+    format!(
+        "wrk {} --connections N --duration {}s --latency URL",
+        FLAGS.join(" "),
+        seconds(duration)
+    )
+}
+
+/// What `wrk` says it is: it has no flag for that alone.
+pub fn version() -> String {
+    let output = Command::new("wrk").arg("-v").output();
+    let text = output.map_or_else(|_| Vec::new(), |output| [output.stdout, output.stderr].concat());
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let words = text.split(" [").next().unwrap_or_default();
+    words.trim().to_owned()
 }
 
 /// A script for `wrk`, deleted when it is dropped.

@@ -1,23 +1,22 @@
-//! Who is measured: the programs, how each is started, what it uses.
+//! Who is measured: the programs, and how each is started.
 
-use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::client::on_cores;
-use crate::measure::Place;
+use crate::place::Place;
+use crate::server::Server;
 use crate::workloads::{Guest, Workload};
 
 /// One way to run one program.
 struct Contestant {
     name: &'static str,
     program: &'static str,
-    /// Before the component; `{addr}` is where to listen.
+    /// Before the component.
     flags: &'static [&'static str],
+    /// What lets a component call servers on this machine, where that has to be allowed.
+    outgoing: &'static [&'static str],
     /// Whether it runs components of WASI 0.2 too.
     legacy: bool,
     /// Whether it needs a component at all.
@@ -26,12 +25,16 @@ struct Contestant {
 
 const WASMTIME: &[&str] = &["serve", "--addr", "127.0.0.1:0", "-Scli", "-Shttp"];
 
+/// Wharf's components reach nothing that is not granted.
+const OUTGOING: &[&str] = &["--allow-outbound", "127.0.0.1"];
+
 /// In the order of reports; the first is what the others are compared with.
 const CONTESTANTS: &[Contestant] = &[
     Contestant {
         name: "native",
         program: "native",
         flags: &["127.0.0.1:0"],
+        outgoing: &[],
         legacy: true,
         component: false,
     },
@@ -39,6 +42,7 @@ const CONTESTANTS: &[Contestant] = &[
         name: "wharf request",
         program: "wharf",
         flags: &["serve", "--addr", "127.0.0.1:0", "--isolation", "request"],
+        outgoing: OUTGOING,
         legacy: true,
         component: true,
     },
@@ -46,6 +50,7 @@ const CONTESTANTS: &[Contestant] = &[
         name: "wharf serial",
         program: "wharf",
         flags: &["serve", "--addr", "127.0.0.1:0", "--isolation", "serial"],
+        outgoing: OUTGOING,
         legacy: true,
         component: true,
     },
@@ -53,6 +58,7 @@ const CONTESTANTS: &[Contestant] = &[
         name: "wharf shared",
         program: "wharf",
         flags: &["serve", "--addr", "127.0.0.1:0", "--isolation", "shared"],
+        outgoing: OUTGOING,
         legacy: false,
         component: true,
     },
@@ -60,6 +66,7 @@ const CONTESTANTS: &[Contestant] = &[
         name: "wasmtime",
         program: "wasmtime",
         flags: WASMTIME,
+        outgoing: &[],
         legacy: true,
         component: true,
     },
@@ -75,10 +82,14 @@ const CONTESTANTS: &[Contestant] = &[
             "--max-instance-reuse-count",
             "1",
         ],
+        outgoing: &[],
         legacy: false,
         component: true,
     },
 ];
+
+/// Programs beside the contestants: what asks at a fixed rate.
+const TOOLS: &[&str] = &["oha"];
 
 /// Where everything is.
 pub struct Contestants {
@@ -94,8 +105,9 @@ impl Contestants {
             bin: bin.to_owned(),
             guests: guests.to_owned(),
         };
-        let programs = CONTESTANTS.iter().map(|contestant| found.program(contestant));
-        let components = [Guest::Hello, Guest::Hello02, Guest::Bench].map(|guest| found.component(guest));
+        let programs = CONTESTANTS.iter().map(|contestant| contestant.program);
+        let programs = programs.chain(TOOLS.iter().copied()).map(|name| found.program(name));
+        let components = Guest::ALL.map(|guest| found.component(guest));
         for file in programs.chain(components) {
             ensure!(
                 file.is_file(),
@@ -106,11 +118,17 @@ impl Contestants {
         Ok(found)
     }
 
-    fn program(&self, contestant: &Contestant) -> PathBuf {
-        self.bin.join(contestant.program)
+    /// One of the programs, contestant or tool.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.bin.join(name)
     }
 
-    fn component(&self, guest: Guest) -> PathBuf {
+    /// A folder beside the programs, for what is worth keeping between runs.
+    pub fn scratch(&self, name: &str) -> PathBuf {
+        self.bin.with_file_name(name)
+    }
+
+    pub fn component(&self, guest: Guest) -> PathBuf {
         self.guests.join(guest.name()).with_extension("wasm")
     }
 
@@ -123,125 +141,81 @@ impl Contestants {
     /// Names, versions and command lines, for the report.
     pub fn describe(&self) -> Vec<(&'static str, String, String)> {
         let describe = |contestant: &Contestant| {
-            let version = Command::new(self.program(contestant)).arg("--version").output();
-            let version = version.ok().filter(|output| output.status.success());
-            let version = version.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-            let component = if contestant.component { " COMPONENT" } else { "" };
-            let line = format!("{} {}{component}", contestant.program, contestant.flags.join(" "));
-            (contestant.name, version.unwrap_or_default(), line)
+            let version = version(&self.program(contestant.program));
+            (contestant.name, version, contestant.line(&[]))
         };
         CONTESTANTS.iter().map(describe).collect()
+    }
+
+    /// What the tools say they are.
+    pub fn tools(&self) -> Vec<(&'static str, String)> {
+        let tools = TOOLS.iter().map(|name| (*name, version(&self.program(name))));
+        tools.collect()
+    }
+
+    /// How `name` is started with `more` flags, as one would type it.
+    pub fn line(&self, name: &str, more: &[&str]) -> Result<String> {
+        Ok(contestant(name)?.line(more))
     }
 
     /// Everybody who can answer `workload`, serving.
     pub fn start(&self, workload: &Workload, place: Place) -> Result<Vec<Server>> {
         let takes_part = |contestant: &&Contestant| workload.guest != Guest::Hello02 || contestant.legacy;
-        CONTESTANTS
-            .iter()
-            .filter(takes_part)
-            .map(|contestant| Server::start(contestant, self, workload, place))
-            .collect()
+        let start = |contestant: &Contestant| {
+            let more = if workload.calls() { contestant.outgoing } else { &[] };
+            self.start_with(contestant.name, more, workload.guest, place)
+        };
+        CONTESTANTS.iter().filter(takes_part).map(start).collect()
     }
-}
 
-/// A contestant that serves; it is ended when this is dropped.
-pub struct Server {
-    name: &'static str,
-    child: Child,
-    addr: SocketAddr,
-}
-
-impl Server {
-    fn start(contestant: &Contestant, all: &Contestants, workload: &Workload, place: Place) -> Result<Self> {
-        let mut command = on_cores(place.server(), all.program(contestant));
-        command.args(contestant.flags);
+    /// The contestant `name`, serving, with `more` flags than it has by itself.
+    pub fn start_with(&self, name: &str, more: &[&str], guest: Guest, place: Place) -> Result<Server> {
+        let contestant = contestant(name)?;
+        let mut command = place.server(self.program(contestant.program));
+        command.args(contestant.flags).args(more);
         if contestant.component {
-            command.arg(all.component(workload.guest));
+            command.arg(self.component(guest));
         }
-        let mut child = command
-            // Nobody's errors are traced while they are measured.
-            .env_remove("RUST_BACKTRACE")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("cannot start {}", contestant.name))?;
-        let stderr = child.stderr.take().context("it is piped")?;
-        let mut lines = BufReader::new(stderr).lines();
-        let addr = lines
-            .by_ref()
-            .map_while(Result::ok)
-            .find_map(|line| address(&line))
-            .with_context(|| format!("{} ended before it served", contestant.name))?;
-        // Whoever writes a log must not come to wait for its reader.
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-        Ok(Self {
-            name: contestant.name,
-            child,
-            addr,
-        })
+        Server::start(contestant.name, command)
     }
 
-    pub fn name(&self) -> &'static str {
-        self.name
-    }
-
-    pub fn addr(&self) -> SocketAddr {
-        self.addr
-    }
-
-    /// Processor time of all its threads so far.
-    pub fn cpu(&self) -> Result<Duration> {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id()))?;
-        let mut nanoseconds = 0;
-        for task in tasks {
-            let schedstat = std::fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
-            nanoseconds += schedstat
-                .split(' ')
-                .next()
-                .and_then(|first| first.parse().ok())
-                .unwrap_or(0);
-        }
-        Ok(Duration::from_nanos(nanoseconds))
-    }
-
-    /// The memory it holds now.
-    pub fn resident_bytes(&self) -> Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib: u64 = line.context("no VmRSS")?.trim().trim_end_matches(" kB").parse()?;
-        Ok(kib * 1024)
+    /// A server for others to call, which is nobody's to measure.
+    pub fn origin(&self, place: Place) -> Result<Server> {
+        let mut command = place.origin(self.program("native"));
+        command.arg("127.0.0.1:0");
+        Server::start("origin", command)
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+impl Contestant {
+    fn line(&self, more: &[&str]) -> String {
+        let words = [self.program].into_iter().chain(self.flags.iter().chain(more).copied());
+        let words: Vec<_> = words.chain(self.component.then_some("COMPONENT")).collect();
+        words.join(" ")
     }
 }
 
-/// The address in a line such as `wharf: serving a.wasm at http://127.0.0.1:80/`.
-fn address(line: &str) -> Option<SocketAddr> {
-    let (_, rest) = line.split_once("http://")?;
-    let end = rest.find(|c: char| !(c.is_ascii_hexdigit() || ".:[]".contains(c)));
-    rest[..end.unwrap_or(rest.len())].parse().ok()
+/// What allows the calls of a workload that makes some, for the report.
+pub fn outgoing() -> String {
+    OUTGOING.join(" ")
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn contestant(name: &str) -> Result<&'static Contestant> {
+    let contestant = CONTESTANTS.iter().find(|contestant| contestant.name == name);
+    contestant.with_context(|| format!("there is no contestant {name}"))
+}
 
-    #[test]
-    fn the_address_is_found() {
-        assert_eq!(
-            address("Serving HTTP on http://127.0.0.1:80/"),
-            "127.0.0.1:80".parse().ok()
-        );
-        assert_eq!(
-            address("wharf: serving a.wasm at http://[::1]:80"),
-            "[::1]:80".parse().ok()
-        );
-        assert_eq!(address("error: no"), None);
-    }
+/// Nothing takes long to say what it is.
+const VERSION_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What `program` says it is; nothing where it does not say.
+fn version(program: &Path) -> String {
+    let output = Place::Unpinned
+        .client(program, VERSION_DEADLINE)
+        .arg("--version")
+        .output();
+    let output = output.ok().filter(|output| output.status.success());
+    output.map_or_else(String::new, |output| {
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    })
 }

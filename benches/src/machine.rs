@@ -18,3 +18,25 @@ pub fn describe() -> Vec<(&'static str, String)> {
         ("load at the end", read("/proc/loadavg")),
     ]
 }
+
+/// Lets this process and what it starts have as many files and connections open as the system permits, and says how many
+/// that is.
+#[cfg(unix)]
+pub fn raise_open_files() -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum.unwrap_or(u64::MAX),
+        Err(_) => limit.current.unwrap_or(u64::MAX),
+    }
+}
+
+#[cfg(not(unix))]
+pub fn raise_open_files() -> u64 {
+    u64::MAX
+}

@@ -1,128 +1,82 @@
 //! Measures Wharf against its peers, interleaved in one run: `wharf-bench --bin DIR --guests DIR --out DIR [--quick]
 //! [--rounds N] [NAME…]`. `cargo xtask bench` builds everything and calls it.
 //!
-//! Every figure is a ratio of medians of several rounds in which all contestants took turns. The machine may be noisy; what
-//! it does to one, it does to all.
+//! Figures are medians of several rounds in which all contestants took turns. The machine may be noisy; what it does to
+//! one, it does to all. How each kind of workload is measured, and what its table says, is in a file of its own.
 
 mod client;
 mod contestants;
+mod engine;
+mod get;
 mod machine;
-mod measure;
+mod parked;
+mod place;
+mod plan;
 mod plot;
+mod rate;
 mod report;
+mod server;
+mod start;
 mod stats;
+mod table;
+mod throughput;
 mod workloads;
 
-use std::path::PathBuf;
-use std::time::Duration;
-
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, ensure};
 
 use contestants::Contestants;
-use measure::{Measurement, Place};
-use workloads::Workload;
-
-/// What is asked for on the command line.
-struct Plan {
-    bin: PathBuf,
-    guests: PathBuf,
-    out: PathBuf,
-    quick: bool,
-    rounds: usize,
-    names: Vec<String>,
-}
-
-impl Plan {
-    fn parse(args: impl Iterator<Item = String>) -> Result<Self> {
-        let (mut bin, mut guests, mut out) = (None, None, None);
-        let (mut quick, mut rounds, mut names) = (false, None, Vec::new());
-        let mut args = args.peekable();
-        while let Some(arg) = args.next() {
-            let mut value = || args.next().with_context(|| format!("{arg} needs a value"));
-            match arg.as_str() {
-                "--bin" => bin = Some(value()?.into()),
-                "--guests" => guests = Some(value()?.into()),
-                "--out" => out = Some(value()?.into()),
-                "--rounds" => rounds = Some(value()?.parse().context("--rounds takes a number")?),
-                "--quick" => quick = true,
-                flag if flag.starts_with('-') => bail!("there is no flag {flag}"),
-                name => names.push(name.to_owned()),
-            }
-        }
-        Ok(Self {
-            bin: bin.context("--bin says where the programs are")?,
-            guests: guests.context("--guests says where the components are")?,
-            out: out.context("--out says where results go")?,
-            quick,
-            rounds: rounds.unwrap_or(if quick { 3 } else { 5 }),
-            names,
-        })
-    }
-
-    fn workloads(&self) -> Result<Vec<&'static Workload>> {
-        let chosen = |workload: &&Workload| {
-            let named = self.names.iter().any(|name| name == workload.name);
-            named || (self.names.is_empty() && (workload.quick || !self.quick))
-        };
-        for name in &self.names {
-            if !workloads::ALL.iter().any(|workload| workload.name == name) {
-                let known: Vec<_> = workloads::ALL.iter().map(|workload| workload.name).collect();
-                bail!("there is no workload {name}; there are {}", known.join(", "));
-            }
-        }
-        Ok(workloads::ALL.iter().filter(chosen).collect())
-    }
-
-    fn duration(&self) -> Duration {
-        Duration::from_secs(if self.quick { 1 } else { 3 })
-    }
-
-    fn places(&self) -> &'static [Place] {
-        if self.quick { &[Place::OneCore] } else { &Place::ALL }
-    }
-}
+use place::Place;
+use plan::Plan;
+use report::{Report, Section};
+use workloads::{Kind, Workload};
 
 fn main() -> Result<()> {
     let plan = Plan::parse(std::env::args().skip(1))?;
     let contestants = Contestants::find(&plan.bin, &plan.guests)?;
-    let mut measurements = Vec::new();
+    let mut report = Report::default();
     for workload in plan.workloads()? {
-        for &place in plan.places() {
-            if place == Place::OneCore || workload.everywhere {
-                measurements.extend(run(&plan, &contestants, workload, place)?);
+        for &place in plan.places(workload) {
+            println!("{} ({})", workload.name, place.name());
+            match measure(&plan, &contestants, workload, place, &mut report) {
+                Ok(section) => {
+                    println!("{}", section.table);
+                    report.sections.push(section);
+                }
+                // A long run does not lose what it has for one that fails.
+                Err(error) => {
+                    println!("failed: {error:#}");
+                    let failure = format!("{} ({}): {error:#}", workload.name, place.name());
+                    report.failures.push(failure);
+                }
             }
         }
     }
-    report::write(&plan.out, &contestants, &measurements, plan.quick)
+    report.write(&plan, &contestants)?;
+    ensure!(
+        report.failures.is_empty(),
+        "{} could not be measured",
+        report.failures.len()
+    );
+    Ok(())
 }
 
-/// All contestants, one after another, round after round.
-fn run(plan: &Plan, contestants: &Contestants, workload: &Workload, place: Place) -> Result<Vec<Measurement>> {
-    println!("{} ({})", workload.name, place.name());
-    let mut servers = contestants.start(workload, place)?;
-    let mut measurements: Vec<_> = servers
-        .iter()
-        .map(|server| Measurement::new(workload, place, server.name()))
-        .collect();
-    for server in &servers {
-        client::run(workload, place, server.addr(), Duration::from_millis(500))?;
-    }
-    for round in 0..plan.rounds {
-        // Whoever follows whom changes from round to round.
-        servers.rotate_left(1);
-        measurements.rotate_left(1);
-        for (server, measurement) in servers.iter().zip(&mut measurements) {
-            let before = server.cpu()?;
-            let outcome = client::run(workload, place, server.addr(), plan.duration())
-                .with_context(|| format!("{} under {}", server.name(), workload.name))?;
-            let cpu = server.cpu()?.saturating_sub(before);
-            measurement.add(&outcome, cpu, server.resident_bytes()?);
+fn measure(
+    plan: &Plan,
+    contestants: &Contestants,
+    workload: &Workload,
+    place: Place,
+    report: &mut Report,
+) -> Result<Section> {
+    match workload.kind {
+        Kind::Throughput => {
+            let measurements = throughput::run(plan, contestants, workload, place)?;
+            let section = throughput::section(workload, place, &measurements);
+            report.throughput.extend(measurements);
+            Ok(section)
         }
-        println!("  round {} of {}", round + 1, plan.rounds);
+        Kind::Rate => rate::run(plan, contestants, workload, place),
+        Kind::Start => start::run(plan, contestants, workload, place),
+        Kind::Parked => parked::run(plan, contestants, workload, place),
+        Kind::Engine => engine::run(plan, contestants, workload, place),
     }
-    measurements.sort_by_key(|measurement| contestants.position(measurement.contestant));
-    for measurement in &measurements {
-        println!("  {measurement}");
-    }
-    Ok(measurements)
 }

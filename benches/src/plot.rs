@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::measure::{Measurement, Place};
+use crate::place::Place;
 use crate::stats::ratio;
+use crate::throughput::Measurement;
 
 const LEFT: usize = 150;
 const WIDTH: usize = 620;

@@ -1,136 +1,138 @@
-//! Results as files: all figures as JSON, the ratios as a table, the throughput as a picture.
+//! Results as files: all figures as JSON, what they say as tables, the throughput as a picture.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::contestants::Contestants;
-use crate::measure::Measurement;
-use crate::stats::{median, ratio, spread};
-use crate::{machine, plot};
+use crate::place::Place;
+use crate::plan::Plan;
+use crate::table::Table;
+use crate::throughput::Measurement;
+use crate::workloads::Workload;
+use crate::{client, machine, plot};
 
-/// Writes `DAY.json`, `DAY.md` and `DAY.svg` into `out`.
-pub fn write(out: &Path, contestants: &Contestants, measurements: &[Measurement], quick: bool) -> Result<()> {
-    let day = jiff::Zoned::now().date().to_string();
-    let name = if quick { format!("{day}-quick") } else { day };
-    std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
-    let write = |extension: &str, text: String| {
-        let file = out.join(format!("{name}.{extension}"));
-        std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
-        println!("wrote {}", file.display());
-        Ok::<_, anyhow::Error>(())
-    };
-    write(
-        "json",
-        serde_json::to_string_pretty(&as_json(contestants, measurements))? + "\n",
-    )?;
-    write("svg", plot::throughput(measurements))?;
-    write("md", as_table(contestants, measurements, &name)?)
+/// One workload in one place: what a reader sees, and its figures for programs.
+pub struct Section {
+    title: String,
+    pub table: Table,
+    /// How the table came about, where it is not as everywhere: paragraphs, and tables as text.
+    pub notes: Vec<String>,
+    /// Under which name the figures stand in the JSON.
+    kind: &'static str,
+    pub figures: Vec<Value>,
 }
 
-fn as_json(contestants: &Contestants, measurements: &[Measurement]) -> Value {
-    let machine: serde_json::Map<_, _> = machine::describe()
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value.into()))
-        .collect();
-    let contestants: Vec<_> = contestants
-        .describe()
-        .into_iter()
-        .map(|(name, version, line)| json!({ "name": name, "version": version, "command": line }))
-        .collect();
-    let measurements: Vec<_> = measurements
-        .iter()
-        .map(|measurement| {
-            json!({
-                "workload": measurement.workload,
-                "place": measurement.place.name(),
-                "contestant": measurement.contestant,
-                "requests_per_second": measurement.rate,
-                "cpu_us_per_request": measurement.cpu,
-                "p50_us": measurement.p50,
-                "p99_us": measurement.p99,
-                "p999_us": measurement.p999,
-                "resident_mib": measurement.memory,
-                "gb_per_cpu_second": measurement.gigabytes_per_cpu_second(),
-            })
-        })
-        .collect();
-    json!({ "machine": machine, "contestants": contestants, "measurements": measurements })
-}
-
-fn as_table(contestants: &Contestants, measurements: &[Measurement], name: &str) -> Result<String> {
-    let mut text = format!("# Measured on {name}\n\n![Throughput]({name}.svg)\n");
-    for group in measurements.chunk_by(|a, b| a.workload == b.workload && a.place == b.place) {
-        write_group(&mut text, group)?;
+impl Section {
+    pub fn new(kind: &'static str, workload: &Workload, place: Place, table: Table) -> Self {
+        Self {
+            title: format!("{}: {}, {}", workload.name, workload.says, place.name()),
+            table,
+            notes: Vec::new(),
+            kind,
+            figures: Vec::new(),
+        }
     }
+}
+
+/// Everything that came of one run.
+#[derive(Default)]
+pub struct Report {
+    pub sections: Vec<Section>,
+    /// What the picture shows.
+    pub throughput: Vec<Measurement>,
+    /// What could not be measured, and why.
+    pub failures: Vec<String>,
+}
+
+impl Report {
+    /// Writes `DAY.json`, `DAY.md` and `DAY.svg` into `out`.
+    pub fn write(&self, plan: &Plan, contestants: &Contestants) -> Result<()> {
+        let day = jiff::Zoned::now().date().to_string();
+        let name = if plan.quick { format!("{day}-quick") } else { day };
+        let out = &plan.out;
+        std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+        let write = |extension: &str, text: String| {
+            let file = out.join(format!("{name}.{extension}"));
+            std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+            println!("wrote {}", file.display());
+            Ok::<_, anyhow::Error>(())
+        };
+        write("json", serde_json::to_string_pretty(&self.as_json(contestants))? + "\n")?;
+        if !self.throughput.is_empty() {
+            write("svg", plot::throughput(&self.throughput))?;
+        }
+        write("md", self.as_text(plan, contestants, &name)?)
+    }
+
+    fn as_json(&self, contestants: &Contestants) -> Value {
+        let machine: Map<_, _> = machine::describe()
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .collect();
+        let contestants: Vec<_> = contestants
+            .describe()
+            .into_iter()
+            .map(|(name, version, line)| json!({ "name": name, "version": version, "command": line }))
+            .collect();
+        let mut all = json!({ "machine": machine, "contestants": contestants, "failures": self.failures });
+        for section in &self.sections {
+            let kind = &mut all[section.kind];
+            let mut figures = kind.as_array().cloned().unwrap_or_default();
+            figures.extend(section.figures.iter().cloned());
+            *kind = figures.into();
+        }
+        all
+    }
+
+    fn as_text(&self, plan: &Plan, contestants: &Contestants, name: &str) -> Result<String> {
+        let mut text = format!("# Measured on {name}\n");
+        if !self.throughput.is_empty() {
+            writeln!(text, "\n![Throughput]({name}.svg)")?;
+        }
+        for section in &self.sections {
+            write!(text, "\n## {}\n\n{}", section.title, section.table)?;
+            for note in &section.notes {
+                writeln!(text, "\n{}", note.trim_end())?;
+            }
+        }
+        if !self.failures.is_empty() {
+            writeln!(text, "\n## Not measured\n")?;
+            for failure in &self.failures {
+                writeln!(text, "- {failure}")?;
+            }
+        }
+        write_how(&mut text, plan, contestants)?;
+        Ok(text)
+    }
+}
+
+fn write_how(text: &mut String, plan: &Plan, contestants: &Contestants) -> Result<()> {
     writeln!(
         text,
-        "\n## How\n\nContestants took turns, {} rounds each; figures are medians, ratios are medians",
-        rounds(measurements)
+        "\n## How\n\nContestants took turns, {} rounds each unless a table says otherwise; figures are medians, ratios are\n\
+         medians of the rounds' ratios, ± the median distance from it. Wharf ran with its default limits, in the profile\n\
+         that people install; `wasmtime serve` limits connections and requests to 1,000 at a time, and nothing else.\n\
+         Unless a table says otherwise the client, with 64 connections or as many as a title says, was\n`{}`.\n",
+        plan.rounds,
+        client::line(plan.duration()),
     )?;
-    writeln!(
-        text,
-        "of the rounds' ratios, ± the median distance from it. Wharf ran with its default limits, in the profile"
-    )?;
-    writeln!(text, "that people install; `wasmtime serve` has none.\n")?;
-    writeln!(text, "| contestant | version | command |\n|---|---|---|")?;
+    let mut table = Table::new(&["contestant", "version", "command"]);
     for (name, version, line) in contestants.describe() {
-        writeln!(text, "| {name} | {version} | `{line}` |")?;
+        table.row([name.to_owned(), version, format!("`{line}`")]);
     }
-    writeln!(text, "\n| machine | |\n|---|---|")?;
+    writeln!(text, "{table}")?;
+    let mut table = Table::new(&["client", "version"]);
+    table.row(["wrk".to_owned(), client::version()]);
+    for (name, version) in contestants.tools() {
+        table.row([name.to_owned(), version]);
+    }
+    writeln!(text, "{table}")?;
+    let mut table = Table::new(&["machine", ""]);
     for (name, value) in machine::describe() {
-        writeln!(text, "| {name} | {value} |")?;
+        table.row([name.to_owned(), value]);
     }
-    Ok(text)
-}
-
-fn rounds(measurements: &[Measurement]) -> usize {
-    measurements.first().map_or(0, |measurement| measurement.rate.len())
-}
-
-/// One workload in one place, against its first contestant and against `wasmtime`.
-fn write_group(text: &mut String, group: &[Measurement]) -> Result<()> {
-    let (Some(ceiling), peer) = (group.first(), group.iter().find(|m| m.contestant == "wasmtime")) else {
-        return Ok(());
-    };
-    writeln!(
-        text,
-        "\n## {}: {}, {}\n",
-        ceiling.workload,
-        ceiling.says,
-        ceiling.place.name()
-    )?;
-    writeln!(
-        text,
-        "| contestant | requests/s | against {} | against wasmtime | CPU µs/request | GB/CPU s | p50 µs | p99 µs | p99.9 µs | MiB |",
-        ceiling.contestant
-    )?;
-    writeln!(text, "|---|---|---|---|---|---|---|---|---|---|")?;
-    for measurement in group {
-        let against_ceiling = percent(&measurement.rate, &ceiling.rate);
-        let against_peer = peer.map_or_else(String::new, |peer| percent(&measurement.rate, &peer.rate));
-        let bytes = measurement
-            .gigabytes_per_cpu_second()
-            .map_or_else(String::new, |gigabytes| format!("{gigabytes:.2}"));
-        writeln!(
-            text,
-            "| {} | {:.0} ±{:.1} % | {against_ceiling} | {against_peer} | {:.1} | {bytes} | {:.0} | {:.0} | {:.0} | {:.0} |",
-            measurement.contestant,
-            median(&measurement.rate),
-            spread(&measurement.rate) * 100.0,
-            median(&measurement.cpu),
-            median(&measurement.p50),
-            median(&measurement.p99),
-            median(&measurement.p999),
-            median(&measurement.memory),
-        )?;
-    }
+    write!(text, "{table}")?;
     Ok(())
-}
-
-fn percent(values: &[f64], against: &[f64]) -> String {
-    let (ratio, spread) = ratio(values, against);
-    format!("{ratio:.2} ±{:.1} %", spread * 100.0)
 }

@@ -1,5 +1,22 @@
 //! What is measured. A workload is a path that every contestant answers alike, and how it is asked for.
 
+use crate::place::Place;
+
+/// What is asked of the answers to a workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// How many there are when each client asks again at once.
+    Throughput,
+    /// How late they are when requests come at a rate that leaves some room.
+    Rate,
+    /// How long the first one takes, from the start of the program.
+    Start,
+    /// What it costs to owe ten thousand.
+    Parked,
+    /// What no client sees, of the engine alone.
+    Engine,
+}
+
 /// How a workload's requests look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ask {
@@ -18,15 +35,23 @@ pub enum Guest {
     Hello02,
     /// The one with a path for each workload.
     Bench,
+    /// The smallest in Go.
+    Go,
+    /// The smallest in Python.
+    Python,
 }
 
 impl Guest {
+    pub const ALL: [Self; 5] = [Self::Hello, Self::Hello02, Self::Bench, Self::Go, Self::Python];
+
     /// Its file's name, without the extension.
     pub fn name(self) -> &'static str {
         match self {
             Self::Hello => "http-hello",
             Self::Hello02 => "http02-hello",
             Self::Bench => "bench",
+            Self::Go => "bench-go",
+            Self::Python => "bench-python",
         }
     }
 }
@@ -36,30 +61,43 @@ impl Guest {
 pub struct Workload {
     pub name: &'static str,
     pub says: &'static str,
+    pub kind: Kind,
     pub guest: Guest,
+    /// [`ORIGIN`] in it is the address of a server to call.
     pub path: &'static str,
     pub ask: Ask,
     /// Connections, each with one request at a time.
     pub connections: usize,
     /// Bytes of content a request moves, both ways together; what counts where they are many.
     pub bytes: u64,
-    /// Measured also where server and client have cores of their own.
-    pub everywhere: bool,
+    /// Where it is measured; a quick run takes the first.
+    pub places: &'static [Place],
     /// Part of a quick run.
     pub quick: bool,
 }
+
+impl Workload {
+    /// Whether answering takes calls to another server.
+    pub fn calls(&self) -> bool {
+        self.path.contains(ORIGIN)
+    }
+}
+
+/// Stands for the address of a server to call.
+pub const ORIGIN: &str = "ORIGIN";
 
 const MIB: usize = 1 << 20;
 
 const SMALL: Workload = Workload {
     name: "",
     says: "",
+    kind: Kind::Throughput,
     guest: Guest::Bench,
     path: "/",
     ask: Ask::Get,
     connections: 64,
     bytes: 0,
-    everywhere: false,
+    places: &[Place::OneCore],
     quick: false,
 };
 
@@ -69,7 +107,7 @@ pub const ALL: &[Workload] = &[
         name: "hello",
         says: "12 bytes",
         guest: Guest::Hello,
-        everywhere: true,
+        places: &[Place::OneCore, Place::TwoCores, Place::Unpinned],
         quick: true,
         ..SMALL
     },
@@ -78,6 +116,18 @@ pub const ALL: &[Workload] = &[
         says: "12 bytes from a component of WASI 0.2",
         guest: Guest::Hello02,
         quick: true,
+        ..SMALL
+    },
+    Workload {
+        name: "hello-go",
+        says: "12 bytes from a component in Go",
+        guest: Guest::Go,
+        ..SMALL
+    },
+    Workload {
+        name: "hello-python",
+        says: "12 bytes from a component in Python",
+        guest: Guest::Python,
         ..SMALL
     },
     Workload {
@@ -133,6 +183,45 @@ pub const ALL: &[Workload] = &[
         ask: Ask::Post(64 * MIB),
         connections: 8,
         bytes: 128 * MIB as u64,
+        ..SMALL
+    },
+    Workload {
+        name: "calls",
+        says: "three calls at once to a server on the other core",
+        path: "/calls/ORIGIN",
+        ..SMALL
+    },
+    Workload {
+        name: "rate",
+        says: "12 bytes, asked for at a part of the server's own peak",
+        kind: Kind::Rate,
+        guest: Guest::Hello,
+        places: &[Place::OneCore, Place::TwoCores],
+        ..SMALL
+    },
+    Workload {
+        name: "start",
+        says: "from the start of the program to its first answer",
+        kind: Kind::Start,
+        guest: Guest::Hello,
+        places: &[Place::Unpinned],
+        quick: true,
+        ..SMALL
+    },
+    Workload {
+        name: "parked",
+        says: "requests that wait, each on a connection of its own",
+        kind: Kind::Parked,
+        path: "/timer/MS",
+        places: &[Place::Unpinned],
+        ..SMALL
+    },
+    Workload {
+        name: "engine",
+        says: "calls between components, apps never touched before, crowds",
+        kind: Kind::Engine,
+        places: &[Place::Unpinned],
+        quick: true,
         ..SMALL
     },
 ];

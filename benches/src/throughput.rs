@@ -1,0 +1,168 @@
+//! How many requests a server answers when each client asks again at once, and what one costs it.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use crate::client::{self, Outcome};
+use crate::contestants::{Contestants, outgoing};
+use crate::place::Place;
+use crate::plan::Plan;
+use crate::report::Section;
+use crate::server::Server;
+use crate::stats::{median, shown, shown_alone, shown_ratio};
+use crate::table::Table;
+use crate::workloads::{ORIGIN, Workload};
+
+/// One contestant under one workload: a value per round.
+#[derive(Debug)]
+pub struct Measurement {
+    pub workload: &'static str,
+    /// What a request moves, where bytes are what counts.
+    pub bytes: u64,
+    pub place: Place,
+    pub contestant: &'static str,
+    /// Requests per second.
+    pub rate: Vec<f64>,
+    /// Processor time of the server for a request, in microseconds.
+    pub cpu: Vec<f64>,
+    /// Latencies in microseconds: half, 99 %, 99.9 % of requests take no longer.
+    pub p50: Vec<f64>,
+    pub p99: Vec<f64>,
+    pub p999: Vec<f64>,
+    /// The server's resident memory afterwards, in MiB.
+    pub memory: Vec<f64>,
+}
+
+impl Measurement {
+    fn new(workload: &Workload, place: Place, contestant: &'static str) -> Self {
+        Self {
+            workload: workload.name,
+            bytes: workload.bytes,
+            place,
+            contestant,
+            rate: Vec::new(),
+            cpu: Vec::new(),
+            p50: Vec::new(),
+            p99: Vec::new(),
+            p999: Vec::new(),
+            memory: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, outcome: &Outcome, cpu: Duration, resident_bytes: u64) {
+        let requests = outcome.requests.max(1) as f64;
+        self.rate.push(requests / outcome.elapsed.as_secs_f64());
+        self.cpu.push(cpu.as_secs_f64() * 1e6 / requests);
+        self.p50.push(outcome.p50);
+        self.p99.push(outcome.p99);
+        self.p999.push(outcome.p999);
+        self.memory.push(resident_bytes as f64 / f64::from(1 << 20));
+    }
+
+    /// Bytes per second of the server's processor time, in GB, where bytes are what counts.
+    fn gigabytes_per_cpu_second(&self) -> Option<f64> {
+        (self.bytes > 0).then(|| self.bytes as f64 / median(&self.cpu) / 1e3)
+    }
+
+    fn as_json(&self) -> Value {
+        json!({
+            "workload": self.workload,
+            "place": self.place.name(),
+            "contestant": self.contestant,
+            "requests_per_second": self.rate,
+            "cpu_us_per_request": self.cpu,
+            "p50_us": self.p50,
+            "p99_us": self.p99,
+            "p999_us": self.p999,
+            "resident_mib": self.memory,
+            "gb_per_cpu_second": self.gigabytes_per_cpu_second(),
+        })
+    }
+}
+
+/// All contestants, one after another, round after round.
+pub fn run(plan: &Plan, contestants: &Contestants, workload: &Workload, place: Place) -> Result<Vec<Measurement>> {
+    let origin = workload.calls().then(|| contestants.origin(place)).transpose()?;
+    let origin = origin
+        .as_ref()
+        .map_or_else(String::new, |origin| origin.addr().to_string());
+    let path = workload.path.replace(ORIGIN, &origin);
+    let mut servers = contestants.start(workload, place)?;
+    let mut measurements: Vec<_> = servers
+        .iter()
+        .map(|server| Measurement::new(workload, place, server.name()))
+        .collect();
+    let ask = |server: &Server, duration| {
+        let url = format!("http://{}{path}", server.addr());
+        client::run(workload, place, &url, duration).with_context(|| server.name())
+    };
+    for server in &servers {
+        ask(server, Duration::from_millis(500))?;
+    }
+    for round in 0..plan.rounds {
+        // Whoever follows whom changes from round to round.
+        servers.rotate_left(1);
+        measurements.rotate_left(1);
+        for (server, measurement) in servers.iter().zip(&mut measurements) {
+            let before = server.cpu()?;
+            let outcome = ask(server, plan.duration())?;
+            let cpu = server.cpu()?.saturating_sub(before);
+            measurement.add(&outcome, cpu, server.resident_bytes()?);
+        }
+        println!("  round {} of {}", round + 1, plan.rounds);
+    }
+    measurements.sort_by_key(|measurement| contestants.position(measurement.contestant));
+    Ok(measurements)
+}
+
+/// One workload in one place, against its first contestant and against `wasmtime`.
+pub fn section(workload: &Workload, place: Place, measurements: &[Measurement]) -> Section {
+    let mut section = Section::new("measurements", workload, place, table(measurements));
+    section.figures = measurements.iter().map(Measurement::as_json).collect();
+    if workload.calls() {
+        section.notes.push(format!(
+            "{ORIGIN} in `{}` is the native server once more, on a core that the measured server has no part in; its\n\
+             work is not counted. Wharf was given `{}` as well.",
+            workload.path,
+            outgoing()
+        ));
+    }
+    section
+}
+
+fn table(measurements: &[Measurement]) -> Table {
+    let peer = measurements.iter().find(|m| m.contestant == "wasmtime");
+    let mut table = Table::new(&[
+        "contestant",
+        "requests/s",
+        "against native",
+        "against wasmtime",
+        "CPU µs/request",
+        "GB/CPU s",
+        "p50 µs",
+        "p99 µs",
+        "p99.9 µs",
+        "MiB",
+    ]);
+    for measurement in measurements {
+        let against = |other: Option<&Measurement>| {
+            other.map_or_else(String::new, |other| shown_ratio(&measurement.rate, &other.rate))
+        };
+        let bytes = measurement.gigabytes_per_cpu_second();
+        table.row([
+            measurement.contestant.to_owned(),
+            shown(&measurement.rate, 0),
+            against(measurements.first()),
+            against(peer),
+            shown_alone(&measurement.cpu, 1),
+            bytes.map_or_else(String::new, |gigabytes| format!("{gigabytes:.2}")),
+            shown_alone(&measurement.p50, 0),
+            shown_alone(&measurement.p99, 0),
+            shown_alone(&measurement.p999, 0),
+            shown_alone(&measurement.memory, 0),
+        ]);
+    }
+    table
+}
