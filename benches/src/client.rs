@@ -31,6 +31,9 @@ pub const GRACE: Duration = Duration::from_secs(90);
 /// What `timeout` answers with when it had to end the program.
 const TIMED_OUT: i32 = 124;
 
+/// The same when there is no such program.
+const NOT_FOUND: i32 = 127;
+
 /// Has `wrk` print its figures as one line of JSON, after a word by which the line is found.
 const REPORT: &str = r#"
 done = function(summary, latency, requests)
@@ -93,8 +96,12 @@ pub fn output(command: &mut Command, name: &str) -> Result<String> {
     let Output { status, stdout, stderr } = output;
     ensure!(status.code() != Some(TIMED_OUT), "{name} did not end");
     ensure!(
+        status.code() != Some(NOT_FOUND),
+        "{name} is not installed; on Debian wrk is `apt-get install wrk`, the rest comes by `cargo xtask bench`"
+    );
+    ensure!(
         status.success(),
-        "{name} failed ({status}); on Debian wrk is `apt-get install wrk`: {}",
+        "{name} failed ({status}): {}",
         String::from_utf8_lossy(&stderr).trim()
     );
     Ok(String::from_utf8_lossy(&stdout).into_owned())

@@ -23,7 +23,8 @@ struct Contestant {
     component: bool,
 }
 
-const WASMTIME: &[&str] = &["serve", "--addr", "127.0.0.1:0", "-Scli", "-Shttp"];
+/// The peer with its defaults, and what our components import.
+pub const WASMTIME: &[&str] = &["serve", "--addr", "127.0.0.1:0", "-Scli", "-Shttp"];
 
 /// Wharf's components reach nothing that is not granted.
 const OUTGOING: &[&str] = &["--allow-outbound", "127.0.0.1"];

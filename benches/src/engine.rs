@@ -110,19 +110,22 @@ pub fn run(plan: &Plan, contestants: &Contestants, workload: &Workload, place: P
         }
     }
     let mut table = Table::new(&["figure", "median"]);
-    let mut section = Vec::new();
+    let mut figures = Vec::new();
     for (name, says, digits) in asked.iter().flat_map(|asked| asked.figures) {
         let values = values.remove(name).unwrap_or_default();
         table.row([(*says).to_owned(), shown(&values, *digits)]);
-        section.push(json!({ "name": name, "values": values }));
+        figures.push(json!({ "name": name, "values": values }));
     }
-    let mut section_of = Section::new("engine", workload, place, table);
-    section_of.figures = section;
-    section_of.notes = vec![format!(
-        "{} rounds of `wharf-bench-engine WORD GUESTS CACHE`, in the profile release (without the link-time optimisation\n\
-             of the profile that people install), on one thread. Processor time is the thread's own. The engine holds\n\
-             10,000 instances at most where as many are measured, else its default.",
-        plan.rounds
-    )];
-    Ok(section_of)
+    let mut section = Section::new("engine", workload, place, table);
+    section.figures = figures;
+    section.notes.push(note(plan.rounds));
+    Ok(section)
+}
+
+fn note(rounds: usize) -> String {
+    format!(
+        "{rounds} rounds of `wharf-bench-engine WORD GUESTS CACHE`, in the profile release (without the link-time\n\
+         optimisation of the profile that people install), on one thread. Processor time is the thread's own. The engine\n\
+         holds 10,000 instances at most where as many are measured, else its default."
+    )
 }

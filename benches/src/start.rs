@@ -9,7 +9,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::runtime::{self, Runtime};
 
-use crate::contestants::Contestants;
+use crate::contestants::{Contestants, WASMTIME};
 use crate::get::get;
 use crate::place::Place;
 use crate::plan::Plan;
@@ -19,10 +19,14 @@ use crate::stats::{shown, shown_alone, shown_ratio};
 use crate::table::Table;
 use crate::workloads::Workload;
 
+const WHARF: &[&str] = &["serve", "--addr", "127.0.0.1:0"];
+
 /// A way to start one program. COMPONENT and FOLDER in its words stand for files of this run.
 struct Start {
     name: &'static str,
     program: &'static str,
+    flags: &'static [&'static str],
+    /// After those flags.
     words: &'static [&'static str],
     /// What the same program is asked for once before.
     prepare: &'static [&'static str],
@@ -34,51 +38,40 @@ const STARTS: &[Start] = &[
     Start {
         name: "native",
         program: "native",
-        words: &["127.0.0.1:0"],
+        flags: &["127.0.0.1:0"],
+        words: &[],
         prepare: &[],
         peer: "native",
     },
     Start {
         name: "wharf from nothing",
         program: "wharf",
-        words: &["serve", "--addr", "127.0.0.1:0", "--no-cache", "COMPONENT"],
+        flags: WHARF,
+        words: &["--no-cache", "COMPONENT"],
         prepare: &[],
         peer: "wasmtime from nothing",
     },
     Start {
         name: "wharf from its cache",
         program: "wharf",
-        words: &["serve", "--addr", "127.0.0.1:0", "--cache", "FOLDER/wharf", "COMPONENT"],
+        flags: WHARF,
+        words: &["--cache", "FOLDER/wharf", "COMPONENT"],
         prepare: &[],
         peer: "wasmtime precompiled",
     },
     Start {
         name: "wasmtime from nothing",
         program: "wasmtime",
-        words: &[
-            "serve",
-            "--addr",
-            "127.0.0.1:0",
-            "-Scli",
-            "-Shttp",
-            "-Ccache=n",
-            "COMPONENT",
-        ],
+        flags: WASMTIME,
+        words: &["-Ccache=n", "COMPONENT"],
         prepare: &[],
         peer: "wasmtime from nothing",
     },
     Start {
         name: "wasmtime precompiled",
         program: "wasmtime",
-        words: &[
-            "serve",
-            "--addr",
-            "127.0.0.1:0",
-            "-Scli",
-            "-Shttp",
-            "--allow-precompiled",
-            "FOLDER/component.cwasm",
-        ],
+        flags: WASMTIME,
+        words: &["--allow-precompiled", "FOLDER/component.cwasm"],
         prepare: &["compile", "-o", "FOLDER/component.cwasm", "COMPONENT"],
         peer: "wasmtime precompiled",
     },
@@ -164,7 +157,7 @@ impl Measurement {
     fn as_json(&self) -> Value {
         json!({
             "name": self.start.name,
-            "command": self.start.line(self.start.words),
+            "command": self.start.command(),
             "listening_ms": self.listening,
             "answered_ms": self.answered,
             "cpu_ms": self.cpu,
@@ -207,9 +200,9 @@ fn notes(rounds: usize) -> Vec<String> {
     for start in STARTS {
         let before = match start.prepare {
             [] => String::new(),
-            words => format!("`{}`", start.line(words)),
+            words => format!("`{} {}`", start.program, words.join(" ")),
         };
-        commands.row([start.name.to_owned(), format!("`{}`", start.line(start.words)), before]);
+        commands.row([start.name.to_owned(), format!("`{}`", start.command()), before]);
     }
     vec![
         format!(
@@ -221,8 +214,9 @@ fn notes(rounds: usize) -> Vec<String> {
 }
 
 impl Start {
-    fn line(&self, words: &[&str]) -> String {
-        format!("{} {}", self.program, words.join(" "))
+    /// As one would type it.
+    fn command(&self) -> String {
+        [&[self.program], self.flags, self.words].concat().join(" ")
     }
 }
 
@@ -236,6 +230,7 @@ struct Files<'a> {
 impl Files<'_> {
     fn command(&self, start: &Start, place: Place) -> Command {
         let mut command = place.server(self.contestants.program(start.program));
+        command.args(start.flags);
         command.args(start.words.iter().map(|word| self.fill(word)));
         command
     }

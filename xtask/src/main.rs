@@ -13,6 +13,7 @@ mod guests;
 mod instructions;
 mod test;
 mod toolchain;
+mod tools;
 mod wit;
 mod workspace;
 

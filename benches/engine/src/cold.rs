@@ -4,14 +4,13 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use bytes::Bytes;
-use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use wasm_encoder::{ComponentSection as _, CustomSection};
-use wharf_host::http::Payload;
 use wharf_host::{Component, Engine, EngineOptions, Service, ServiceOptions};
 
+use crate::ask::ask;
 use crate::{Folders, resident_bytes, thread_cpu_us};
 
 const GUEST: &str = "http-hello";
@@ -38,14 +37,6 @@ fn open(engine: &Engine, folders: &Folders, bytes: &[u8]) -> Result<Service> {
     Ok(Service::new(&component, Arc::new([]), ServiceOptions::default())?)
 }
 
-async fn answer(service: &Service) -> Result<()> {
-    let request = http::Request::builder().uri("/").header("host", "localhost");
-    let answer = service.handle(request.body(Payload::from(Bytes::new()))?).await?;
-    let content = answer.into_body().collect().await?.to_bytes();
-    ensure!(content.len() == 12, "{} bytes came", content.len());
-    Ok(())
-}
-
 /// Microseconds of processor time from a component's bytes to its first response, its code in the cache: of the first app
 /// in the process, and the median of others.
 pub async fn first_responses(folders: &Folders) -> Result<Value> {
@@ -59,7 +50,7 @@ pub async fn first_responses(folders: &Folders) -> Result<Value> {
         let begun = thread_cpu_us();
         let service = open(&engine, folders, bytes)?;
         let open = thread_cpu_us();
-        answer(&service).await?;
+        ask(&service, "/", Bytes::new()).await?;
         let done = thread_cpu_us();
         opened.push(open - begun);
         answered.push(done - open);

@@ -1,21 +1,24 @@
 //! What ten thousand requests at the same moment hold: parked in one shared instance, or in an instance each.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use bytes::Bytes;
 use futures_util::future::join_all;
-use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
-use wharf_host::http::Payload;
 use wharf_host::{Component, Engine, EngineOptions, Isolation, Service, ServiceOptions};
 
+use crate::ask::ask;
 use crate::{Folders, resident_bytes};
 
 const CROWD: u32 = 10_000;
 
 /// Long enough for all to be parked at the same moment, and within the usual deadline.
 const PATH: &str = "/timer/15000";
+
+/// All have begun by then, and the timers of the first still run.
+const READ_AFTER: Duration = Duration::from_secs(12);
 
 /// Kibibytes of resident memory for each.
 pub async fn measure(folders: &Folders) -> Result<Value> {
@@ -34,16 +37,15 @@ pub async fn measure(folders: &Folders) -> Result<Value> {
             ..ServiceOptions::default()
         };
         let service = Service::new(&component, Arc::new([]), options)?;
-        answer(&service, "/").await?;
+        ask(&service, "/", Bytes::new()).await?;
         let before = resident_bytes()?;
-        let crowd = join_all((0..CROWD).map(|_| answer(&service, PATH)));
+        let crowd = join_all((0..CROWD).map(|_| ask(&service, PATH, Bytes::new())));
         let watch = async {
-            // All have begun by then: the timers of the first still run.
-            tokio::time::sleep(std::time::Duration::from_secs(12)).await;
+            tokio::time::sleep(READ_AFTER).await;
             Ok::<_, anyhow::Error>((resident_bytes()?, maps()?))
         };
         let (answers, parked) = tokio::join!(crowd, watch);
-        answers.into_iter().collect::<Result<()>>()?;
+        answers.into_iter().collect::<Result<Vec<_>>>()?;
         let (parked, maps) = parked?;
         let each = |bytes: u64| bytes.saturating_sub(before) as f64 / f64::from(CROWD) / 1024.0;
         figures.insert(format!("{name}_parked_kib"), json!(each(parked)));
@@ -56,14 +58,6 @@ pub async fn measure(folders: &Folders) -> Result<Value> {
         service.finished().await;
     }
     Ok(figures.into())
-}
-
-async fn answer(service: &Service, path: &str) -> Result<()> {
-    let request = http::Request::builder().uri(path).header("host", "localhost");
-    let answer = service.handle(request.body(Payload::from(Bytes::new()))?).await?;
-    ensure!(answer.status() == 200, "the answer is {}", answer.status());
-    answer.into_body().collect().await?;
-    Ok(())
 }
 
 /// Mappings of this process; the kernel allows `vm.max_map_count` of them.

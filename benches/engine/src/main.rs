@@ -7,6 +7,7 @@
 //!
 //! GUESTS is the folder of components, CACHE one for compiled code.
 
+mod ask;
 mod calls;
 mod cold;
 mod crowd;

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
-use http_body_util::BodyExt as _;
-use wharf_host::http::Payload;
 use wharf_host::{Component, Engine, EngineOptions, Isolation, Service, ServiceOptions};
 
 use crate::Folders;
+use crate::ask::ask;
 
 /// One thing that the engine does.
 pub struct Piece {
@@ -135,15 +134,8 @@ impl Ready {
     }
 
     async fn once(&self) -> Result<()> {
-        let request = http::Request::builder()
-            .uri(self.piece.path)
-            .header("host", "localhost")
-            .body(Payload::from(Bytes::from(vec![b'w'; self.piece.content])))?;
-        let mut answer = self.service.handle(request).await?.into_body();
-        let mut bytes = 0;
-        while let Some(frame) = answer.frame().await {
-            bytes += frame?.data_ref().map_or(0, Bytes::len);
-        }
+        let content = Bytes::from(vec![b'w'; self.piece.content]);
+        let bytes = ask(&self.service, self.piece.path, content).await?;
         ensure!(
             bytes == self.piece.answer,
             "{bytes} bytes came, and not {}",

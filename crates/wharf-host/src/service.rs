@@ -76,7 +76,8 @@ impl Default for ServiceOptions {
             idle_max: 1000,
             // Longer than the pauses of a service that is in use; a crowd's instances are gone soon after it.
             idle_timeout: Duration::from_secs(10),
-            // Parked requests cost some kilobytes each, and the pool has stacks for as many.
+            // Parked requests cost some kilobytes each; those of guests that wait as the component model means them to
+            // hold no stack.
             concurrency_max: 10_000,
         }
     }

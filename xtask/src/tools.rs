@@ -1,0 +1,50 @@
+//! Programs of others' that tasks need, from crates.io, in exact versions, below `target/bench-tools`.
+
+use std::env::consts::EXE_EXTENSION;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::workspace::{Workspace, run};
+
+/// A program, and the package it is in.
+pub struct Tool {
+    pub program: &'static str,
+    pub package: &'static str,
+    pub version: &'static str,
+    /// Flags for `cargo install` that say what is built of it.
+    pub flags: &'static [&'static str],
+}
+
+/// Where all of them are.
+pub fn folder(workspace: &Workspace) -> PathBuf {
+    workspace.target().join("bench-tools")
+}
+
+impl Tool {
+    /// The program, installed if it is not there in this version.
+    pub fn installed(&self, workspace: &Workspace) -> Result<PathBuf> {
+        let root = folder(workspace);
+        let program = root.join("bin").join(self.program).with_extension(EXE_EXTENSION);
+        if self.is_version_of(&program) {
+            return Ok(program);
+        }
+        println!("Installing {} {} (takes minutes)", self.package, self.version);
+        let mut install = workspace.cargo(["install", self.package, "--locked", "--version", self.version]);
+        // For a build without optimisation: nobody looks into these programs.
+        install.args(self.flags).env("CARGO_PROFILE_DEV_DEBUG", "0");
+        install.arg("--root").arg(&root);
+        install.arg("--target-dir").arg(root.join("build"));
+        run(&mut install).with_context(|| format!("{} cannot be had from crates.io", self.package))?;
+        Ok(program)
+    }
+
+    fn is_version_of(&self, program: &Path) -> bool {
+        let version = Command::new(program).arg("--version").output();
+        version.is_ok_and(|output| {
+            let words = String::from_utf8_lossy(&output.stdout);
+            words.split_whitespace().any(|word| word == self.version)
+        })
+    }
+}
