@@ -140,6 +140,21 @@ pub fn request(addr: impl ToSocketAddrs, raw: impl AsRef<[u8]>) -> TcpStream {
     connection.reader.into_inner()
 }
 
+/// Connects from another address of this machine's.
+///
+/// # Panics
+///
+/// When it cannot: not every system has more of 127.0.0.0/8 than its first address.
+#[cfg(target_os = "linux")]
+pub fn connect_from(client: [u8; 4], server: std::net::SocketAddr) -> TcpStream {
+    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("the system has sockets");
+    let client = std::net::SocketAddr::from((client, 0));
+    bind(&socket, &client).expect("the system has this address");
+    connect(&socket, &server).expect("the server accepts connections");
+    socket.into()
+}
+
 /// Reads one whole response from a socket that has sent a request.
 ///
 /// # Panics

@@ -57,6 +57,15 @@ pub async fn get(handle: &SendRequest<Bytes>, addr: SocketAddr, path: &str) -> R
     let request = Request::get(format!("http://{addr}{path}"))
         .body(())
         .expect("the path is one");
+    send(handle, request).await
+}
+
+/// Sends a request without content and reads the whole response.
+///
+/// # Panics
+///
+/// When there is none.
+pub async fn send(handle: &SendRequest<Bytes>, request: Request<()>) -> Reply {
     let mut handle = handle.clone().ready().await.expect("the server takes a request");
     let (response, _) = handle.send_request(request, true).expect("the request can be sent");
     collect(response).await.expect("a whole response")

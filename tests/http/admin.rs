@@ -1,48 +1,25 @@
 //! `--admin`: what the server tells of itself to those who run it.
 
-use std::net::SocketAddr;
-
+use wharf_tests::eventually;
 use wharf_tests::http::{Connection, get};
-use wharf_tests::{Server, eventually};
 
 use crate::axes::Isolation;
+use crate::operator::{ADMIN, admin, metric};
 
-const FLAGS: [&str; 2] = ["--admin", "127.0.0.1:0"];
-
-/// From its second line.
-fn admin(server: &Server) -> SocketAddr {
-    let find = || {
-        let log = server.log();
-        let line = log
-            .lines()
-            .find_map(|line| line.strip_prefix("wharf: metrics at http://"))?;
-        line.strip_suffix("/metrics")?.parse().ok()
-    };
-    eventually(|| find().is_some(), "it says where");
-    find().unwrap()
-}
-
-fn metric(admin: SocketAddr, name: &str) -> Option<f64> {
-    let metrics = get(admin, "/metrics");
-    assert_eq!(metrics.status, 200);
-    let line = metrics
-        .text()
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned));
-    line.and_then(|value| value.parse().ok())
-}
+const IDLE: &str = "wharf_instances_idle{app=\"http-slow\"}";
+const WAITING: &str = "wharf_requests_waiting{app=\"http-slow\"}";
 
 #[test]
 fn requests_and_instances_are_counted() {
     for isolation in Isolation::ALL {
-        let server = isolation.serve("http-slow", &FLAGS);
+        let server = isolation.serve("http-slow", &ADMIN);
         let admin = admin(&server);
         let expect = |name: &str, expected: f64| {
             let what = format!("{isolation:?}: {name} becomes {expected}");
             eventually(|| metric(admin, name) == Some(expected), &what);
         };
         expect("wharf_requests", 0.0);
-        expect("wharf_responses_total{class=\"2xx\"}", 0.0);
+        expect("wharf_responses_total{app=\"http-slow\",class=\"2xx\"}", 0.0);
         expect("wharf_instances", 0.0);
         let mut connections = [(); 3].map(|()| {
             let mut connection = Connection::open(server.addr());
@@ -57,15 +34,15 @@ fn requests_and_instances_are_counted() {
             assert_eq!(connection.reply().status, 200);
         }
         expect("wharf_requests", 0.0);
-        expect("wharf_responses_total{class=\"2xx\"}", 3.0);
+        expect("wharf_responses_total{app=\"http-slow\",class=\"2xx\"}", 3.0);
         expect("wharf_connections", 3.0);
         drop(connections);
         expect("wharf_connections", 0.0);
         let idle = if isolation == Isolation::Serial { 3.0 } else { 0.0 };
-        assert_eq!(metric(admin, "wharf_instances_idle"), Some(idle), "{isolation:?}");
+        assert_eq!(metric(admin, IDLE), Some(idle), "{isolation:?}");
         if isolation == Isolation::Serial {
             // Nobody used them for a while.
-            expect("wharf_instances_idle", 0.0);
+            expect(IDLE, 0.0);
             expect("wharf_instances", 0.0);
         }
         if isolation != Isolation::Shared {
@@ -75,29 +52,29 @@ fn requests_and_instances_are_counted() {
         let mut bad = Connection::open(server.addr());
         bad.send("GET / HTTP/1.1\r\n\r\n");
         assert_eq!(bad.reply().status, 400);
-        expect("wharf_responses_total{class=\"4xx\"}", 1.0);
+        expect("wharf_responses_total{app=\"\",class=\"4xx\"}", 1.0);
     }
 }
 
 #[test]
 fn requests_that_wait_are_counted() {
-    let server = Isolation::Serial.serve("http-slow", &[&FLAGS[..], &["--max-instances", "1"]].concat());
+    let server = Isolation::Serial.serve("http-slow", &[&ADMIN[..], &["--max-instances", "1"]].concat());
     let admin = admin(&server);
     let mut connections = [(); 3].map(|()| {
         let mut connection = Connection::open(server.addr());
         connection.send("GET /?delay=1000 HTTP/1.1\r\nhost: a.test\r\n\r\n");
         connection
     });
-    eventually(|| metric(admin, "wharf_requests_waiting") == Some(2.0), "two wait");
+    eventually(|| metric(admin, WAITING) == Some(2.0), "two wait");
     for connection in &mut connections {
         assert_eq!(connection.reply().status, 200);
     }
-    assert_eq!(metric(admin, "wharf_requests_waiting"), Some(0.0));
+    assert_eq!(metric(admin, WAITING), Some(0.0));
 }
 
 #[test]
 fn a_draining_server_lives_and_is_not_ready() {
-    let server = Isolation::Serial.serve("http-slow", &FLAGS);
+    let server = Isolation::Serial.serve("http-slow", &ADMIN);
     let admin = admin(&server);
     for (path, status) in [("/livez", 200), ("/readyz", 200), ("/", 404)] {
         assert_eq!(get(admin, path).status, status, "{path}");

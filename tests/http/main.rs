@@ -5,6 +5,7 @@
 
 mod axes;
 mod client;
+mod operator;
 mod witness;
 
 /// `--admin`: what the server tells of itself.
@@ -27,6 +28,8 @@ mod fields;
 mod isolation;
 /// WASI 0.2.
 mod legacy;
+/// Each limit, broken: what the client gets, what is counted, what is said.
+mod limits;
 /// `--middleware`.
 mod middleware;
 /// Calls that guests make.
@@ -35,6 +38,10 @@ mod outgoing;
 mod overlap;
 /// HTTP itself: connections, framing, methods, statuses, requests that are none.
 mod protocol;
+/// Manifests that change, components that are replaced, under load and wrongly.
+mod reload;
+/// Many apps behind one address: hosts, paths, methods, error pages, apps that are broken.
+mod routes;
 /// Trailers, both ways.
 mod trailers;
 /// Services of WASI 0.3.0.

@@ -33,7 +33,7 @@ pub async fn measure(folders: &Folders) -> Result<Value> {
         let options = ServiceOptions {
             isolation: Some(isolation),
             idle_max: CROWD as usize,
-            concurrency_max: CROWD as usize,
+            requests_max: CROWD as usize,
             ..ServiceOptions::default()
         };
         let service = Service::new(&component, Arc::new([]), options)?;

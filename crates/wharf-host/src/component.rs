@@ -70,25 +70,40 @@ impl Component {
     /// # Errors
     /// When the bytes are not a component, or do not compile.
     pub fn new(engine: &Engine, name: &str, bytes: &[u8], cache: Option<&CodeCache>) -> Result<Self, ComponentError> {
-        let name: Arc<str> = name.into();
-        let inspection = Inspection::new(bytes).map_err(|error| ComponentError::NotAComponent {
-            name: name.clone(),
-            error,
-        })?;
+        let inspection = inspect(name, bytes)?;
         let compiled = match cache {
             Some(cache) => cache.load_or_compile(engine, bytes),
             None => wasmtime::component::Component::from_binary(engine.wasmtime(), bytes),
         };
         let compiled = compiled.map_err(|error| ComponentError::Compile {
-            name: name.clone(),
+            name: name.into(),
             error,
         })?;
-        Ok(Self {
-            name,
+        Ok(Self::of(engine, name, inspection, compiled))
+    }
+
+    /// Takes compiled code from `cache`, and compiles nothing: `None` where it is not there. `name` is for messages only.
+    ///
+    /// # Errors
+    /// When the bytes are not a component.
+    pub fn cached(
+        engine: &Engine,
+        name: &str,
+        bytes: &[u8],
+        cache: &CodeCache,
+    ) -> Result<Option<Self>, ComponentError> {
+        let inspection = inspect(name, bytes)?;
+        let compiled = cache.load(engine, bytes);
+        Ok(compiled.map(|compiled| Self::of(engine, name, inspection, compiled)))
+    }
+
+    fn of(engine: &Engine, name: &str, inspection: Inspection, compiled: wasmtime::component::Component) -> Self {
+        Self {
+            name: name.into(),
             inspection: Arc::new(inspection),
             compiled,
             engine: engine.clone(),
-        })
+        }
     }
 
     /// The name given when it was loaded, usually its file's.
@@ -116,6 +131,13 @@ impl Component {
     pub fn wasmtime(&self) -> &wasmtime::component::Component {
         &self.compiled
     }
+}
+
+fn inspect(name: &str, bytes: &[u8]) -> Result<Inspection, ComponentError> {
+    Inspection::new(bytes).map_err(|error| ComponentError::NotAComponent {
+        name: name.into(),
+        error,
+    })
 }
 
 impl std::fmt::Debug for Component {

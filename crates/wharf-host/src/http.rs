@@ -18,7 +18,7 @@ use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 
 use crate::limits::{Ledger, Limits};
-pub use body::Payload;
+pub use body::{Payload, broken_off};
 use callers::Callers;
 
 pub use bindings::wasi::http::types::{DnsErrorPayload, ErrorCode, FieldSizePayload, TlsAlertReceivedPayload};

@@ -8,6 +8,7 @@
 mod call;
 mod failure;
 mod idle;
+mod queue;
 mod shared;
 
 use std::pin::{Pin, pin};
@@ -16,11 +17,11 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use crate::component::Component;
-use crate::engine::{At, Engine, Keeper as _, TICK, Waiting};
+use crate::engine::{At, Engine, Keeper as _, TICK};
 use crate::http::Payload;
 use crate::http::body::Owner;
 use crate::limits::Limits;
@@ -30,6 +31,7 @@ use crate::state::{Blueprint, Capabilities};
 use crate::wasi::Environment;
 use call::{Handler, Head, Live};
 use idle::Idle;
+use queue::Queue;
 
 pub use failure::Failure;
 
@@ -60,8 +62,9 @@ pub struct ServiceOptions {
     pub idle_max: usize,
     /// Under `serial`: for about how long an instance is kept that has nothing to do.
     pub idle_timeout: Duration,
-    /// Under `shared`: how many requests are in the instance at a time.
-    pub concurrency_max: usize,
+    /// How many requests are worked on at a time; others wait ([`Limits::queue_timeout`], [`Limits::queue_length_max`]).
+    /// Under `request` and `serial`, where each has an instance, this is also how many instances there may be.
+    pub requests_max: usize,
 }
 
 impl Default for ServiceOptions {
@@ -78,7 +81,7 @@ impl Default for ServiceOptions {
             idle_timeout: Duration::from_secs(10),
             // Parked requests cost some kilobytes each; those of guests that wait as the component model means them to
             // hold no stack.
-            concurrency_max: 10_000,
+            requests_max: 10_000,
         }
     }
 }
@@ -104,8 +107,10 @@ struct Inner {
     reuse_max: u32,
     idle: Arc<Idle>,
     /// Requests that wait for an instance, and what tells them that one came back.
-    waiting: Waiting,
+    queue: Queue,
     returned: Notify,
+    /// Room for requests at work.
+    places: Arc<Semaphore>,
     shared: shared::Shared,
     /// Instances at work in tasks of their own.
     tasks: TaskTracker,
@@ -132,6 +137,8 @@ impl Service {
             });
         }
         let blueprint = Blueprint::new(component, capabilities, options.environment, options.limits)?;
+        let places = options.requests_max.clamp(1, Semaphore::MAX_PERMITS);
+        let queue = Queue::new(blueprint.limits.queue_length_max, blueprint.limits.queue_timeout);
         let idle = Idle::new(&blueprint.engine, options.idle_max, options.idle_timeout);
         Ok(Self(Arc::new(Inner {
             name: component.name().into(),
@@ -140,9 +147,10 @@ impl Service {
             isolation,
             reuse_max: options.reuse_max.max(1),
             idle,
-            waiting: Waiting::default(),
+            queue,
             returned: Notify::new(),
-            shared: shared::Shared::new(options.concurrency_max),
+            places: Arc::new(Semaphore::new(places)),
+            shared: shared::Shared::default(),
             tasks: TaskTracker::new(),
         })))
     }
@@ -150,6 +158,11 @@ impl Service {
     /// The component's name.
     pub fn name(&self) -> &str {
         &self.0.name
+    }
+
+    /// Whether this is a clone of `other`.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// How many requests meet in one instance.
@@ -165,7 +178,7 @@ impl Service {
     /// What it holds at this moment.
     pub fn usage(&self) -> ServiceUsage {
         ServiceUsage {
-            waiting: self.0.waiting.count_now(),
+            waiting: self.0.queue.len(),
             idle: self.0.idle.len(),
         }
     }
@@ -220,17 +233,13 @@ impl Service {
         if let Some(live) = self.take_idle() {
             return Ok(live);
         }
-        let (slots, count) = (self.engine().slots(), self.0.blueprint.slots);
-        if let Ok(slot) = slots.clone().try_acquire_many_owned(count) {
-            return self.fresh(slot);
+        if let Ok(place) = self.0.places.clone().try_acquire_owned()
+            && let Ok(slot) = self.engine().slots().try_acquire_many_owned(self.0.blueprint.slots)
+        {
+            return self.fresh(place, slot);
         }
-        let waited = self.limits().queue_timeout;
-        let left = deadline.left(self.engine()).ok_or_else(|| deadline.passed())?;
-        let _waiting = (self.0.waiting.count(), self.engine().waiting().count());
-        // After that: whoever becomes idle from now on sees that somebody waits.
-        self.engine().reclaim(count);
-        let place = async {
-            let mut slot = pin!(slots.acquire_many_owned(count));
+        let instance = async {
+            let mut room = pin!(self.room());
             loop {
                 let mut returned = pin!(self.0.returned.notified());
                 // Before looking: an instance that comes back between the two is not missed.
@@ -239,20 +248,34 @@ impl Service {
                     return Ok(live);
                 }
                 tokio::select! {
-                    Ok(slot) = slot.as_mut() => return self.fresh(slot),
+                    Some((place, slot)) = room.as_mut() => return self.fresh(place, slot),
                     () = returned => {}
                 }
             }
         };
-        match tokio::time::timeout(waited.min(left), place).await {
-            Ok(live) => live,
-            Err(_) if left < waited => Err(deadline.passed()),
-            Err(_) => Err(Failure::Busy { waited }),
+        self.queue(deadline, instance).await?
+    }
+
+    /// Waits in the queue for `what`, for as long as that and the request's deadline allow.
+    async fn queue<T>(&self, deadline: Deadline, what: impl Future<Output = T>) -> Result<T, Failure> {
+        let waits = self.0.queue.join(self.engine().ticks())?;
+        let left = deadline.left(self.engine()).ok_or_else(|| deadline.passed())?;
+        match tokio::time::timeout(waits.patience.min(left), what).await {
+            Ok(done) => Ok(done),
+            Err(_) if left < waits.patience => Err(deadline.passed()),
+            Err(_) => Err(Failure::Busy { waited: waits.patience }),
         }
     }
 
-    fn fresh(&self, slot: OwnedSemaphorePermit) -> Result<Live, Failure> {
-        Live::new(&self.0.blueprint, slot).map_err(Failure::Instantiate)
+    /// Room for one more request in this service, and then for its instance in the engine's pool.
+    async fn room(&self) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
+        let place = self.0.places.clone().acquire_owned().await.ok()?;
+        let slot = self.engine().acquire(self.0.blueprint.slots).await?;
+        Some((place, slot))
+    }
+
+    fn fresh(&self, place: OwnedSemaphorePermit, slot: OwnedSemaphorePermit) -> Result<Live, Failure> {
+        Live::new(&self.0.blueprint, place, slot).map_err(Failure::Instantiate)
     }
 
     fn limits(&self) -> &Limits {
@@ -280,13 +303,13 @@ impl Service {
         if self.0.isolation != Isolation::Serial || live.uses >= self.0.reuse_max {
             return;
         }
-        if self.engine().waiting().is_any() && !self.0.waiting.is_any() {
+        if self.engine().waiting().is_any() && !self.0.queue.is_any() {
             return;
         }
         live.busy.store(0, Ordering::Relaxed);
         self.0.idle.put(live);
         // Looked at again, now that whoever comes later finds the instance.
-        if self.0.waiting.is_any() {
+        if self.0.queue.is_any() {
             self.0.returned.notify_one();
         } else if self.engine().waiting().is_any() {
             self.0.idle.give_back();

@@ -3,6 +3,7 @@
 //! It answers without any guest, also while the server drains.
 
 use std::convert::Infallible;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,12 +14,10 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
-use tokio_util::sync::CancellationToken;
-use wharf_host::Service;
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::listener::Listener;
-use crate::metrics::Metrics;
+use crate::door::Door;
+use crate::listener::AdminListener;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -26,22 +25,29 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// What it tells of.
 #[derive(Clone)]
 pub(crate) struct Admin {
-    pub service: Service,
-    pub metrics: Arc<Metrics>,
-    /// The server takes no more requests.
-    pub drain: CancellationToken,
+    pub door: Arc<Door>,
 }
 
 impl Admin {
     /// Answers whoever connects; never ends.
-    pub async fn serve(self, listener: Listener) {
-        let take = |stream| {
+    pub async fn serve(self, listener: AdminListener) {
+        let tcp = |stream| {
             tokio::spawn(self.clone().converse(stream));
         };
-        listener.serve(take).await;
+        #[cfg(unix)]
+        let unix = |stream| {
+            tokio::spawn(self.clone().converse(stream));
+        };
+        listener
+            .serve(
+                tcp,
+                #[cfg(unix)]
+                unix,
+            )
+            .await;
     }
 
-    async fn converse(self, stream: TcpStream) {
+    async fn converse(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let answer = service_fn(|request| {
             let response = self.answer(&request);
             async { Ok::<_, Infallible>(response) }
@@ -61,9 +67,8 @@ impl Admin {
         }
         match request.uri().path() {
             "/livez" => text(StatusCode::OK, TEXT, "ok\n".into()),
-            "/readyz" if self.drain.is_cancelled() => text(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n".into()),
-            "/readyz" => text(StatusCode::OK, TEXT, "ok\n".into()),
-            "/metrics" => match self.metrics.write(&self.service) {
+            "/readyz" => self.ready(request.uri().query()),
+            "/metrics" => match self.door.metrics.write(&self.door.apps().all) {
                 Ok(metrics) => text(StatusCode::OK, OPEN_METRICS, metrics),
                 Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("{error}\n")),
             },
@@ -73,6 +78,34 @@ impl Admin {
                 "there are /livez, /readyz and /metrics\n".into(),
             ),
         }
+    }
+}
+
+impl Admin {
+    /// Whether requests are taken. An app that cannot answer does not keep the others from answering: it is named, and
+    /// `?app=NAME` asks for one alone.
+    fn ready(&self, query: Option<&str>) -> Response<Full<Bytes>> {
+        if self.door.drain.is_cancelled() {
+            return text(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n".into());
+        }
+        let apps = self.door.apps();
+        let name = query.and_then(|query| query.strip_prefix("app="));
+        if let Some(name) = name {
+            return match apps.all.iter().find(|app| app.name() == name) {
+                None => text(StatusCode::NOT_FOUND, TEXT, "there is no such app\n".into()),
+                Some(app) => match app.trouble() {
+                    None => text(StatusCode::OK, TEXT, "ok\n".into()),
+                    Some(trouble) => text(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{trouble}\n")),
+                },
+            };
+        }
+        let mut said = "ok\n".to_owned();
+        for app in &apps.all {
+            if let Some(trouble) = app.trouble() {
+                let _ = writeln!(said, "except {}: {trouble}", app.name());
+            }
+        }
+        text(StatusCode::OK, TEXT, said)
     }
 }
 

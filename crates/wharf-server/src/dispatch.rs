@@ -1,51 +1,267 @@
-//! A request meets a service; the one place where failures become responses.
+//! A request meets an app; the one place where failures become responses.
 
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use bytes::Bytes;
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::uri::Authority;
 use http::{Method, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use wharf_host::http::{ErrorCode, Payload};
-use wharf_host::{Failure, Service};
+use wharf_host::{Failure, Refused, Service};
 
-/// Names a failure in the response and in the log.
-const ERROR_ID: HeaderName = HeaderName::from_static("wharf-error-id");
+use crate::app::{App, Target};
+use crate::connection::activity::{Answer, Begun};
+use crate::connection::reading::{Reading, Verdict};
+use crate::door::{Door, Route};
+use crate::files::{self, Files};
+use crate::limits::Limit;
+use crate::problem::{Asked, ErrorId, Problem};
+use crate::route::{Found, normal};
 
 /// Answers `request`, whatever happens.
 pub(crate) async fn answer(
-    service: &Service,
+    door: &Door,
     mut request: http::Request<Incoming>,
     local: SocketAddr,
-) -> http::Response<Payload> {
-    if let Err(refusal) = complete(&mut request, local) {
-        return refused(refusal, request.version());
-    }
-    let (method, uri) = (request.method().clone(), request.uri().clone());
-    match service.handle(request).await {
-        Ok(response) if response.status().is_informational() => {
-            let failure = Informational(response.status());
-            failed(service.name(), &method, uri.path(), StatusCode::BAD_GATEWAY, &failure)
+    mut begun: Begun,
+) -> http::Response<Answer> {
+    let version = request.version();
+    let asked = Asked::of(&request);
+    let mut response = match meet(door, &mut request, local, &mut begun) {
+        Ok((route, taken)) => serve(door, &route, taken, request, &asked).await,
+        Err(problem) => {
+            let pages = begun.app().map(|app| &app.inner().error_pages);
+            let mut response = problem.response(&asked, pages);
+            // Whoever sends such a request may mean something else by what follows it.
+            if version < Version::HTTP_2 && response.status() == StatusCode::BAD_REQUEST {
+                close(&mut response);
+            }
+            response
         }
-        Ok(response) => fit(&method, response),
-        Err(failure) => failed(service.name(), &method, uri.path(), status_of(&failure), &failure),
+    };
+    if begun.is_last && version < Version::HTTP_2 {
+        close(&mut response);
+    }
+    begun.responded(response.status());
+    response.map(|body| begun.with(body))
+}
+
+fn close(response: &mut http::Response<Payload>) {
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
+}
+
+/// Finds who is to answer, or why nobody does.
+fn meet(
+    door: &Door,
+    request: &mut http::Request<Incoming>,
+    local: SocketAddr,
+    begun: &mut Begun,
+) -> Result<(Arc<Route>, usize), Problem> {
+    complete(request, local)?;
+    if request.headers().len() > door.limits.head_fields_max {
+        door.metrics.reached(Limit::HeadFields);
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        return Err(Problem::new(status, "the request has too many header fields"));
+    }
+    let (route, taken) = find(door, request)?;
+    begun.belongs_to(&route.app);
+    if usize::try_from(door.metrics.requests.get()).is_ok_and(|requests| requests > door.limits.requests_max) {
+        return Err(crowded(door, &route.app, Limit::Requests));
+    }
+    if door.load.refuses(&route.app) {
+        return Err(crowded(door, &route.app, Limit::Load));
+    }
+    Ok((route, taken))
+}
+
+/// The route, and how many bytes of the path are its prefix.
+fn find(door: &Door, request: &http::Request<Incoming>) -> Result<(Arc<Route>, usize), Problem> {
+    let apps = door.apps();
+    let host = host(request);
+    match apps.routes.find(host, &normal(request.uri().path()), request.method()) {
+        Found::Route(route, taken) => Ok((route.clone(), taken)),
+        Found::NoPath => Err(Problem::new(StatusCode::NOT_FOUND, "nothing is served under this path")),
+        Found::NoHost => Err(Problem::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "this server does not answer for this host",
+        )),
+        Found::NoMethod(methods) => Err(Problem {
+            allow: HeaderValue::try_from(methods.join(", ")).ok(),
+            ..Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")
+        }),
     }
 }
+
+/// The host that a request is for, without its port. `complete` has seen to it that there is one.
+fn host(request: &http::Request<Incoming>) -> &str {
+    if let Some(authority) = request.uri().authority() {
+        return authority.host();
+    }
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    without_port(host.unwrap_or_default())
+}
+
+fn without_port(host: &str) -> &str {
+    // The colons of an IPv6 address stand in brackets.
+    match host.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => name,
+        _ => host,
+    }
+}
+
+/// There is more to do than can be done: the client may come again.
+fn crowded(door: &Door, app: &App, limit: Limit) -> Problem {
+    door.metrics.reached(limit);
+    let id = ErrorId::new();
+    // One line for each would be one more thing to do; the metrics have the number.
+    tracing::debug!(%id, app = app.name(), limit = limit.name(), "request refused");
+    Problem {
+        id: Some(id),
+        ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "there is more to do than can be done")
+    }
+}
+
+async fn serve(
+    door: &Door,
+    route: &Route,
+    taken: usize,
+    request: http::Request<Incoming>,
+    asked: &Asked,
+) -> http::Response<Payload> {
+    let app = &route.app;
+    match &route.target {
+        Target::Service(service) => ask(door, app, service, request, asked).await,
+        Target::Files(files) => read(app, files, taken, &request, asked).await,
+        Target::Broken => {
+            let broken = (StatusCode::SERVICE_UNAVAILABLE, "the app is not available");
+            failed(app, asked, broken, &NotLoaded)
+        }
+    }
+}
+
+/// A folder answers.
+async fn read(
+    app: &App,
+    files: &Files,
+    taken: usize,
+    request: &http::Request<Incoming>,
+    asked: &Asked,
+) -> http::Response<Payload> {
+    let path = normal(request.uri().path());
+    let rest = path.get(taken..).unwrap_or_default();
+    if rest.is_empty()
+        && let Some(response) = files::redirect_to_folder(&with_query(&path, request))
+    {
+        return response;
+    }
+    let answer = files
+        .answer(request.method(), &with_query(rest, request), request.headers())
+        .await;
+    let is_busy = answer.is_busy();
+    let problem = match answer {
+        files::Answer::Response(response) => return response,
+        files::Answer::NotFound => Problem::new(StatusCode::NOT_FOUND, "there is no such file"),
+        files::Answer::BadPath(reason) => Problem::new(StatusCode::BAD_REQUEST, reason),
+        files::Answer::Forbidden => Problem::new(StatusCode::FORBIDDEN, "the file may not be read"),
+        files::Answer::MethodNotAllowed => Problem {
+            allow: Some(HeaderValue::from_static(files::ALLOW)),
+            ..Problem::new(StatusCode::METHOD_NOT_ALLOWED, "files can only be read")
+        },
+        files::Answer::Failed(error) => {
+            let status = match is_busy {
+                true => StatusCode::SERVICE_UNAVAILABLE,
+                false => StatusCode::INTERNAL_SERVER_ERROR,
+            };
+            return failed(app, asked, (status, "the file could not be read"), &error);
+        }
+    };
+    problem.response(asked, Some(&app.inner().error_pages))
+}
+
+/// The query decides nothing, but a client that is sent elsewhere takes it along.
+fn with_query<'a>(path: &'a str, request: &http::Request<Incoming>) -> Cow<'a, str> {
+    match request.uri().query() {
+        Some(query) => Cow::Owned(format!("{path}?{query}")),
+        None => Cow::Borrowed(path),
+    }
+}
+
+/// A component answers.
+async fn ask(
+    door: &Door,
+    app: &App,
+    service: &Service,
+    request: http::Request<Incoming>,
+    asked: &Asked,
+) -> http::Response<Payload> {
+    let limits = &app.inner().limits;
+    if request.body().size_hint().lower() > limits.body_bytes_max {
+        return held_up(door, app, asked, Limit::Body);
+    }
+    let (head, body) = request.into_parts();
+    let (body, verdict) = Reading::limited(body, limits);
+    let working = app.work();
+    let request = http::Request::from_parts(head, body);
+    let answered = door.load.measured(app, service.handle(request)).await;
+    drop(working);
+    // Whatever the guest made of it: its client has not kept to what it may send.
+    if let Some(limit) = verdict.as_ref().and_then(Verdict::limit) {
+        return held_up(door, app, asked, limit);
+    }
+    match answered {
+        Ok(response) if response.status().is_informational() => {
+            let broken = (StatusCode::BAD_GATEWAY, BROKEN);
+            failed(app, asked, broken, &Informational(response.status()))
+        }
+        Ok(response) => fit(&asked.method, response),
+        Err(failure) => {
+            if let Some(limit) = limit_of(&failure) {
+                door.metrics.reached(limit);
+            }
+            match failure {
+                Failure::Busy { .. } | Failure::QueueFull { .. } => refused(app, asked, &failure),
+                failure => failed(app, asked, meaning(&failure), &failure),
+            }
+        }
+    }
+}
+
+/// The client sends more than it may, or too slowly. What is left of its request is not read.
+fn held_up(door: &Door, app: &App, asked: &Asked, limit: Limit) -> http::Response<Payload> {
+    door.metrics.reached(limit);
+    tracing::debug!(
+        app = app.name(),
+        limit = limit.name(),
+        path = asked.uri.path(),
+        "request refused"
+    );
+    let problem = match limit {
+        Limit::Body => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the request's body is too large"),
+        _ => Problem::new(StatusCode::REQUEST_TIMEOUT, "the request's body came too slowly"),
+    };
+    let mut response = problem.response(asked, Some(&app.inner().error_pages));
+    if asked.version < Version::HTTP_2 {
+        close(&mut response);
+    }
+    response
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the app could not be loaded")]
+struct NotLoaded;
 
 #[derive(Debug, thiserror::Error)]
 #[error("the guest answered with {0}, which announces a response and is none")]
 struct Informational(StatusCode);
 
 /// Sees to it that the request names its origin once (RFC 9112 section 3.2).
-fn complete(request: &mut http::Request<Incoming>, local: SocketAddr) -> Result<(), Refusal> {
+fn complete(request: &mut http::Request<Incoming>, local: SocketAddr) -> Result<(), Problem> {
     if request.method() == Method::CONNECT {
-        return Err(Refusal {
-            status: StatusCode::NOT_IMPLEMENTED,
-            reason: "CONNECT is for proxies",
-        });
+        return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "CONNECT is for proxies"));
     }
     let version = request.version();
     // HTTP/2 names it with the request (RFC 9113 section 8.3.1).
@@ -61,37 +277,17 @@ fn complete(request: &mut http::Request<Incoming>, local: SocketAddr) -> Result<
             }
             Ok(())
         }
-        (None, _) => Err(Refusal {
-            status: StatusCode::BAD_REQUEST,
-            reason: "the request has no Host header",
-        }),
-        _ => Err(Refusal {
-            status: StatusCode::BAD_REQUEST,
-            reason: "the request's Host header is not one host",
-        }),
+        (None, _) => Err(Problem::new(StatusCode::BAD_REQUEST, "the request has no Host header")),
+        _ => Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "the request's Host header is not one host",
+        )),
     }
 }
 
 /// Host and perhaps port, and no user information (RFC 9110 section 7.2).
 fn is_host(value: &HeaderValue) -> bool {
     !value.as_bytes().contains(&b'@') && Authority::try_from(value.as_bytes()).is_ok()
-}
-
-/// A request that reaches no guest.
-struct Refusal {
-    status: StatusCode,
-    reason: &'static str,
-}
-
-fn refused(refusal: Refusal, version: Version) -> http::Response<Payload> {
-    let mut response = text(refusal.status, format!("{}: {}\n", refusal.status, refusal.reason));
-    if version < Version::HTTP_2 {
-        // Whoever sends such a request may mean something else by what follows it.
-        response
-            .headers_mut()
-            .insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
 }
 
 /// Some responses have no body on the wire (RFC 9110 section 6.4.1), whatever the guest writes.
@@ -114,17 +310,37 @@ fn fit(method: &Method, response: http::Response<Payload>) -> http::Response<Pay
     http::Response::from_parts(head, Payload::default())
 }
 
+const BROKEN: &str = "the app failed";
+
 /// The table: what a client sees of a failure. 500 means the operator should look, 502 that the component broke, 503 that
 /// trying again later helps, 504 that time ran out.
-fn status_of(failure: &Failure) -> StatusCode {
+fn meaning(failure: &Failure) -> (StatusCode, &'static str) {
     match failure {
-        Failure::Guest(code) => status_of_code(code),
+        Failure::Guest(code) => (status_of_code(code), "the app could not answer"),
         Failure::Trap { .. } | Failure::Exited(_) | Failure::NoResponse | Failure::SharedInstanceEnded { .. } => {
-            StatusCode::BAD_GATEWAY
+            (StatusCode::BAD_GATEWAY, BROKEN)
         }
-        Failure::ResponseTimeout { .. } | Failure::CpuTime(_) => StatusCode::GATEWAY_TIMEOUT,
-        Failure::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
-        Failure::Instantiate(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        Failure::ResponseTimeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "the app did not answer in time"),
+        Failure::CpuTime(_) => (StatusCode::GATEWAY_TIMEOUT, "the app computed for too long"),
+        Failure::Busy { .. } | Failure::QueueFull { .. } => {
+            (StatusCode::SERVICE_UNAVAILABLE, "there is more to do than can be done")
+        }
+        Failure::Instantiate(_) => (StatusCode::INTERNAL_SERVER_ERROR, "the app could not be started"),
+    }
+}
+
+/// The limit behind a failure.
+fn limit_of(failure: &Failure) -> Option<Limit> {
+    match failure {
+        Failure::ResponseTimeout { .. } => Some(Limit::ResponseTime),
+        Failure::CpuTime(_) => Some(Limit::CpuTime),
+        Failure::Busy { .. } => Some(Limit::QueueTime),
+        Failure::QueueFull { .. } => Some(Limit::Queue),
+        Failure::Trap {
+            refused: Some(Refused::Memory { .. }),
+            ..
+        } => Some(Limit::Memory),
+        _ => None,
     }
 }
 
@@ -174,34 +390,33 @@ fn status_of_code(code: &ErrorCode) -> StatusCode {
     }
 }
 
-fn failed(
-    component: &str,
-    method: &Method,
-    path: &str,
-    status: StatusCode,
-    failure: &dyn std::error::Error,
-) -> http::Response<Payload> {
-    // Unguessable and unlike any other; nothing hangs on more than that.
-    let id = format!("{:016x}", RandomState::new().build_hasher().finish());
-    tracing::error!(%id, component, %method, path, status = status.as_u16(), %failure, "request failed");
-    let mut response = text(status, format!("{status} (error {id})\n"));
-    if let Ok(id) = HeaderValue::try_from(id) {
-        response.headers_mut().insert(ERROR_ID, id);
-    }
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    }
-    response
+/// One of many requests that there is no room for: a line for each would be one more thing to do.
+fn refused(app: &App, asked: &Asked, failure: &Failure) -> http::Response<Payload> {
+    let id = ErrorId::new();
+    tracing::debug!(%id, app = app.name(), path = asked.uri.path(), %failure, "request refused");
+    let (status, reason) = meaning(failure);
+    let problem = Problem {
+        id: Some(id),
+        ..Problem::new(status, reason)
+    };
+    problem.response(asked, Some(&app.inner().error_pages))
 }
 
-fn text(status: StatusCode, text: String) -> http::Response<Payload> {
-    let mut response = http::Response::new(Payload::from(Bytes::from(text)));
-    *response.status_mut() = status;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
+fn failed(
+    app: &App,
+    asked: &Asked,
+    (status, reason): (StatusCode, &'static str),
+    failure: &dyn std::error::Error,
+) -> http::Response<Payload> {
+    let id = ErrorId::new();
+    let trace = asked.trace().map(tracing::field::display);
+    tracing::error!(
+        %id, app = app.name(), method = %asked.method, path = asked.uri.path(), status = status.as_u16(), trace, %failure,
+        "request failed"
     );
-    response
+    let problem = Problem {
+        id: Some(id),
+        ..Problem::new(status, reason)
+    };
+    problem.response(asked, Some(&app.inner().error_pages))
 }

@@ -1,62 +1,77 @@
-//! The HTTP front end of Wharf: it takes connections, hands requests to a [`Service`], and drains.
+//! The HTTP front end of Wharf: it takes connections, finds the app that a request is for, and drains.
 //!
-//! What a component is and how it runs is `wharf-host`'s; where messages and signals come from and go to is the
-//! program's (`wharf`).
+//! What a component is and how it runs is `wharf-host`'s; what a manifest says, `wharf-app`'s; where messages and signals
+//! come from and go to is the program's (`wharf`).
 
 mod admin;
+mod app;
 mod connection;
 mod dispatch;
+mod door;
+mod files;
+mod limits;
 mod listener;
+mod load;
 mod metrics;
+mod places;
+mod problem;
+mod reload;
+mod route;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use listener::BindError;
-pub use wharf_app::compose;
+pub use app::{App, AppOptions, Target};
+pub use files::{Files, FilesError, FilesOptions};
+pub use limits::{RequestLimits, ServerLimits};
+pub use listener::{AdminAt, BindError, Listen};
+pub use problem::{ErrorPages, Page};
+pub use reload::{Assemble, Deployment, Reloaded, Seen, Source, Trouble};
+/// What manifests say. The program reaches it through here, see `docs/decisions/0004-arrows.md`.
+pub mod manifest {
+    pub use wharf_app::app;
+    pub use wharf_app::manifest::*;
+}
 pub use wharf_host::Service;
 
 use admin::Admin;
-use listener::Listener;
-use metrics::Metrics;
+use door::Door;
+use listener::{AdminListener, Listener};
 
 /// How a [`Server`] is set up.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct ServerOptions {
-    /// Where it listens; port 0 picks a free one.
-    pub addr: SocketAddr,
-    /// Where it answers `/livez`, `/readyz` and `/metrics`, beside the service; port 0 picks a free one.
-    pub admin: Option<SocketAddr>,
-    /// How long work in progress may take once the server stops.
+    /// Where it listens.
+    pub listen: Vec<Listen>,
+    /// Where it answers `/livez`, `/readyz` and `/metrics`, beside the apps.
+    pub admin: Option<AdminAt>,
+    /// How long work in progress may take once the server stops, or once an app was replaced.
     pub drain_timeout: Duration,
-    /// How long a connection may be without a request: a client that is silent, or takes longer than this for the head of
-    /// one, is closed.
-    pub head_timeout: Duration,
+    /// What connections may use.
+    pub limits: ServerLimits,
 }
 
 impl Default for ServerOptions {
     fn default() -> Self {
         Self {
-            addr: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            listen: vec![Listen::At(SocketAddr::from(([127, 0, 0, 1], 8080)))],
             admin: None,
             // What orchestrators grant between SIGTERM and SIGKILL.
             drain_timeout: Duration::from_secs(30),
-            // A head is a packet or two; the slowest honest client sends it within seconds.
-            head_timeout: Duration::from_secs(30),
+            limits: ServerLimits::default(),
         }
     }
 }
 
 /// A listening server.
 pub struct Server {
-    listener: Listener,
-    admin: Option<Listener>,
-    options: ServerOptions,
-    service: Service,
+    listeners: Vec<Listener>,
+    admin: Option<AdminListener>,
+    door: Arc<Door>,
+    drain_timeout: Duration,
 }
 
 /// How a server's work ended once it was told to stop.
@@ -69,62 +84,115 @@ pub enum Drained {
 }
 
 impl Server {
-    /// Listens at the address of `options`.
+    /// Listens where `options` says, for `apps` whose routes do not overlap.
     ///
     /// # Errors
-    /// When the address cannot be bound.
-    pub fn bind(options: ServerOptions, service: Service) -> Result<Self, BindError> {
+    /// When an address cannot be bound.
+    pub fn bind(options: ServerOptions, apps: Vec<App>) -> Result<Self, BindError> {
+        let listeners = options.listen.into_iter().map(Listener::bind);
         Ok(Self {
-            listener: Listener::bind(options.addr)?,
-            admin: options.admin.map(Listener::bind).transpose()?,
-            options,
-            service,
+            listeners: listeners.collect::<Result<_, _>>()?,
+            admin: options.admin.map(AdminListener::bind).transpose()?,
+            door: Arc::new(Door::new(options.limits, apps)),
+            drain_timeout: options.drain_timeout,
         })
     }
 
     /// Where it listens.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.listener.local_addr()
+    pub fn local_addrs(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().map(Listener::local_addr).collect()
     }
 
     /// Where its admin listener is.
-    pub fn admin_addr(&self) -> Option<SocketAddr> {
-        self.admin.as_ref().map(Listener::local_addr)
+    pub fn admin(&self) -> Option<AdminAt> {
+        self.admin.as_ref().map(AdminListener::place)
+    }
+
+    /// The way to other apps, while it serves.
+    pub fn apps(&self) -> Apps {
+        Apps {
+            door: self.door.clone(),
+            drain_timeout: self.drain_timeout,
+        }
     }
 
     /// Serves until `stop` is ready; then takes no more connections and lets work in progress finish.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Drained {
-        let (connections, drain) = (TaskTracker::new(), CancellationToken::new());
-        let metrics = Arc::new(Metrics::new());
-        let admin = Admin {
-            service: self.service.clone(),
-            metrics: metrics.clone(),
-            drain: drain.clone(),
-        };
+        let (door, connections) = (self.door, TaskTracker::new());
+        let admin = Admin { door: door.clone() };
         let admin = self.admin.map(|listener| tokio::spawn(admin.serve(listener)));
-        let serve = self.listener.serve(|stream| {
-            let (service, options) = (self.service.clone(), self.options.clone());
-            let connection = connection::serve(stream, service, options, drain.clone(), metrics.clone());
-            connections.spawn(connection);
+        let load = tokio::spawn({
+            let door = door.clone();
+            async move { load::watch(&door).await }
+        });
+        let serve = self.listeners.iter().map(|listener| {
+            listener.serve(|stream, peer| {
+                connections.spawn(connection::serve(stream, peer, door.clone()));
+            })
         });
         tokio::select! {
-            () = serve => {}
+            _ = futures_util::future::join_all(serve) => {}
             () = stop => {}
         }
-        drop(self.listener);
-        drain.cancel();
+        drop(self.listeners);
+        door.drain.cancel();
         connections.close();
         let finish = async {
             connections.wait().await;
-            self.service.finished().await;
+            for app in &door.apps().all {
+                app.finished().await;
+            }
         };
-        let finished = tokio::time::timeout(self.options.drain_timeout, finish).await;
+        let finished = tokio::time::timeout(self.drain_timeout, finish).await;
+        load.abort();
         if let Some(admin) = admin {
             admin.abort();
+            // The listener goes with it, and its socket's file.
+            let _ = admin.await;
         }
         match finished {
             Ok(()) => Drained::Completely,
             Err(_) => Drained::TimedOut,
         }
+    }
+}
+
+/// The apps of a server, to be replaced while it serves. Cheap to clone.
+#[derive(Clone)]
+pub struct Apps {
+    door: Arc<Door>,
+    drain_timeout: Duration,
+}
+
+impl Apps {
+    /// Those there are.
+    pub fn all(&self) -> Vec<App> {
+        self.door.apps().all.clone()
+    }
+
+    /// Serves `apps` from now on, whose routes do not overlap. An app that stays keeps its instances; one that goes
+    /// finishes what it has begun, for as long as the server's drain allows.
+    pub fn replace(&self, apps: Vec<App>) {
+        for gone in self.door.replace(apps) {
+            tokio::spawn(retire(gone, self.drain_timeout));
+        }
+    }
+
+    /// Counts a reload.
+    pub fn reloaded(&self, taken: bool) {
+        self.door.metrics.reloaded(taken);
+    }
+}
+
+/// Lets an app finish that answers no new requests.
+async fn retire(app: App, timeout: Duration) {
+    if tokio::time::timeout(timeout, app.finished()).await.is_err() {
+        let requests = app.open();
+        tracing::warn!(
+            app = app.name(),
+            requests,
+            "cut off requests of a version that was replaced"
+        );
+        app.inner().cut.cancel();
     }
 }

@@ -1,7 +1,10 @@
-//! Takes connections.
+//! Takes connections: at an address, or on a socket that somebody else has opened; and, for those who run the server, at a
+//! path.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -12,11 +15,38 @@ const BACKLOG: u32 = 4096;
 /// Pause after an error that would come again at once: no more file descriptors, usually.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Where a server listens.
+#[derive(Debug)]
+pub enum Listen {
+    /// At this address; port 0 picks a free one.
+    At(SocketAddr),
+    /// On a socket that is open already, such as one that systemd passes on.
+    On(std::net::TcpListener),
+}
+
+/// Where those who run a server reach it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminAt {
+    /// At this address; port 0 picks a free one.
+    Tcp(SocketAddr),
+    /// At this path, for the user who runs the server alone.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for AdminAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(addr) => write!(f, "{addr}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
 /// Why an address cannot be listened at.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen at {addr}: {error}{}", advice(error))]
+#[error("cannot listen at {at}: {error}{}", advice(error))]
 pub struct BindError {
-    addr: SocketAddr,
+    at: String,
     error: io::Error,
 }
 
@@ -36,22 +66,39 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    pub fn bind(addr: SocketAddr) -> Result<Self, BindError> {
-        let listen = || {
-            let socket = if addr.is_ipv4() {
-                TcpSocket::new_v4()
-            } else {
-                TcpSocket::new_v6()
-            }?;
-            // A restart need not wait for old connections to be forgotten. On Windows the option means something else.
-            #[cfg(not(windows))]
-            socket.set_reuseaddr(true)?;
-            socket.bind(addr)?;
-            let socket = socket.listen(BACKLOG)?;
-            let addr = socket.local_addr()?;
-            Ok(Self { socket, addr })
-        };
-        listen().map_err(|error| BindError { addr, error })
+    pub fn bind(listen: Listen) -> Result<Self, BindError> {
+        match listen {
+            Listen::At(addr) => Self::at(addr).map_err(|error| BindError {
+                at: addr.to_string(),
+                error,
+            }),
+            Listen::On(socket) => Self::on(socket).map_err(|error| BindError {
+                at: "the socket that was passed on".into(),
+                error,
+            }),
+        }
+    }
+
+    fn at(addr: SocketAddr) -> io::Result<Self> {
+        let socket = if addr.is_ipv4() {
+            TcpSocket::new_v4()
+        } else {
+            TcpSocket::new_v6()
+        }?;
+        // A restart need not wait for old connections to be forgotten. On Windows the option means something else.
+        #[cfg(not(windows))]
+        socket.set_reuseaddr(true)?;
+        socket.bind(addr)?;
+        let socket = socket.listen(BACKLOG)?;
+        let addr = socket.local_addr()?;
+        Ok(Self { socket, addr })
+    }
+
+    fn on(socket: std::net::TcpListener) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let socket = TcpListener::from_std(socket)?;
+        let addr = socket.local_addr()?;
+        Ok(Self { socket, addr })
     }
 
     pub fn local_addr(&self) -> SocketAddr {
@@ -59,23 +106,136 @@ impl Listener {
     }
 
     /// Hands every new connection to `take`; never ends.
-    pub async fn serve(&self, take: impl Fn(TcpStream)) {
+    pub async fn serve(&self, take: impl Fn(TcpStream, SocketAddr)) {
         loop {
             match self.socket.accept().await {
-                Ok((stream, _)) => take(stream),
-                Err(error) if concerns_one_connection(&error) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept connections: trying again");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
+                Ok((stream, peer)) => take(stream, peer),
+                Err(error) => pause(&error).await,
             }
         }
     }
 }
 
-fn concerns_one_connection(error: &io::Error) -> bool {
-    matches!(
+/// Waits where an error would come again at once.
+async fn pause(error: &io::Error) {
+    let concerns_one_connection = matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
-    )
+    );
+    if !concerns_one_connection {
+        tracing::warn!(%error, "cannot accept connections: trying again");
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+    }
+}
+
+/// The admin listener's socket.
+pub(crate) enum AdminListener {
+    Tcp(Listener),
+    #[cfg(unix)]
+    Unix(unix::Listener),
+}
+
+impl AdminListener {
+    pub fn bind(at: AdminAt) -> Result<Self, BindError> {
+        match at {
+            AdminAt::Tcp(addr) => Listener::bind(Listen::At(addr)).map(Self::Tcp),
+            #[cfg(unix)]
+            AdminAt::Unix(path) => match unix::Listener::bind(&path) {
+                Ok(listener) => Ok(Self::Unix(listener)),
+                Err(error) => Err(BindError {
+                    at: path.display().to_string(),
+                    error,
+                }),
+            },
+            #[cfg(not(unix))]
+            AdminAt::Unix(path) => Err(BindError {
+                at: path.display().to_string(),
+                error: io::ErrorKind::Unsupported.into(),
+            }),
+        }
+    }
+
+    pub fn place(&self) -> AdminAt {
+        match self {
+            Self::Tcp(listener) => AdminAt::Tcp(listener.local_addr()),
+            #[cfg(unix)]
+            Self::Unix(listener) => AdminAt::Unix(listener.path().to_owned()),
+        }
+    }
+
+    /// Hands every new connection to one of the two; never ends.
+    pub async fn serve(&self, tcp: impl Fn(TcpStream), #[cfg(unix)] unix: impl Fn(tokio::net::UnixStream)) {
+        match self {
+            Self::Tcp(listener) => listener.serve(|stream, _| tcp(stream)).await,
+            #[cfg(unix)]
+            Self::Unix(listener) => listener.serve(unix).await,
+        }
+    }
+}
+
+#[cfg(unix)]
+mod unix {
+    //! A socket at a path.
+
+    use std::fs::{self, Permissions};
+    use std::io;
+    use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+    use std::os::unix::net::UnixStream as StdStream;
+    use std::path::{Path, PathBuf};
+
+    use tokio::net::{UnixListener, UnixStream};
+
+    /// A listening socket, whose file goes with it.
+    pub(crate) struct Listener {
+        socket: UnixListener,
+        path: PathBuf,
+    }
+
+    impl Listener {
+        pub fn bind(path: &Path) -> io::Result<Self> {
+            if let Some(folder) = path.parent() {
+                fs::create_dir_all(folder)?;
+            }
+            remove_deserted(path)?;
+            let socket = UnixListener::bind(path)?;
+            fs::set_permissions(path, Permissions::from_mode(0o600))?;
+            Ok(Self {
+                socket,
+                path: path.to_owned(),
+            })
+        }
+
+        pub fn path(&self) -> &Path {
+            &self.path
+        }
+
+        /// Hands every new connection to `take`; never ends.
+        pub async fn serve(&self, take: impl Fn(UnixStream)) {
+            loop {
+                match self.socket.accept().await {
+                    Ok((stream, _)) => take(stream),
+                    Err(error) => super::pause(&error).await,
+                }
+            }
+        }
+    }
+
+    impl Drop for Listener {
+        fn drop(&mut self) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+
+    /// A server that was killed leaves its socket's file behind. Nobody listens there any more.
+    fn remove_deserted(path: &Path) -> io::Result<()> {
+        let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+        let is_deserted = || {
+            let answer = StdStream::connect(path);
+            answer.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+        };
+        match is_socket && is_deserted() {
+            true => fs::remove_file(path),
+            false => Ok(()),
+        }
+    }
 }

@@ -21,6 +21,8 @@ const EXAMPLES: &str = "\
 Examples:
   wharf serve app.wasm
       Answer requests at http://127.0.0.1:8080.
+  wharf serve wharf.toml
+      Serve what a manifest says: an app with its routes, limits and grants, or many of them.
   wharf serve --addr 0.0.0.0:80 --allow-outbound 'https://*.example.com' app.wasm
       The same for everybody, and let the component call one site.
   wharf run tool.wasm --verbose input.txt
@@ -44,6 +46,7 @@ Examples:
 
 const SERVE_EXAMPLES: &str = "\
 Ctrl-C or SIGTERM: stop accepting, finish what has begun, exit. A second one exits at once.
+SIGHUP, or a change of a file that was read: read all anew, and serve what changed without dropping a request.
 
 Exit status:
   0  stopped, with every request finished
@@ -52,6 +55,7 @@ Exit status:
 
 Examples:
   wharf serve app.wasm
+  wharf serve apps/shop/wharf.toml
   wharf serve --addr '[::]:80' --env MODE=production --dir-ro ./site::/site app.wasm
   wharf serve --middleware auth.wasm --middleware compress.wasm app.wasm
   wharf serve --isolation request --max-memory 64MiB --timeout 5s app.wasm";
@@ -70,27 +74,35 @@ pub struct Cli {
 pub enum Command {
     Serve(Serve),
     Run(Run),
+    Check(Check),
+    /// Print the JSON schema of manifests, for editors
+    Schema,
+    #[command(name = crate::compile::COMMAND, hide = true)]
+    Compile(Compile),
 }
 
-/// Answer HTTP requests with a component
+/// Answer HTTP requests with components
 ///
-/// FILE is a component of the world wasi:http/service@0.3 or wasi:http/proxy@0.2. It reaches nothing but what the
-/// flags below allow. As soon as it can answer, the first line on stderr says where.
+/// FILE is a component of the world wasi:http/service@0.3 or wasi:http/proxy@0.2, which reaches nothing but what the
+/// flags below allow; or a manifest, wharf.toml, of an app or of a server with many; or the folder that holds one. A
+/// manifest says itself what its apps may reach and use. As soon as the apps can answer, the first line on stderr says
+/// where.
 #[derive(Debug, Args)]
 #[command(after_help = SERVE_EXAMPLES)]
 pub struct Serve {
-    /// The component
+    /// The component, or a manifest (.toml), or the folder of one
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 
-    /// Where to listen; port 0 picks a free one
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080", value_parser = value::address)]
+    /// Where to listen; port 0 picks a free one [default: what the manifest says, else 127.0.0.1:8080]
+    #[arg(long, value_name = "HOST:PORT", value_parser = value::address)]
     #[arg(help_heading = "Serving")]
-    pub addr: String,
+    pub addr: Option<String>,
 
-    /// Where to answer /livez, /readyz and /metrics, for those who run the server
-    #[arg(long, value_name = "HOST:PORT", value_parser = value::address, help_heading = "Serving")]
-    pub admin: Option<String>,
+    /// Where to answer /livez, /readyz and /metrics, for those who run the server [default: what the manifest says, else
+    /// a socket in $RUNTIME_DIRECTORY or $XDG_RUNTIME_DIR, if there is one of these]
+    #[arg(long, value_name = "HOST:PORT|unix:PATH|none", value_parser = value::admin, help_heading = "Serving")]
+    pub admin: Option<Admin>,
 
     /// How many requests meet in one instance [default: serial for WASI 0.3, request for 0.2]
     #[arg(long, value_name = "HOW", value_enum, help_heading = "Serving")]
@@ -102,15 +114,20 @@ pub struct Serve {
     #[arg(long, value_name = "FILE", help_heading = "Serving")]
     pub middleware: Vec<PathBuf>,
 
-    /// How long requests may take to finish once the server stops
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = value::duration)]
+    /// How long requests may take to finish once the server stops, or once their app was replaced [default: 30s]
+    #[arg(long, value_name = "DURATION", value_parser = value::duration)]
     #[arg(help_heading = "Serving")]
-    pub drain_timeout: Duration,
+    pub drain_timeout: Option<Duration>,
 
-    /// How long a connection may be without a request; also, how long a client may take to send the head of one
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = value::duration)]
+    /// How long a client may take to send the head of a request [default: 30s]
+    #[arg(long, value_name = "DURATION", value_parser = value::duration)]
     #[arg(help_heading = "Serving")]
-    pub head_timeout: Duration,
+    pub head_timeout: Option<Duration>,
+
+    /// How long a connection may be without a request [default: 75s]
+    #[arg(long, value_name = "DURATION", value_parser = value::duration)]
+    #[arg(help_heading = "Serving")]
+    pub idle_timeout: Option<Duration>,
 
     #[command(flatten)]
     pub grants: Grants,
@@ -206,29 +223,87 @@ pub struct Grants {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct ServeLimits {
-    /// How much memory one instance may use
-    #[arg(long, value_name = "SIZE", default_value = "512MiB", value_parser = value::size)]
-    pub max_memory: usize,
+    /// How much memory one instance may use [default: 512MiB]
+    #[arg(long, value_name = "SIZE", value_parser = value::size)]
+    pub max_memory: Option<usize>,
 
-    /// How long an instance may compute without once waiting; past it, 504
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = value::duration)]
-    pub max_cpu_time: Duration,
+    /// How long an instance may compute without once waiting; past it, 504 [default: 10s]
+    #[arg(long, value_name = "DURATION", value_parser = value::duration)]
+    pub max_cpu_time: Option<Duration>,
 
-    /// How many instances there may be at a time
-    #[arg(long, value_name = "COUNT", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
-    pub max_instances: u32,
+    /// How many instances there may be at a time [default: 1000]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_instances: Option<u32>,
 
-    /// How long a request may take until its response begins; past it, 504
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = value::duration)]
-    pub timeout: Duration,
+    /// How long a request may take until its response begins; past it, 504 [default: 30s]
+    #[arg(long, value_name = "DURATION", value_parser = value::duration)]
+    pub timeout: Option<Duration>,
 
-    /// How long a request waits for an instance to be free; past it, 503
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = value::duration)]
-    pub queue_timeout: Duration,
+    /// How long a request waits for an instance to be free, unless many have been waiting for long; past it, 503
+    /// [default: 5s]
+    #[arg(long, value_name = "DURATION", value_parser = value::duration)]
+    pub queue_timeout: Option<Duration>,
 
-    /// How long a component may go on working after its response has ended
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = value::duration)]
-    pub background_timeout: Duration,
+    /// How long a component may go on working after its response has ended [default: 30s]
+    #[arg(long, value_name = "DURATION", value_parser = value::duration)]
+    pub background_timeout: Option<Duration>,
+}
+
+/// Check a manifest without serving it
+///
+/// Reads FILE and all it names: manifests, components, folders, certificates. Says what is wrong and where, and what
+/// each app needs that it is not granted. Nothing is compiled or started, and no network is used.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// The manifest, or the folder that holds one
+    #[arg(value_name = "FILE", default_value = ".")]
+    pub file: PathBuf,
+}
+
+/// Compile what comes on standard input, for the server that started this.
+#[derive(Debug, Args)]
+pub struct Compile {
+    /// Where to leave the code
+    #[arg(long)]
+    pub cache: PathBuf,
+
+    /// In messages
+    pub name: String,
+}
+
+/// Where those who run a server reach it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admin {
+    /// Nowhere.
+    Off,
+    /// `HOST:PORT`.
+    Tcp(String),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+impl Serve {
+    /// A flag that was given and that a manifest says itself.
+    pub fn flag_of_an_app(&self) -> Option<&'static str> {
+        let (grants, limits) = (&self.grants, &self.limits);
+        let given = [
+            ("--isolation", self.isolation.is_some()),
+            ("--middleware", !self.middleware.is_empty()),
+            ("--env", !grants.variables.is_empty()),
+            ("--dir", !grants.folders.is_empty()),
+            ("--dir-ro", !grants.read_only_folders.is_empty()),
+            ("--allow-net", !grants.allow_net.is_empty()),
+            ("--allow-outbound", !grants.allow_outbound.is_empty()),
+            ("--outbound-ca", !grants.outbound_ca.is_empty()),
+            ("--max-memory", limits.max_memory.is_some()),
+            ("--max-cpu-time", limits.max_cpu_time.is_some()),
+            ("--max-instances", limits.max_instances.is_some()),
+            ("--timeout", limits.timeout.is_some()),
+            ("--queue-timeout", limits.queue_timeout.is_some()),
+            ("--background-timeout", limits.background_timeout.is_some()),
+        ];
+        given.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag)
+    }
 }
 
 /// What the program uses of this machine.

@@ -1,65 +1,69 @@
-//! From permission flags to capabilities: what the operator granted, checked before anything runs.
+//! From what an app is granted to capabilities, checked before anything runs.
 //!
-//! A capability that no flag asks for is not made, and what is not granted is denied by the host.
+//! A capability that nothing asks for is not made, and what is not granted is denied by the host. The flags of a single
+//! component say the same as a manifest's sections ([`grant`]).
 
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use wharf_capabilities::AllowList;
 use wharf_capabilities::filesystem::{FilesystemCapability, Folder};
 use wharf_capabilities::http_client::{HttpClientCapability, HttpClientOptions};
 use wharf_capabilities::sockets::SocketsCapability;
-use wharf_capabilities::{AllowList, PatternError};
 use wharf_host::{Capabilities, Capability};
+use wharf_server::manifest::app::{self as plan, Access, App};
 
 use crate::cli::Grants;
-use crate::cli::value::Variable;
 
-/// Everything that `grants` allows, and nothing else.
-pub fn capabilities(grants: &Grants) -> anyhow::Result<Capabilities> {
+/// Everything that `app` is granted, and nothing else.
+pub fn capabilities(app: &App) -> anyhow::Result<Capabilities> {
     let mut capabilities: Vec<Arc<dyn Capability>> = Vec::new();
-    if !grants.folders.is_empty() || !grants.read_only_folders.is_empty() {
-        capabilities.push(Arc::new(FilesystemCapability::new(folders(grants))?));
+    if !app.folders.is_empty() {
+        let folders = app.folders.iter().map(|folder| Folder {
+            host: folder.host.clone(),
+            guest: folder.guest.clone(),
+            read_only: folder.access == Access::Read,
+        });
+        capabilities.push(Arc::new(FilesystemCapability::new(folders)?));
     }
-    if !grants.allow_net.is_empty() {
-        capabilities.push(Arc::new(SocketsCapability::new(allow_list(&grants.allow_net)?)?));
+    if !app.sockets.allow.is_empty() {
+        let allow = AllowList::parse(&app.sockets.allow).context("what sockets may reach")?;
+        capabilities.push(Arc::new(SocketsCapability::new(allow)?));
     }
-    if !grants.allow_outbound.is_empty() {
-        capabilities.push(Arc::new(HttpClientCapability::new(http_client(grants)?)?));
+    if !app.http_client.allow.is_empty() {
+        capabilities.push(Arc::new(HttpClientCapability::new(http_client(app)?)?));
     }
     Ok(capabilities.into())
 }
 
-/// The guest's whole environment. A variable that is given twice has its last value.
-pub fn variables(grants: &Grants) -> Vec<(String, String)> {
-    let mut variables: Vec<(String, String)> = Vec::new();
-    for Variable { name, value } in &grants.variables {
-        match variables.iter_mut().find(|(known, _)| known == name) {
-            Some((_, known)) => known.clone_from(value),
-            None => variables.push((name.clone(), value.clone())),
-        }
-    }
-    variables
-}
-
-fn folders(grants: &Grants) -> impl Iterator<Item = Folder> {
-    let writable = grants.folders.iter().map(|folder| (folder, false));
-    let read_only = grants.read_only_folders.iter().map(|folder| (folder, true));
-    writable.chain(read_only).map(|(folder, read_only)| Folder {
-        host: folder.host.clone(),
+/// Grants `app` what flags say.
+pub fn grant(app: &mut App, grants: &Grants) {
+    let folder = |folder: &crate::cli::value::Folder, access| plan::Folder {
         guest: folder.guest.clone(),
-        read_only,
-    })
+        host: folder.host.clone(),
+        access,
+    };
+    let writable = grants.folders.iter().map(|given| folder(given, Access::Write));
+    let read_only = grants.read_only_folders.iter().map(|given| folder(given, Access::Read));
+    app.folders = writable.chain(read_only).collect();
+    app.sockets.allow.clone_from(&grants.allow_net);
+    app.http_client.allow.clone_from(&grants.allow_outbound);
+    app.http_client.trust.clone_from(&grants.outbound_ca);
+    // A variable that is given twice has its last value.
+    let variables = grants.variables.iter();
+    app.environment = variables
+        .map(|variable| (variable.name.clone(), variable.value.clone()))
+        .collect();
 }
 
-/// Cannot fail on what `cli.rs` has let through.
-fn allow_list(patterns: &[String]) -> Result<AllowList, PatternError> {
-    AllowList::parse(patterns)
-}
-
-fn http_client(grants: &Grants) -> anyhow::Result<HttpClientOptions> {
-    let mut options = HttpClientOptions::new(allow_list(&grants.allow_outbound)?);
-    for file in &grants.outbound_ca {
+fn http_client(app: &App) -> anyhow::Result<HttpClientOptions> {
+    let allow = AllowList::parse(&app.http_client.allow).context("what outgoing requests may reach")?;
+    let mut options = HttpClientOptions::new(allow);
+    if let Some(most) = app.limits.outgoing_max {
+        options.connections_max = most as usize;
+    }
+    for file in &app.http_client.trust {
         trust(&mut options, file).with_context(|| format!("cannot trust {}", file.display()))?;
     }
     Ok(options)

@@ -5,16 +5,12 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use wharf_host::{CodeCache, Component, Engine};
-use wharf_server::compose::{self, Part};
 
 use crate::cli::Machine;
 
-/// The component in `file`, with `middleware` in front of it.
-pub fn component(engine: &Engine, machine: &Machine, file: &Path, middleware: &[PathBuf]) -> anyhow::Result<Component> {
-    let mut bytes = read(file)?;
-    if !middleware.is_empty() {
-        bytes = with_middleware(&bytes, file, middleware)?;
-    }
+/// The component in `file`.
+pub fn component(engine: &Engine, machine: &Machine, file: &Path) -> anyhow::Result<Component> {
+    let bytes = read(file)?;
     let cache = cache(machine)?;
     let begun = Instant::now();
     let component = Component::new(engine, &file.display().to_string(), &bytes, cache.as_ref())?;
@@ -26,23 +22,8 @@ fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
 }
 
-fn with_middleware(service: &[u8], file: &Path, middleware: &[PathBuf]) -> anyhow::Result<Vec<u8>> {
-    let parts = middleware
-        .iter()
-        .map(|file| read(file))
-        .collect::<Result<Vec<_>, _>>()?;
-    let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
-    compose::middleware_chain(service, &parts).map_err(|error| {
-        let culprit = match error.part() {
-            Some(Part::Middleware(index)) => middleware.get(index).map_or(file, PathBuf::as_path),
-            Some(Part::Service) | None => file,
-        };
-        anyhow::Error::msg(format!("{}: {error}", culprit.display()))
-    })
-}
-
 /// Where compiled code is kept. A folder that was asked for has to be usable; the usual one is only a convenience.
-fn cache(machine: &Machine) -> anyhow::Result<Option<CodeCache>> {
+pub fn cache(machine: &Machine) -> anyhow::Result<Option<CodeCache>> {
     if machine.no_cache {
         return Ok(None);
     }

@@ -102,6 +102,18 @@ impl CodeCache {
         }
     }
 
+    /// Compiled code for `bytes` from the folder, if it is there and whole.
+    pub(crate) fn load(&self, engine: &Engine, bytes: &[u8]) -> Option<Component> {
+        let key = key_of(engine, bytes);
+        let path = self.folder.join(format!("{key}.cwasm"));
+        load(engine, &path, &key).ok().flatten()
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     fn store(&self, path: &Path, key: &blake3::Hash, code: &[u8]) -> io::Result<()> {
         static SERIAL: AtomicU64 = AtomicU64::new(0);
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);

@@ -181,7 +181,7 @@ impl http_body::Body for Payload {
             }
             Kind::Incoming(body) => Pin::new(body)
                 .poll_frame(cx)
-                .map(|frame| frame.map(|frame| frame.map_err(|e| broken(&e)))),
+                .map(|frame| frame.map(|frame| frame.map_err(|e| broken_off(&e)))),
             Kind::Boxed(body) => Pin::new(body).poll_frame(cx),
             Kind::Legacy(body) => Pin::new(body).poll_frame(cx),
             Kind::Guest(body) => Pin::new(body).poll_frame(cx),
@@ -217,7 +217,7 @@ impl http_body::Body for Payload {
 }
 
 /// What a guest sees when the peer's body breaks off.
-fn broken(error: &hyper::Error) -> ErrorCode {
+pub fn broken_off(error: &hyper::Error) -> ErrorCode {
     if error.is_timeout() {
         ErrorCode::ConnectionReadTimeout
     } else if error.is_parse() || error.is_user() {

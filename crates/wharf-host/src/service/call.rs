@@ -72,7 +72,7 @@ pub(super) struct Live {
     pub busy: Arc<AtomicU64>,
     /// Requests it has answered.
     pub uses: u32,
-    _slot: OwnedSemaphorePermit,
+    _room: (OwnedSemaphorePermit, OwnedSemaphorePermit),
 }
 
 enum Instance {
@@ -81,7 +81,12 @@ enum Instance {
 }
 
 impl Live {
-    pub(super) fn new(blueprint: &Blueprint, slot: OwnedSemaphorePermit) -> wasmtime::Result<Self> {
+    /// In its `place` among its service's requests and its `slot` of the engine's pool.
+    pub(super) fn new(
+        blueprint: &Blueprint,
+        place: OwnedSemaphorePermit,
+        slot: OwnedSemaphorePermit,
+    ) -> wasmtime::Result<Self> {
         let busy = Arc::new(AtomicU64::new(0));
         let store = blueprint.store(busy.clone())?;
         Ok(Self {
@@ -89,7 +94,7 @@ impl Live {
             instance: None,
             busy,
             uses: 0,
-            _slot: slot,
+            _room: (place, slot),
         })
     }
 

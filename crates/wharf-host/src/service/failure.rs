@@ -43,6 +43,12 @@ pub enum Failure {
         /// How long the request waited.
         waited: Duration,
     },
+    /// As many requests wait as may.
+    #[error("{length} requests wait already, as many as may")]
+    QueueFull {
+        /// The limit it met.
+        length: usize,
+    },
     /// An instance could not be made.
     #[error("cannot instantiate: {}", Causes(.0))]
     Instantiate(wasmtime::Error),

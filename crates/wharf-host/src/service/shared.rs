@@ -12,7 +12,7 @@ use std::task::Poll;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use wasmtime::Store;
 use wasmtime::component::Accessor;
 
@@ -28,9 +28,9 @@ use crate::running::Running;
 use crate::state::{Blueprint, InstanceState};
 
 /// The one instance that requests share, made when the first comes.
+#[derive(Default)]
 pub(super) struct Shared {
     worker: Mutex<Option<Arc<Worker>>>,
-    places: Arc<Semaphore>,
 }
 
 /// The way to the instance. Its task ends once nobody holds this any more.
@@ -51,14 +51,6 @@ struct Job {
 }
 
 impl Shared {
-    pub(super) fn new(concurrency_max: usize) -> Self {
-        let places = Arc::new(Semaphore::new(concurrency_max.clamp(1, Semaphore::MAX_PERMITS)));
-        Self {
-            worker: Mutex::default(),
-            places,
-        }
-    }
-
     /// Lets the instance end once it has answered what it has taken.
     pub(super) fn stop(&self) {
         self.worker.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -67,10 +59,13 @@ impl Shared {
 
 impl Service {
     pub(super) async fn shared(&self, request: http::Request<Payload>, deadline: Deadline) -> Answer {
-        let waited = self.limits().queue_timeout;
-        let place = match tokio::time::timeout(waited, self.0.shared.places.clone().acquire_owned()).await {
-            Ok(Ok(place)) => place,
-            Ok(Err(_)) | Err(_) => return Err(Failure::Busy { waited }),
+        let place = match self.0.places.clone().try_acquire_owned() {
+            Ok(place) => place,
+            Err(_) => match self.queue(deadline, self.0.places.clone().acquire_owned()).await? {
+                Ok(place) => place,
+                // It is never closed.
+                Err(_) => return Err(Failure::NoResponse),
+            },
         };
         let again = replayable(&request);
         let worker = self.worker();
@@ -86,6 +81,7 @@ impl Service {
             }
         }
         match again {
+            // Its place among the requests is free again: it went with the instance.
             Some(request) => self.exclusive(request, deadline).await,
             None => Err(Failure::SharedInstanceEnded {
                 reason: worker.state.reason(),

@@ -1,43 +1,103 @@
-//! Whether a connection has requests, and since when it has none.
+//! What a connection does: whether it has requests, since when it has none, and what it was told.
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
+use tokio::sync::Notify;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 use wharf_host::http::{ErrorCode, Payload};
 
-use crate::metrics::Metrics;
+use crate::app::{App, OfApp};
+use crate::door::Door;
+use crate::limits::Limit;
 
-/// Counts the requests of one connection, which is counted itself.
-pub(super) struct Activity {
-    metrics: Arc<Metrics>,
-    requests: AtomicUsize,
+/// The time in which requests that a client takes back are counted.
+const RESETS_WINDOW: Duration = Duration::from_secs(30);
+
+/// Stands for "never", in milliseconds since a connection began.
+const NEVER: u64 = u64::MAX;
+
+/// One connection, which is counted, with its requests.
+pub(crate) struct Activity {
+    door: Arc<Door>,
     began: Instant,
+    requests: AtomicUsize,
+    /// Requests that have begun since the connection did.
+    carried: AtomicU64,
     /// When the last request ended, in milliseconds since the connection began.
     idle_since: AtomicU64,
+    /// When the first byte of a head came whose last has not.
+    head_since: AtomicU64,
+    /// HTTP/2, where frames come that are no head.
+    http2: AtomicBool,
+    /// Requests taken back in the window that began at the time in the second.
+    resets: AtomicUsize,
+    resets_since: AtomicU64,
+    told: Told,
+}
+
+/// What the connection has been told by others than its client.
+#[derive(Default)]
+struct Told {
+    evicted: AtomicBool,
+    notify: Notify,
 }
 
 impl Activity {
-    pub fn new(metrics: Arc<Metrics>) -> Self {
-        metrics.connections.inc();
+    pub fn new(door: Arc<Door>) -> Self {
+        door.metrics.connections.inc();
         Self {
-            metrics,
-            requests: AtomicUsize::new(0),
+            door,
             began: Instant::now(),
+            requests: AtomicUsize::new(0),
+            carried: AtomicU64::new(0),
             idle_since: AtomicU64::new(0),
+            head_since: AtomicU64::new(NEVER),
+            http2: AtomicBool::new(false),
+            resets: AtomicUsize::new(0),
+            resets_since: AtomicU64::new(0),
+            told: Told::default(),
         }
     }
 
     /// A request has begun; it lasts until what this returns is dropped.
     pub fn begin(self: &Arc<Self>) -> Begun {
         self.requests.fetch_add(1, Ordering::AcqRel);
-        self.metrics.requests.inc();
-        Begun(self.clone())
+        self.door.metrics.requests.inc();
+        self.head_since.store(NEVER, Ordering::Relaxed);
+        let nth = self.carried.fetch_add(1, Ordering::Relaxed) + 1;
+        let is_last = nth == self.door.limits.requests_per_connection_max;
+        if is_last {
+            self.door.metrics.reached(Limit::RequestsPerConnection);
+            self.told.notify.notify_one();
+        }
+        Begun {
+            activity: self.clone(),
+            app: None,
+            is_last,
+            ended: false,
+        }
+    }
+
+    /// What has come begins an HTTP/2 connection.
+    pub fn speaks_http2(&self) {
+        self.http2.store(true, Ordering::Relaxed);
+    }
+
+    /// Bytes have come. Between requests they are the beginning of a head.
+    pub fn received(&self) {
+        if self.http2.load(Ordering::Relaxed) {
+            return;
+        }
+        if self.head_since.load(Ordering::Relaxed) == NEVER && self.requests.load(Ordering::Relaxed) == 0 {
+            self.head_since.store(self.now(), Ordering::Relaxed);
+        }
     }
 
     /// For how long there has been no request, or `None` when there is one.
@@ -48,42 +108,120 @@ impl Activity {
         let since = Duration::from_millis(self.idle_since.load(Ordering::Acquire));
         Some(self.began.elapsed().saturating_sub(since))
     }
+
+    /// For how long a head has been coming that has begun.
+    pub fn head(&self) -> Option<Duration> {
+        let since = self.head_since.load(Ordering::Relaxed);
+        (since != NEVER).then(|| self.began.elapsed().saturating_sub(Duration::from_millis(since)))
+    }
+
+    /// Tells the connection to make room.
+    pub fn evict(&self) {
+        self.told.evicted.store(true, Ordering::Release);
+        self.told.notify.notify_one();
+    }
+
+    pub fn is_evicted(&self) -> bool {
+        self.told.evicted.load(Ordering::Acquire)
+    }
+
+    /// Until the connection is told something.
+    pub async fn told(&self) {
+        self.told.notify.notified().await;
+    }
+
+    /// The client has taken a request back. Over HTTP/1.1 that ends the connection anyway.
+    fn taken_back(&self) {
+        let now = self.now();
+        let since = self.resets_since.load(Ordering::Relaxed);
+        if u128::from(now.saturating_sub(since)) > RESETS_WINDOW.as_millis() {
+            self.resets_since.store(now, Ordering::Relaxed);
+            self.resets.store(0, Ordering::Relaxed);
+        }
+        let resets = self.resets.fetch_add(1, Ordering::Relaxed) + 1;
+        if resets == self.door.limits.resets_max as usize + 1 {
+            self.door.metrics.reached(Limit::Resets);
+            self.evict();
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(NEVER - 1)
+    }
 }
 
 impl Drop for Activity {
     fn drop(&mut self) {
-        self.metrics.connections.dec();
+        self.door.metrics.connections.dec();
     }
 }
 
 /// A request that has not ended.
-pub(super) struct Begun(Arc<Activity>);
+pub(crate) struct Begun {
+    activity: Arc<Activity>,
+    app: Option<OfApp>,
+    /// The connection carries no other after it.
+    pub is_last: bool,
+    /// It was answered in full.
+    ended: bool,
+}
 
 impl Begun {
+    pub fn belongs_to(&mut self, app: &App) {
+        self.app = Some(app.begin());
+    }
+
+    pub fn app(&self) -> Option<&App> {
+        self.app.as_ref().map(OfApp::app)
+    }
+
     /// Its response has begun.
     pub fn responded(&self, status: StatusCode) {
-        self.0.metrics.responded(status);
+        self.activity.door.metrics.responded(self.app(), status);
     }
 
     /// The request lasts as long as the body of its response.
-    pub fn with(self, body: Payload) -> Answer {
-        Answer { body, _request: self }
+    pub fn with(mut self, body: Payload) -> Answer {
+        self.ended = body.is_end_stream();
+        Answer {
+            body,
+            request: self,
+            cut: None,
+        }
     }
 }
 
 impl Drop for Begun {
     fn drop(&mut self) {
-        let elapsed = u64::try_from(self.0.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.0.idle_since.store(elapsed, Ordering::Release);
-        self.0.requests.fetch_sub(1, Ordering::AcqRel);
-        self.0.metrics.requests.dec();
+        self.activity.idle_since.store(self.activity.now(), Ordering::Release);
+        self.activity.requests.fetch_sub(1, Ordering::AcqRel);
+        self.activity.door.metrics.requests.dec();
+        if !self.ended {
+            self.activity.taken_back();
+        }
     }
 }
 
 /// A response's body, as long as which its request lasts.
-pub(super) struct Answer {
+pub(crate) struct Answer {
     body: Payload,
-    _request: Begun,
+    request: Begun,
+    /// Made when this one first has to wait.
+    cut: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+}
+
+impl Answer {
+    /// Ready when the app's responses are to break off.
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.cut.is_none() {
+            let app = self.request.app();
+            self.cut = app.map(|app| Box::pin(app.inner().cut.clone().cancelled_owned()));
+        }
+        match &mut self.cut {
+            Some(cut) => cut.as_mut().poll(cx),
+            None => Poll::Pending,
+        }
+    }
 }
 
 impl Body for Answer {
@@ -92,9 +230,20 @@ impl Body for Answer {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ErrorCode>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
-        if let Poll::Ready(Some(Err(code))) = &frame {
-            // The client has the head, and sees the response break off.
-            tracing::warn!(?code, "a response broke off");
+        match &frame {
+            Poll::Ready(Some(Ok(_))) => self.request.ended = self.body.is_end_stream(),
+            Poll::Ready(None) => self.request.ended = true,
+            Poll::Ready(Some(Err(code))) => {
+                self.request.ended = true;
+                // The client has the head, and sees the response break off.
+                tracing::warn!(?code, "a response broke off");
+            }
+            Poll::Pending => {
+                if self.poll_cut(cx).is_ready() {
+                    self.request.ended = true;
+                    return Poll::Ready(Some(Err(ErrorCode::ConnectionTerminated)));
+                }
+            }
         }
         frame
     }

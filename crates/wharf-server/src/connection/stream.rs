@@ -1,31 +1,63 @@
-//! A socket that hyper reads and writes while somebody else watches whether its peer is still there.
+//! A socket that hyper reads and writes while somebody else watches what its peer does.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
+use super::activity::Activity;
+
+/// What an HTTP/2 connection begins with (RFC 9113 section 3.4), as far as it is no request of HTTP/1.1.
+const HTTP2_BEGINS: &[u8] = b"PRI ";
+
 /// A TCP connection for hyper. Its reading half is hyper's alone, which lets Tokio read into hyper's own buffer.
 pub(super) struct Stream {
-    reader: TokioIo<OwnedReadHalf>,
+    reader: TokioIo<Reader>,
     writer: Socket,
+}
+
+/// The half that is read, which tells of what comes.
+struct Reader {
+    half: OwnedReadHalf,
+    activity: Arc<Activity>,
+    /// Nothing has come yet.
+    fresh: bool,
 }
 
 /// A connection's socket, to watch and to write to.
 #[derive(Clone)]
-pub(super) struct Socket(Arc<OwnedWriteHalf>);
+pub(super) struct Socket(Arc<Watched>);
+
+struct Watched {
+    half: OwnedWriteHalf,
+    written: AtomicU64,
+    /// The last write found no room.
+    blocked: AtomicBool,
+}
 
 impl Stream {
-    pub fn new(socket: TcpStream) -> Self {
-        let (reader, writer) = socket.into_split();
+    pub fn new(socket: TcpStream, activity: Arc<Activity>) -> Self {
+        let (reader, half) = socket.into_split();
+        let reader = Reader {
+            half: reader,
+            activity,
+            fresh: true,
+        };
+        let watched = Watched {
+            half,
+            written: AtomicU64::new(0),
+            blocked: AtomicBool::new(false),
+        };
         Self {
             reader: TokioIo::new(reader),
-            writer: Socket(Arc::new(writer)),
+            writer: Socket(Arc::new(watched)),
         }
     }
 
@@ -38,12 +70,21 @@ impl Stream {
         cx: &mut Context<'_>,
         write: impl Fn(&TcpStream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
+        let watched = &*self.writer.0;
         let socket = self.writer.tcp();
         loop {
-            ready!(socket.poll_write_ready(cx))?;
+            if socket.poll_write_ready(cx)?.is_pending() {
+                watched.blocked.store(true, Ordering::Relaxed);
+                return Poll::Pending;
+            }
             match write(socket) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                written => return Poll::Ready(written),
+                Ok(bytes) => {
+                    watched.blocked.store(false, Ordering::Relaxed);
+                    watched.written.fetch_add(bytes as u64, Ordering::Relaxed);
+                    return Poll::Ready(Ok(bytes));
+                }
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
     }
@@ -51,7 +92,32 @@ impl Stream {
 
 impl Socket {
     pub fn tcp(&self) -> &TcpStream {
-        (*self.0).as_ref()
+        self.0.half.as_ref()
+    }
+
+    /// Bytes written so far, and whether more wait for the peer.
+    pub fn written(&self) -> (u64, bool) {
+        let watched = &*self.0;
+        (
+            watched.written.load(Ordering::Relaxed),
+            watched.blocked.load(Ordering::Relaxed),
+        )
+    }
+}
+
+impl AsyncRead for Reader {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.half).poll_read(cx, buffer))?;
+        let bytes = &buffer.filled()[before..];
+        if bytes.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        if std::mem::take(&mut self.fresh) && bytes.starts_with(HTTP2_BEGINS) {
+            self.activity.speaks_http2();
+        }
+        self.activity.received();
+        Poll::Ready(Ok(()))
     }
 }
 

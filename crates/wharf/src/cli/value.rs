@@ -10,6 +10,8 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use wharf_capabilities::PatternError;
 use wharf_capabilities::allow::Pattern;
 
+use super::Admin;
+
 /// A value is not written as its flag expects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValueError(String);
@@ -88,6 +90,16 @@ fn decimal(whole: &str, fraction: &str, factor: u64) -> Option<Option<u64>> {
             .checked_mul(factor.into())
             .and_then(|product| u64::try_from(product / scale).ok()),
     )
+}
+
+/// `127.0.0.1:9090`, `unix:/run/wharf/admin.sock`, `none`.
+pub fn admin(text: &str) -> Result<Admin, ValueError> {
+    match (text, text.strip_prefix("unix:")) {
+        ("none", _) => Ok(Admin::Off),
+        (_, Some("")) => Err(ValueError("expected a path, such as unix:/run/wharf/admin.sock".into())),
+        (_, Some(path)) => Ok(Admin::Unix(path.into())),
+        (_, None) => address(text).map(Admin::Tcp),
+    }
 }
 
 /// A variable of the guest's environment: `NAME=VALUE`.

@@ -11,7 +11,9 @@ use anyhow::Context as _;
 use wharf_host::stdio::Output as GuestOutput;
 use wharf_host::{Command, Engine, EngineOptions, Environment, Exit, Limits, Pooling, TimeZone};
 
-use crate::cli::{Grants, Run};
+use wharf_server::manifest::app::App;
+
+use crate::cli::Run;
 use crate::log::Lines;
 use crate::stdio::{self, Output};
 use crate::{grants, load, log};
@@ -51,9 +53,11 @@ async fn start_and_wait(run: &Run) -> anyhow::Result<Exit> {
         ..EngineOptions::default()
     })
     .map_err(|error| anyhow::Error::msg(format!("cannot run components on this machine: {error:#}")))?;
-    let component = load::component(&engine, &run.machine, file, &[])?;
-    let capabilities = grants::capabilities(&run.grants)?;
-    let environment = environment(file, arguments, &run.grants)?;
+    let component = load::component(&engine, &run.machine, file)?;
+    let mut app = App::of_component("", file);
+    grants::grant(&mut app, &run.grants);
+    let capabilities = grants::capabilities(&app)?;
+    let environment = environment(file, arguments, &app)?;
     let command = Command::new(&component, capabilities, environment, limits(run))?;
     command
         .run()
@@ -61,7 +65,7 @@ async fn start_and_wait(run: &Run) -> anyhow::Result<Exit> {
         .map_err(|error| anyhow::Error::msg(format!("{}: cannot be started: {error:#}", file.display())))
 }
 
-fn environment(file: &Path, arguments: &[OsString], grants: &Grants) -> anyhow::Result<Environment> {
+fn environment(file: &Path, arguments: &[OsString], app: &App) -> anyhow::Result<Environment> {
     let name = file.file_name().unwrap_or(file.as_os_str());
     let arguments = std::iter::once(name)
         .chain(arguments.iter().map(OsString::as_os_str))
@@ -70,7 +74,7 @@ fn environment(file: &Path, arguments: &[OsString], grants: &Grants) -> anyhow::
     let stderr = stdio::stderr().context("cannot use standard error")?;
     Ok(Environment {
         arguments: arguments.collect::<Result<_, _>>()?,
-        variables: grants::variables(grants),
+        variables: app.environment.clone().into_iter().collect(),
         stdin: Arc::new(tokio::io::stdin()),
         stdout: GuestOutput::shared(Output::new(stdout)),
         stderr: GuestOutput::shared(Output::new(stderr)),

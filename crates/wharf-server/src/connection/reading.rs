@@ -1,0 +1,152 @@
+//! A request's body as its client sends it, held to the limits of its app.
+//!
+//! Time counts only while the guest waits for the client: a guest that takes its time costs the client nothing.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep_until};
+use wharf_host::http::{ErrorCode, Payload};
+
+use crate::limits::{Limit, RequestLimits};
+
+/// How long a guest has waited in all before the rate is looked at: a packet that had to be sent again makes no slow client.
+const RATE_GRACE: Duration = Duration::from_secs(10);
+
+/// Which limit a body has met, for whoever answers its request.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Verdict(Arc<AtomicU8>);
+
+const MET: [Limit; 3] = [Limit::Body, Limit::BodyRate, Limit::BodyIdleTime];
+
+impl Verdict {
+    pub fn limit(&self) -> Option<Limit> {
+        let code = usize::from(self.0.load(Ordering::Acquire));
+        MET.get(code.checked_sub(1)?).copied()
+    }
+
+    fn set(&self, limit: Limit) {
+        let code = MET.iter().position(|&met| met == limit).map_or(0, |nth| nth + 1);
+        self.0.store(u8::try_from(code).unwrap_or(0), Ordering::Release);
+    }
+}
+
+/// A body on its way in.
+pub(crate) struct Reading {
+    body: Incoming,
+    limits: RequestLimits,
+    verdict: Verdict,
+    received: u64,
+    /// How long the guest has waited for it in all.
+    waited: Duration,
+    /// Since when it waits.
+    waits_since: Option<Instant>,
+    /// One for the whole body, which looks now and then.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Reading {
+    /// The body to give to a guest, and what will tell of the limits it meets. Most requests have none, and nothing to limit.
+    pub fn limited(body: Incoming, limits: &RequestLimits) -> (Payload, Option<Verdict>) {
+        if body.is_end_stream() {
+            return (Payload::default(), None);
+        }
+        let verdict = Verdict::default();
+        let reading = Self {
+            body,
+            limits: limits.clone(),
+            verdict: verdict.clone(),
+            received: 0,
+            waited: Duration::ZERO,
+            waits_since: None,
+            timer: None,
+        };
+        (Payload::from(wharf_host::http::Body::new(reading)), Some(verdict))
+    }
+
+    fn refuse(&mut self, limit: Limit) -> ErrorCode {
+        self.verdict.set(limit);
+        match limit {
+            Limit::Body => ErrorCode::HttpRequestBodySize(Some(self.limits.body_bytes_max)),
+            _ => ErrorCode::ConnectionReadTimeout,
+        }
+    }
+
+    fn take(&mut self, data: &Bytes) -> Result<(), ErrorCode> {
+        self.received = self.received.saturating_add(data.len() as u64);
+        match self.received > self.limits.body_bytes_max {
+            true => Err(self.refuse(Limit::Body)),
+            false => Ok(()),
+        }
+    }
+
+    /// The guest waits: until the client has been too slow, or something comes.
+    fn poll_too_slow(&mut self, cx: &mut Context<'_>) -> Poll<ErrorCode> {
+        loop {
+            let now = Instant::now();
+            let since = *self.waits_since.get_or_insert(now);
+            if now - since >= self.limits.body_idle_timeout {
+                return Poll::Ready(self.refuse(Limit::BodyIdleTime));
+            }
+            let waited = self.waited + (now - since);
+            if self.is_slow(waited) {
+                return Poll::Ready(self.refuse(Limit::BodyRate));
+            }
+            let idle_over = since + self.limits.body_idle_timeout;
+            let rate_over = now + RATE_GRACE.saturating_sub(waited).max(Duration::from_secs(1));
+            let timer = self
+                .timer
+                .get_or_insert_with(|| Box::pin(sleep_until(idle_over.min(rate_over))));
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            // It was set for an earlier wait: look again.
+            timer.as_mut().reset(idle_over.min(rate_over));
+        }
+    }
+
+    fn is_slow(&self, waited: Duration) -> bool {
+        waited > RATE_GRACE && (self.received as f64) < self.limits.body_rate_min as f64 * waited.as_secs_f64()
+    }
+}
+
+impl Body for Reading {
+    type Data = Bytes;
+    type Error = ErrorCode;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ErrorCode>>> {
+        if let Some(limit) = self.verdict.limit() {
+            return Poll::Ready(Some(Err(self.refuse(limit))));
+        }
+        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+            return self.poll_too_slow(cx).map(|code| Some(Err(code)));
+        };
+        if let Some(since) = self.waits_since.take() {
+            self.waited += since.elapsed();
+        }
+        let Some(frame) = frame else {
+            return Poll::Ready(None);
+        };
+        let frame = frame.map_err(|error| wharf_host::http::broken_off(&error));
+        if let Ok(Some(data)) = frame.as_ref().map(Frame::data_ref)
+            && let Err(code) = self.take(data)
+        {
+            return Poll::Ready(Some(Err(code)));
+        }
+        Poll::Ready(Some(frame))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,92 @@
+//! What all connections of a server have in common: the apps behind it, and the limits at it.
+//!
+//! The apps are swapped as one ([`Door::replace`]): a request finds its app in the old set or in the new one.
+
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{App, Target};
+use crate::limits::ServerLimits;
+use crate::load::Load;
+use crate::metrics::Metrics;
+use crate::places::Places;
+use crate::route::RouteTable;
+
+/// Clients that are turned away with a word at a time; more get none.
+const REFUSALS_MAX: usize = 256;
+
+/// The one way in.
+pub(crate) struct Door {
+    apps: ArcSwap<Apps>,
+    pub limits: ServerLimits,
+    pub metrics: Arc<Metrics>,
+    pub places: Places,
+    pub load: Load,
+    /// For clients that are turned away with a word.
+    pub refusals: Semaphore,
+    /// The server takes no more connections, and ends those that have no request.
+    pub drain: CancellationToken,
+}
+
+/// The apps of one moment.
+pub(crate) struct Apps {
+    pub all: Vec<App>,
+    pub routes: RouteTable<Arc<Route>>,
+}
+
+/// Who answers a route.
+pub(crate) struct Route {
+    pub app: App,
+    pub target: Target,
+}
+
+impl Door {
+    pub fn new(limits: ServerLimits, apps: Vec<App>) -> Self {
+        let metrics = Arc::new(Metrics::new());
+        metrics.name_apps(&apps);
+        Self {
+            apps: ArcSwap::from_pointee(Apps::new(apps)),
+            places: Places::new(&limits),
+            load: Load::new(),
+            refusals: Semaphore::new(REFUSALS_MAX),
+            limits,
+            metrics,
+            drain: CancellationToken::new(),
+        }
+    }
+
+    /// The apps of this moment.
+    pub fn apps(&self) -> Guard<Arc<Apps>> {
+        self.apps.load()
+    }
+
+    /// Puts `apps` in the place of those there are; what is not among the new ones is returned.
+    pub fn replace(&self, apps: Vec<App>) -> Vec<App> {
+        self.metrics.name_apps(&apps);
+        let old = self.apps.swap(Arc::new(Apps::new(apps)));
+        let now = self.apps.load();
+        let is_kept = |app: &App| now.all.iter().any(|kept| kept.is(app));
+        let gone: Vec<App> = old.all.iter().filter(|app| !is_kept(app)).cloned().collect();
+        self.metrics.forget_apps(&gone, &now.all);
+        gone
+    }
+}
+
+impl Apps {
+    fn new(all: Vec<App>) -> Self {
+        let routes = all.iter().flat_map(|app| {
+            let routes = app.inner().routes.iter().cloned();
+            routes.map(|(pattern, target)| {
+                let app = app.clone();
+                (pattern, Arc::new(Route { app, target }))
+            })
+        });
+        Self {
+            routes: RouteTable::new(routes),
+            all: all.clone(),
+        }
+    }
+}

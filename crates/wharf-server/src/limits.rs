@@ -1,0 +1,163 @@
+//! What connections and requests may use of the server, before any guest is asked.
+//!
+//! What an instance may use is in `wharf-host`'s own limits. Every limit that is reached is counted under its name
+//! ([`Limit::name`]), which is also its key in the manifest.
+
+use std::time::Duration;
+
+/// The bounds of all connections of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerLimits {
+    /// Connections that are open at a time. One more takes the place of the one that has been without a request for the
+    /// longest time; where all have requests, it is answered with 503 and closed. A connection that waits costs about 10 KiB.
+    pub connections_max: usize,
+    /// The same for one address. Half of all: no client alone keeps others out, and a proxy in front has enough.
+    pub connections_per_client_max: usize,
+    /// Requests that one connection carries before it is closed, so that clients spread anew over servers and cores.
+    pub requests_per_connection_max: u64,
+    /// Requests under way at a time, of all apps. One more is answered with 503 at once.
+    pub requests_max: usize,
+    /// Bytes of a request's head: past it 431. At least 8 KiB.
+    pub head_bytes_max: usize,
+    /// Fields of a request's head: past it 431. Browsers send twenty, proxies add ten.
+    pub head_fields_max: usize,
+    /// From the first byte of a request's head to its last: past it 408. A head is a packet or two; the slowest honest client
+    /// sends it within seconds.
+    pub head_timeout: Duration,
+    /// How long a connection may be without a request. Longer than the minute that proxies and browsers keep theirs, so that
+    /// they are the ones to close it.
+    pub idle_timeout: Duration,
+    /// Bytes per second that a client takes at least while a response waits for it, on the average of `write_timeout`. Past
+    /// it the connection is closed. The slowest links in use carry ten times as much.
+    pub write_rate_min: u64,
+    /// See `write_rate_min`.
+    pub write_timeout: Duration,
+    /// Streams that are open in one HTTP/2 connection; the client is told.
+    pub streams_max: u32,
+    /// Requests that the client of an HTTP/2 connection takes back within half a minute: past it the connection is closed.
+    /// Leaving a page with hundreds of pictures is far below.
+    pub resets_max: u32,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self {
+            connections_max: 20_000,
+            connections_per_client_max: 10_000,
+            requests_per_connection_max: 100_000,
+            requests_max: 20_000,
+            head_bytes_max: 128 << 10,
+            head_fields_max: 100,
+            head_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(75),
+            write_rate_min: 256,
+            write_timeout: Duration::from_secs(30),
+            streams_max: 200,
+            resets_max: 1000,
+        }
+    }
+}
+
+/// The bounds of an app's requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestLimits {
+    /// Bytes of a request's body: past it 413. Bodies are never held in full, so this bounds time and traffic, not memory.
+    pub body_bytes_max: u64,
+    /// Bytes per second of a request's body that arrive at least while the guest waits for them, once it has waited for ten
+    /// seconds in all. Past it 408. 0 allows any.
+    pub body_rate_min: u64,
+    /// How long a guest waits for the next piece of a request's body: past it 408.
+    pub body_idle_timeout: Duration,
+}
+
+impl Default for RequestLimits {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 1 << 30,
+            body_rate_min: 256,
+            body_idle_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A limit that can be reached, in the order of [`Limit::ALL`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
+    Connections,
+    ConnectionsPerClient,
+    RequestsPerConnection,
+    Requests,
+    HeadBytes,
+    HeadFields,
+    HeadTimeout,
+    WriteRate,
+    Resets,
+    Body,
+    BodyRate,
+    BodyIdleTime,
+    Queue,
+    QueueTime,
+    ResponseTime,
+    CpuTime,
+    Memory,
+    Load,
+}
+
+impl Limit {
+    pub const ALL: [Self; 18] = [
+        Self::Connections,
+        Self::ConnectionsPerClient,
+        Self::RequestsPerConnection,
+        Self::Requests,
+        Self::HeadBytes,
+        Self::HeadFields,
+        Self::HeadTimeout,
+        Self::WriteRate,
+        Self::Resets,
+        Self::Body,
+        Self::BodyRate,
+        Self::BodyIdleTime,
+        Self::Queue,
+        Self::QueueTime,
+        Self::ResponseTime,
+        Self::CpuTime,
+        Self::Memory,
+        Self::Load,
+    ];
+
+    /// Its key in the manifest, and its label in the metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::ConnectionsPerClient => "connections-per-client",
+            Self::RequestsPerConnection => "requests-per-connection",
+            Self::Requests => "requests",
+            Self::HeadBytes => "header-bytes",
+            Self::HeadFields => "header-count",
+            Self::HeadTimeout => "head-timeout",
+            Self::WriteRate => "write-rate",
+            Self::Resets => "resets",
+            Self::Body => "body",
+            Self::BodyRate => "body-rate",
+            Self::BodyIdleTime => "body-idle-time",
+            Self::Queue => "queue",
+            Self::QueueTime => "queue-time",
+            Self::ResponseTime => "response-time",
+            Self::CpuTime => "cpu-time",
+            Self::Memory => "memory",
+            Self::Load => "load",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_limits_stand_in_their_order() {
+        for (nth, limit) in Limit::ALL.into_iter().enumerate() {
+            assert_eq!(limit as usize, nth, "{}", limit.name());
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Who may be connected: so many in all, so many from one address.
+//!
+//! A connection without a request is the one that can be spared. When all places are taken, those that have been without
+//! one for the longest time make room: clients that hold connections open and say nothing, or take forever to say it, keep
+//! nobody out. Looked at when a connection begins or ends, never while it carries requests.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use slab::Slab;
+
+use crate::connection::activity::Activity;
+use crate::door::Door;
+use crate::limits::{Limit, ServerLimits};
+
+/// Of a hundred connections one goes when room is needed, so that looking for them costs each newcomer little.
+const EVICTED_PART: usize = 100;
+
+/// The places of a server.
+pub(crate) struct Places {
+    connections_max: usize,
+    per_client_max: usize,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Default)]
+struct Taken {
+    /// All connections, also those that were told to make room and have not gone yet.
+    all: Slab<Connected>,
+    /// Those that were not told so: in all, and of each client.
+    staying: usize,
+    of_client: HashMap<IpAddr, usize>,
+}
+
+struct Connected {
+    client: IpAddr,
+    activity: Arc<Activity>,
+}
+
+/// A place, until it is dropped.
+pub(crate) struct Place {
+    door: Arc<Door>,
+    key: usize,
+}
+
+impl Places {
+    pub fn new(limits: &ServerLimits) -> Self {
+        Self {
+            connections_max: limits.connections_max,
+            per_client_max: limits.connections_per_client_max,
+            taken: Mutex::default(),
+        }
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// A place for a connection of `client`'s, or the limit that it meets.
+    pub fn take(door: &Arc<Door>, client: IpAddr, activity: Arc<Activity>) -> Result<Self, Limit> {
+        let places = &door.places;
+        let mut taken = places.taken();
+        if taken
+            .of_client
+            .get(&client)
+            .is_some_and(|&count| count >= places.per_client_max)
+        {
+            door.metrics.reached(Limit::ConnectionsPerClient);
+            taken.evict(Some(client)).ok_or(Limit::ConnectionsPerClient)?;
+        }
+        if taken.staying >= places.connections_max {
+            door.metrics.reached(Limit::Connections);
+            taken.evict(None).ok_or(Limit::Connections)?;
+        }
+        let key = taken.insert(Connected { client, activity });
+        drop(taken);
+        Ok(Self {
+            door: door.clone(),
+            key,
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.door.places.taken().remove(self.key);
+    }
+}
+
+impl Taken {
+    fn insert(&mut self, connected: Connected) -> usize {
+        self.staying += 1;
+        *self.of_client.entry(connected.client).or_default() += 1;
+        self.all.insert(connected)
+    }
+
+    fn remove(&mut self, key: usize) {
+        let connected = self.all.remove(key);
+        if !connected.activity.is_evicted() {
+            self.discount(connected.client);
+        }
+    }
+
+    fn discount(&mut self, client: IpAddr) {
+        self.staying -= 1;
+        if let Some(count) = self.of_client.get_mut(&client) {
+            *count -= 1;
+            if *count == 0 {
+                self.of_client.remove(&client);
+            }
+        }
+    }
+
+    /// Tells connections to go that have had no request for the longest time, of `client` or of all; `None` where none can
+    /// be spared.
+    fn evict(&mut self, client: Option<IpAddr>) -> Option<()> {
+        let theirs = |connected: &Connected| client.is_none_or(|client| client == connected.client);
+        let staying = self
+            .all
+            .iter()
+            .filter(|(_, connected)| !connected.activity.is_evicted());
+        let mut spare: Vec<_> = staying
+            .filter(|(_, connected)| theirs(connected))
+            .filter_map(|(key, connected)| Some((connected.activity.idle()?, key)))
+            .collect();
+        let last = spare.len().checked_sub(1)?;
+        let nth = (self.staying / EVICTED_PART).min(last);
+        spare.select_nth_unstable_by(nth, |(one, _), (other, _)| other.cmp(one));
+        for &(_, key) in &spare[..=nth] {
+            self.all[key].activity.evict();
+            self.discount(self.all[key].client);
+        }
+        Some(())
+    }
+}

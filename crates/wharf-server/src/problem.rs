@@ -1,0 +1,228 @@
+//! What a client sees where no guest answers: a status, a reason that gives nothing away, and an id that is also in the log.
+//!
+//! Three forms: problem details (RFC 9457) for who asks for JSON, the app's own page where it has one, else a line of text.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Method, Request, Response, StatusCode, Uri, Version};
+use wharf_host::http::Payload;
+
+/// Names a failure in the response and in the log.
+const ERROR_ID: HeaderName = HeaderName::from_static("wharf-error-id");
+
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// Seconds after which a refused client may come again. What refuses it is looked at many times a second; more would leave
+/// capacity unused once the crowd is gone.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// Pages of an app's own for statuses that no guest of its answers with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ErrorPages {
+    /// By status, such as 404.
+    pub statuses: BTreeMap<u16, Page>,
+    /// By first digit, such as 5, where there is none for the status itself.
+    pub classes: BTreeMap<u16, Page>,
+}
+
+/// A page, held in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Its content.
+    pub content: Bytes,
+    /// Its media type.
+    pub content_type: HeaderValue,
+}
+
+/// What is kept of a request for the case that no guest answers it.
+pub(crate) struct Asked {
+    pub method: Method,
+    pub uri: Uri,
+    pub version: Version,
+    accept: Option<HeaderValue>,
+    trace: Option<HeaderValue>,
+}
+
+impl Asked {
+    pub fn of<B>(request: &Request<B>) -> Self {
+        Self {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            version: request.version(),
+            accept: request.headers().get(header::ACCEPT).cloned(),
+            trace: request.headers().get(TRACE_PARENT).cloned(),
+        }
+    }
+
+    /// The trace that the request is part of (W3C Trace Context section 3.2).
+    pub fn trace(&self) -> Option<&str> {
+        let parent = self.trace.as_ref()?.to_str().ok()?;
+        let trace = parent.split('-').nth(1)?;
+        let is_trace = trace.len() == 32 && trace.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_trace.then_some(trace)
+    }
+}
+
+/// An answer that comes from no guest.
+pub(crate) struct Problem {
+    pub status: StatusCode,
+    /// For the client.
+    pub reason: &'static str,
+    /// In what the log says of it, too.
+    pub id: Option<ErrorId>,
+    /// Methods that would be taken.
+    pub allow: Option<HeaderValue>,
+}
+
+impl ErrorPages {
+    fn page(&self, status: StatusCode) -> Option<&Page> {
+        let status = status.as_u16();
+        self.statuses.get(&status).or_else(|| self.classes.get(&(status / 100)))
+    }
+}
+
+/// Unguessable and unlike any other; nothing hangs on more than that.
+#[derive(Clone, Debug)]
+pub(crate) struct ErrorId(String);
+
+impl ErrorId {
+    pub fn new() -> Self {
+        Self(format!("{:016x}", RandomState::new().build_hasher().finish()))
+    }
+}
+
+impl std::fmt::Display for ErrorId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Problem {
+    pub fn new(status: StatusCode, reason: &'static str) -> Self {
+        Self {
+            status,
+            reason,
+            id: None,
+            allow: None,
+        }
+    }
+
+    /// The response, in the form that the request wants most.
+    pub fn response(self, asked: &Asked, pages: Option<&ErrorPages>) -> Response<Payload> {
+        let (content, content_type) = if asked.accept.as_ref().is_some_and(wants_json) {
+            (Bytes::from(self.json()), PROBLEM)
+        } else if let Some(page) = pages.and_then(|pages| pages.page(self.status)) {
+            (page.content.clone(), page.content_type.clone())
+        } else {
+            (Bytes::from(self.text()), TEXT)
+        };
+        let mut response = Response::new(Payload::from(content));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, content_type);
+        if let Some(id) = self.id.and_then(|id| HeaderValue::try_from(id.0).ok()) {
+            headers.insert(ERROR_ID, id);
+        }
+        if let Some(allow) = self.allow {
+            headers.insert(header::ALLOW, allow);
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        response
+    }
+
+    fn text(&self) -> String {
+        match &self.id {
+            Some(id) => format!("{}: {} (error {id})\n", self.status, self.reason),
+            None => format!("{}: {}\n", self.status, self.reason),
+        }
+    }
+
+    /// RFC 9457 section 3; `about:blank` means that the status says it all (section 4.2.1). Nothing in it needs escaping: the
+    /// reasons are this crate's own.
+    fn json(&self) -> String {
+        let title = self.status.canonical_reason().unwrap_or("Error");
+        let mut json = format!(
+            r#"{{"type":"about:blank","title":"{title}","status":{},"detail":"{}""#,
+            self.status.as_u16(),
+            self.reason
+        );
+        if let Some(id) = &self.id {
+            json += &format!(r#","instance":"urn:wharf:error:{id}""#);
+        }
+        json + "}\n"
+    }
+}
+
+/// Whether the client names JSON among what it accepts (RFC 9110 section 12.5.1). `*/*` alone is what every tool sends, and
+/// is no wish for it.
+fn wants_json(accepted: &HeaderValue) -> bool {
+    accepted.to_str().unwrap_or_default().split(',').any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let media_type = parts.next().unwrap_or_default();
+        let json = ["application/problem+json", "application/json", "application/*"];
+        let refused = |part: &str| part.strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0));
+        json.iter().any(|json| media_type.eq_ignore_ascii_case(json)) && !parts.any(refused)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_for_who_names_it() {
+        #[track_caller]
+        fn check(accept: &str, expected: bool) {
+            assert_eq!(wants_json(&accept.parse().unwrap()), expected, "{accept}");
+        }
+        check("application/problem+json", true);
+        check("text/html, Application/JSON;q=0.5", true);
+        check("application/*", true);
+        check("*/*", false);
+        check("text/html,application/xhtml+xml", false);
+        check("application/json; q=0", false);
+        check("application/json;q=0.0, text/plain", false);
+    }
+
+    #[test]
+    fn a_trace_is_read_from_its_parent() {
+        #[track_caller]
+        fn check(parent: &str, expected: Option<&str>) {
+            let request = Request::builder().header("traceparent", parent).body(()).unwrap();
+            assert_eq!(Asked::of(&request).trace(), expected, "{parent}");
+        }
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        check(&format!("00-{trace}-00f067aa0ba902b7-01"), Some(trace));
+        check("00-short-00f067aa0ba902b7-01", None);
+        check("", None);
+    }
+
+    #[test]
+    fn an_apps_page_is_the_statuss_before_the_classs() {
+        let page = |content: &'static str| Page {
+            content: Bytes::from_static(content.as_bytes()),
+            content_type: TEXT,
+        };
+        let pages = ErrorPages {
+            statuses: [(404, page("lost"))].into(),
+            classes: [(4, page("four")), (5, page("five"))].into(),
+        };
+        let content = |status: u16| {
+            pages
+                .page(StatusCode::from_u16(status).unwrap())
+                .map(|page| &page.content[..])
+        };
+        assert_eq!(content(404), Some(&b"lost"[..]));
+        assert_eq!(content(403), Some(&b"four"[..]));
+        assert_eq!(content(502), Some(&b"five"[..]));
+        assert_eq!(content(301), None);
+    }
+}

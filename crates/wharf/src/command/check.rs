@@ -1,0 +1,58 @@
+//! `wharf check` and `wharf schema`: what a manifest says, without serving it.
+
+use std::io;
+use std::process::ExitCode;
+
+use wharf_server::manifest::{self, Problem};
+
+use crate::cli::Check;
+use crate::grants;
+
+/// Reads everything and runs nothing.
+pub fn check(check: &Check) -> ExitCode {
+    let configuration = match manifest::read(&check.file) {
+        Ok(configuration) => configuration,
+        Err(problems) => return wrong(&problems.to_string()),
+    };
+    let mut said: Vec<String> = Vec::new();
+    said.extend(configuration.broken.iter().map(|broken| broken.problems.to_string()));
+    said.extend(manifest::check(&configuration).iter().map(Problem::to_string));
+    for app in &configuration.apps {
+        if let Err(error) = grants::capabilities(app) {
+            said.push(format!("error: app `{}`: {error:#}", app.name));
+        }
+    }
+    if !said.is_empty() {
+        return wrong(&said.join("\n"));
+    }
+    let routes: usize = configuration.apps.iter().map(|app| app.routes.len()).sum();
+    let (apps, routes) = (count(configuration.apps.len(), "app"), count(routes, "route"));
+    say(
+        &mut io::stdout(),
+        &format!("{}: {apps}, {routes}, nothing wrong\n", check.file.display()),
+    );
+    ExitCode::SUCCESS
+}
+
+/// Prints the schema of manifests.
+pub fn schema() -> ExitCode {
+    say(&mut io::stdout(), &manifest::schema());
+    ExitCode::SUCCESS
+}
+
+fn wrong(problems: &str) -> ExitCode {
+    say(&mut io::stderr(), &format!("{}\n", problems.trim_end()));
+    ExitCode::FAILURE
+}
+
+/// Whether or not anybody reads it.
+fn say(output: &mut impl io::Write, text: &str) {
+    let _ = output.write_all(text.as_bytes());
+}
+
+fn count(number: usize, of: &str) -> String {
+    match number {
+        1 => format!("1 {of}"),
+        number => format!("{number} {of}s"),
+    }
+}

@@ -1,0 +1,430 @@
+//! Each limit, broken: what the client gets, what is counted, what is said.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use wharf_tests::http::{Connection, Reply, get};
+use wharf_tests::{Scratch, Server, eventually, guest, http2};
+
+use crate::operator::{ADMIN, admin, metric, reached};
+
+/// A server with one app, and the limits of both.
+struct Limited {
+    server: Server,
+    admin: SocketAddr,
+    _scratch: Scratch,
+}
+
+impl Limited {
+    /// `server` and `app` are the keys of `[server.limits]` and of the app's `[limits]`.
+    fn serve(component: &str, server: &str, app: &str) -> Self {
+        Self::with_log(component, server, app, "info")
+    }
+
+    fn with_log(component: &str, server: &str, app: &str, log: &str) -> Self {
+        let scratch = Scratch::new();
+        let manifest = format!(
+            "[server.limits]\n{server}\n[apps.main]\ncomponent = '{}'\n[apps.main.limits]\n{app}\n",
+            guest(component).display()
+        );
+        let flags = [&ADMIN[..], &["--log", log]].concat();
+        let server = Server::start(scratch.write("wharf.toml", manifest), &flags);
+        let admin = admin(&server);
+        Self {
+            server,
+            admin,
+            _scratch: scratch,
+        }
+    }
+
+    fn open(&self) -> Connection {
+        Connection::open(self.server.addr())
+    }
+
+    /// The limit was reached so often.
+    #[track_caller]
+    fn check_reached(&self, limit: &str, times: f64) {
+        eventually(
+            || reached(self.admin, limit) == times,
+            &format!("{limit} is counted {times} times"),
+        );
+    }
+
+    fn send(&self, raw: impl AsRef<[u8]>) -> Reply {
+        let mut connection = self.open();
+        // The server may answer, and close, before it has read everything.
+        let _ = connection.try_send(raw);
+        connection.reply()
+    }
+}
+
+const GET: &str = "GET / HTTP/1.1\r\nhost: a.test\r\n\r\n";
+
+/// A connection without a request makes room; one with a request does not.
+#[test]
+fn connections() {
+    let limited = Limited::serve("http-slow", "connections = 2\nconnections-per-client = 2", "");
+    let mut idle = limited.open();
+    idle.send(GET);
+    assert_eq!(idle.reply().status, 200);
+    let mut busy = limited.open();
+    busy.send("GET /?delay=4000 HTTP/1.1\r\nhost: a.test\r\n\r\n");
+    eventually(|| metric(limited.admin, "wharf_requests") == Some(1.0), "it has begun");
+    let mut third = limited.open();
+    third.send("GET /?delay=4000 HTTP/1.1\r\nhost: a.test\r\n\r\n");
+    assert!(idle.is_closed(), "it made room");
+    eventually(
+        || metric(limited.admin, "wharf_requests") == Some(2.0),
+        "it has begun, too",
+    );
+    let refused = limited.send(GET);
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
+    assert_eq!(
+        (busy.reply().text(), third.reply().text()),
+        ("done".to_owned(), "done".to_owned())
+    );
+    limited.check_reached("connections-per-client", 2.0);
+}
+
+#[test]
+fn connections_of_all_clients() {
+    let limited = Limited::serve("http-slow", "connections = 1\nconnections-per-client = 5", "");
+    let mut first = limited.open();
+    first.send("GET /?delay=3000 HTTP/1.1\r\nhost: a.test\r\n\r\n");
+    eventually(|| metric(limited.admin, "wharf_requests") == Some(1.0), "it has begun");
+    assert_eq!(limited.send(GET).status, 503);
+    limited.check_reached("connections", 1.0);
+    assert_eq!(first.reply().text(), "done");
+}
+
+/// Another client's connections are its own.
+#[cfg(target_os = "linux")]
+#[test]
+fn connections_of_one_client() {
+    let limited = Limited::serve("http-slow", "connections = 100\nconnections-per-client = 1", "");
+    let mut first = limited.open();
+    first.send("GET /?delay=3000 HTTP/1.1\r\nhost: a.test\r\n\r\n");
+    eventually(|| metric(limited.admin, "wharf_requests") == Some(1.0), "it has begun");
+    assert_eq!(limited.send(GET).status, 503);
+    let mut other = Connection::from(wharf_tests::http::connect_from([127, 0, 0, 2], limited.server.addr()));
+    other.send(GET);
+    assert_eq!(other.reply().status, 200);
+    limited.check_reached("connections-per-client", 1.0);
+    assert_eq!(first.reply().text(), "done");
+}
+
+#[test]
+fn requests_per_connection() {
+    let limited = Limited::serve("http-hello", "requests-per-connection = 3", "");
+    let mut connection = limited.open();
+    for expected in [None, None, Some("close")] {
+        connection.send(GET);
+        assert_eq!(connection.reply().header("connection"), expected);
+    }
+    assert!(connection.is_closed());
+    limited.check_reached("requests-per-connection", 1.0);
+    http2::run(async {
+        let handle = http2::connect(limited.server.addr()).await;
+        for _ in 0..3 {
+            assert_eq!(http2::get(&handle, limited.server.addr(), "/").await.status, 200);
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert!(handle.ready().await.is_err(), "the connection takes another request");
+    });
+    limited.check_reached("requests-per-connection", 2.0);
+}
+
+#[test]
+fn requests_at_a_time() {
+    let limited = Limited::with_log("http-slow", "requests = 1", "", "debug");
+    let mut first = limited.open();
+    first.send("GET /?delay=2000 HTTP/1.1\r\nhost: a.test\r\n\r\n");
+    eventually(|| metric(limited.admin, "wharf_requests") == Some(1.0), "it has begun");
+    let refused = limited.send(GET);
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
+    let id = refused.header("wharf-error-id").expect("it has an id");
+    eventually(|| limited.server.log().contains(id), "the log has the id");
+    assert_eq!(first.reply().text(), "done");
+    limited.check_reached("requests", 1.0);
+}
+
+#[test]
+fn requests_of_an_app_at_a_time_and_its_queue() {
+    for isolation in ["request", "serial", "shared"] {
+        let scratch = Scratch::new();
+        let manifest = format!(
+            "component = '{}'\nisolation = '{isolation}'\n[limits]\nrequests = 1\nqueue = 1\nqueue-time = '30s'\n",
+            guest("http-slow").display()
+        );
+        let server = Server::start(scratch.write("wharf.toml", manifest), &ADMIN);
+        let admin = admin(&server);
+        let slow = || {
+            let mut connection = Connection::open(server.addr());
+            connection.send("GET /?delay=2000 HTTP/1.1\r\nhost: a.test\r\n\r\n");
+            connection
+        };
+        let mut first = slow();
+        eventually(|| metric(admin, "wharf_requests") == Some(1.0), "the first has begun");
+        let mut second = slow();
+        eventually(|| metric(admin, "wharf_requests") == Some(2.0), "the second has begun");
+        std::thread::sleep(Duration::from_millis(100));
+        assert_eq!(slow().reply().status, 503, "{isolation}");
+        assert_eq!((first.reply().status, second.reply().status), (200, 200), "{isolation}");
+        assert_eq!(reached(admin, "queue"), 1.0, "{isolation}");
+    }
+}
+
+/// A queue that does not empty tells the surplus at once, however long a burst may wait.
+#[test]
+fn a_standing_queue() {
+    let limited = Limited::serve(
+        "http-slow",
+        "",
+        "requests = 1\nqueue-time = '60s'\nresponse-time = '60s'",
+    );
+    let slow = || {
+        let mut connection = limited.open();
+        connection.send("GET /?delay=3000 HTTP/1.1\r\nhost: a.test\r\n\r\n");
+        connection
+    };
+    let mut burst = [slow(), slow()];
+    std::thread::sleep(Duration::from_millis(1000));
+    let late = slow().reply();
+    assert_eq!((late.status, late.header("retry-after")), (503, Some("1")));
+    limited.check_reached("queue-time", 1.0);
+    assert_eq!(burst.each_mut().map(|connection| connection.reply().status), [200, 200]);
+}
+
+#[test]
+fn time_until_the_response() {
+    let limited = Limited::serve("http-slow", "", "response-time = '500ms'");
+    assert_eq!(
+        limited.send("GET /?delay=5000 HTTP/1.1\r\nhost: a.test\r\n\r\n").status,
+        504
+    );
+    limited.check_reached("response-time", 1.0);
+}
+
+#[test]
+fn processor_time() {
+    let limited = Limited::serve("http-loop", "", "cpu-time = '200ms'");
+    assert_eq!(limited.send("GET /?at=handler HTTP/1.1\r\nhost: a.test\r\n\r\n").status, 504);
+    limited.check_reached("cpu-time", 1.0);
+}
+
+#[test]
+fn memory() {
+    let limited = Limited::serve("http-memory", "", "memory = '8MiB'");
+    assert_eq!(
+        limited.send("GET /?mode=abort HTTP/1.1\r\nhost: a.test\r\n\r\n").status,
+        502
+    );
+    limited.check_reached("memory", 1.0);
+}
+
+#[test]
+fn bytes_of_a_head() {
+    let limited = Limited::serve("http-hello", "header-bytes = '16KiB'", "");
+    let head = format!("GET / HTTP/1.1\r\nhost: a.test\r\nx: {}\r\n\r\n", "x".repeat(20 << 10));
+    assert_eq!(limited.send(head).status, 431);
+    let fits = format!("GET / HTTP/1.1\r\nhost: a.test\r\nx: {}\r\n\r\n", "x".repeat(12 << 10));
+    assert_eq!(limited.send(fits).status, 200);
+    limited.check_reached("header-bytes", 1.0);
+    let status = http2::run(async {
+        let handle = http2::connect(limited.server.addr()).await;
+        let request = http::Request::get(limited.server.url("/")).header("x", "x".repeat(20 << 10));
+        http2::send(&handle, request.body(()).expect("the header is one"))
+            .await
+            .status
+    });
+    assert_eq!(status, 431);
+}
+
+#[test]
+fn fields_of_a_head() {
+    let limited = Limited::serve("http-hello", "header-count = 20", "");
+    let head = |fields: usize| {
+        let fields: String = (1..fields).map(|nth| format!("x{nth}: y\r\n")).collect();
+        format!("GET / HTTP/1.1\r\nhost: a.test\r\n{fields}\r\n")
+    };
+    assert_eq!(limited.send(head(20)).status, 200);
+    assert_eq!(limited.send(head(21)).status, 431);
+    let status = http2::run(async {
+        let handle = http2::connect(limited.server.addr()).await;
+        let mut request = http::Request::get(limited.server.url("/"));
+        for nth in 0..21 {
+            request = request.header(format!("x{nth}"), "y");
+        }
+        http2::send(&handle, request.body(()).expect("the headers are some"))
+            .await
+            .status
+    });
+    assert_eq!(status, 431);
+}
+
+#[test]
+fn time_for_a_head() {
+    let limited = Limited::serve("http-hello", "head-timeout = '1s'", "");
+    let mut slow = limited.open();
+    slow.send("GET / HTTP/1.1\r\nhost: a.te");
+    let mut drip = limited.open();
+    let mut dripping = drip.stream().try_clone().expect("a socket can be cloned");
+    let dripper = std::thread::spawn(move || {
+        for byte in GET.repeat(10).bytes() {
+            std::thread::sleep(Duration::from_millis(200));
+            if dripping.write_all(&[byte]).is_err() {
+                return;
+            }
+        }
+    });
+    assert_eq!(slow.reply().status, 408);
+    assert!(slow.is_closed());
+    // It may be reset while it still writes.
+    assert!(drip.try_reply().map_or(408, |reply| reply.status) == 408);
+    limited.check_reached("head-timeout", 2.0);
+    dripper.join().expect("it only writes");
+    // Waiting between requests has another limit.
+    let mut patient = limited.open();
+    patient.send(GET);
+    assert_eq!(patient.reply().status, 200);
+    std::thread::sleep(Duration::from_millis(2500));
+    patient.send(GET);
+    assert_eq!(patient.reply().status, 200);
+}
+
+#[test]
+fn time_without_a_request() {
+    let limited = Limited::serve("http-hello", "idle-timeout = '500ms'", "");
+    let mut connection = limited.open();
+    connection.send(GET);
+    assert_eq!(connection.reply().status, 200);
+    assert!(connection.is_closed());
+    assert!(limited.open().is_closed());
+}
+
+#[test]
+fn bytes_of_a_body() {
+    let limited = Limited::serve("http-echo", "", "body = '100KB'");
+    let announced = "POST / HTTP/1.1\r\nhost: a.test\r\ncontent-length: 100001\r\n\r\n";
+    let reply = limited.send(announced);
+    assert_eq!((reply.status, reply.header("connection")), (413, Some("close")));
+    // Nobody asked for it to be sent.
+    let expected = "POST / HTTP/1.1\r\nhost: a.test\r\ncontent-length: 100001\r\nexpect: 100-continue\r\n\r\n";
+    assert_eq!(limited.send(expected).status, 413);
+    let fits = format!(
+        "POST / HTTP/1.1\r\nhost: a.test\r\ncontent-length: 100000\r\n\r\n{}",
+        "x".repeat(100_000)
+    );
+    assert_eq!(limited.send(fits).body.len(), 100_000);
+    limited.check_reached("body", 2.0);
+}
+
+/// A body whose length nobody announced: the guest sees it break off, and the client 413 if it has no response yet.
+#[test]
+fn bytes_of_a_body_of_unknown_length() {
+    let limited = Limited::serve("http-upload", "", "body = '100KB'");
+    let chunk = format!("2710\r\n{}\r\n", "x".repeat(10_000));
+    let head = "POST / HTTP/1.1\r\nhost: a.test\r\ntransfer-encoding: chunked\r\n\r\n";
+    let body = |chunks: usize| format!("{head}{}0\r\n\r\n", chunk.repeat(chunks));
+    assert_eq!(limited.send(body(10)).status, 200);
+    assert_eq!(limited.send(body(11)).status, 413);
+    limited.check_reached("body", 1.0);
+}
+
+#[test]
+fn time_between_pieces_of_a_body() {
+    let limited = Limited::serve("http-upload", "", "body-idle-time = '1s'");
+    let mut connection = limited.open();
+    connection.send("POST / HTTP/1.1\r\nhost: a.test\r\ncontent-length: 10\r\n\r\nabc");
+    let reply = connection.reply();
+    assert_eq!((reply.status, reply.header("connection")), (408, Some("close")));
+    limited.check_reached("body-idle-time", 1.0);
+}
+
+/// Each piece comes in time, and yet it would take forever.
+#[test]
+fn rate_of_a_body() {
+    let limited = Limited::serve("http-upload", "", "body-rate = 1000\nresponse-time = '60s'");
+    let mut connection = limited.open();
+    connection.send("POST / HTTP/1.1\r\nhost: a.test\r\ncontent-length: 1000000\r\n\r\n");
+    let mut dripping = connection.stream().try_clone().expect("a socket can be cloned");
+    let dripper = std::thread::spawn(move || {
+        while dripping.write_all(b"drip").is_ok() {
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    });
+    assert_eq!(connection.try_reply().map_or(408, |reply| reply.status), 408);
+    limited.check_reached("body-rate", 1.0);
+    drop(connection);
+    dripper.join().expect("it only writes");
+}
+
+/// A client that takes nothing of what it asked for.
+#[test]
+fn rate_of_a_response() {
+    let limited = Limited::serve("http-download", "write-rate = 1000\nwrite-timeout = '1s'", "");
+    let mut slow = TcpStream::connect(limited.server.addr()).expect("the server accepts connections");
+    let request = "GET /?bytes=100000000 HTTP/1.1\r\nhost: a.test\r\n\r\n";
+    slow.write_all(request.as_bytes()).expect("the server reads");
+    limited.check_reached("write-rate", 1.0);
+    eventually(|| metric(limited.admin, "wharf_connections") == Some(0.0), "it is gone");
+    slow.set_read_timeout(Some(Duration::from_secs(20)))
+        .expect("it is not zero");
+    let mut taken = Vec::new();
+    let _ = slow.read_to_end(&mut taken);
+    assert!(taken.len() < 100_000_000, "all of it came");
+    // One that takes its time, and more than the least, has all of it.
+    let mut steady = limited.open();
+    steady.send("GET /?bytes=3000000 HTTP/1.1\r\nhost: a.test\r\n\r\n");
+    let head = steady.head();
+    assert_eq!(head.status(), 200);
+    let mut bytes = 0;
+    while let Some(piece) = steady.data() {
+        bytes += piece.len();
+        if bytes < 300_000 {
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+    assert_eq!(bytes, 3_000_000);
+}
+
+#[test]
+fn requests_that_are_taken_back() {
+    let limited = Limited::serve("http-slow", "resets = 50", "");
+    let taken_back = http2::run(async {
+        let mut handle = http2::connect(limited.server.addr()).await;
+        for nth in 0..10_000 {
+            let Ok(mut ready) = handle.clone().ready().await else {
+                return nth;
+            };
+            let request = http::Request::get(limited.server.url("/?delay=10000"))
+                .body(())
+                .expect("it is one");
+            let Ok((_, mut stream)) = ready.send_request(request, false) else {
+                return nth;
+            };
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            stream.send_reset(h2::Reason::CANCEL);
+            handle = ready;
+        }
+        10_000
+    });
+    assert!(taken_back < 1000, "{taken_back}");
+    limited.check_reached("resets", 1.0);
+    assert_eq!(get(limited.server.addr(), "/?delay=1").status, 200);
+}
+
+#[test]
+fn streams_of_a_connection() {
+    let limited = Limited::serve("http-slow", "streams = 5", "");
+    let most = http2::run(async {
+        let handle = http2::connect(limited.server.addr()).await;
+        assert_eq!(
+            http2::get(&handle, limited.server.addr(), "/?delay=1").await.status,
+            200
+        );
+        handle.current_max_send_streams()
+    });
+    assert_eq!(most, 5);
+}

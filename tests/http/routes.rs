@@ -1,0 +1,236 @@
+//! Many apps behind one address.
+
+use std::fmt::Write as _;
+
+use wharf_tests::http::{Connection, Reply, get, send};
+use wharf_tests::{Scratch, Server, guest};
+
+use crate::operator::{ADMIN, admin, metric};
+
+/// A server's manifest with an app for each `(name, routes)`; each answers with its own name.
+fn manifest(apps: &[(&str, &str)]) -> String {
+    let mut manifest = "[server]\n".to_owned();
+    for (name, routes) in apps {
+        let component = guest("http-env");
+        let _ = writeln!(
+            manifest,
+            "[apps.{name}]\ncomponent = '{}'\nenvironment = {{ APP = '{name}' }}\nroutes = [{routes}]",
+            component.display()
+        );
+    }
+    manifest
+}
+
+fn serve(scratch: &Scratch, manifest: &str) -> Server {
+    Server::start(scratch.write("wharf.toml", manifest), &ADMIN)
+}
+
+/// Sends a request for `host` as it is written.
+fn ask(server: &Server, method: &str, host: &str, path: &str, headers: &str) -> Reply {
+    let mut connection = Connection::open(server.addr());
+    let request = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\n{headers}connection: close\r\n\r\n");
+    connection.send(request);
+    if method == "HEAD" {
+        let head = connection.head();
+        return Reply {
+            status: head.status(),
+            headers: head.headers,
+            body: Vec::new(),
+            trailers: Vec::new(),
+        };
+    }
+    connection.reply()
+}
+
+/// The app that answered.
+fn app(reply: &Reply) -> String {
+    let text = reply.text();
+    let line = text.lines().find_map(|line| line.strip_prefix("env APP="));
+    line.map_or_else(|| format!("{} {text}", reply.status), str::to_owned)
+}
+
+#[test]
+fn host_path_and_method_find_the_app() {
+    let scratch = Scratch::new();
+    let server = serve(
+        &scratch,
+        &manifest(&[
+            ("any", "{ path = '/' }"),
+            ("api", "{ path = '/api', methods = ['GET', 'POST'] }"),
+            ("shop", "{ host = 'shop.test' }, { host = '*.shop.test' }"),
+            ("pay", "{ host = 'shop.test', path = '/pay' }"),
+            ("only", "{ host = 'only.test', path = '/only' }"),
+        ]),
+    );
+    let check = |method: &str, host: &str, path: &str, expected: &str| {
+        assert_eq!(
+            app(&ask(&server, method, host, path, "")),
+            expected,
+            "{method} {host}{path}"
+        );
+    };
+    check("GET", "a.test", "/", "any");
+    check("GET", "a.test", "/api/x", "api");
+    check("POST", "a.test", "/api", "api");
+    check("GET", "a.test", "/apiary", "any");
+    check("GET", "a.test", "/%61pi/x", "api");
+    check("GET", "a.test", "/x/../api", "api");
+    check("GET", "SHOP.test:8080", "/", "shop");
+    check("GET", "eu.west.shop.test", "/pay", "shop");
+    check("GET", "shop.test", "/pay/now?x=/", "pay");
+    check("GET", "shop.test", "/api", "shop");
+    check("GET", "only.test", "/only", "only");
+    let status = |method: &str, host: &str, path: &str| ask(&server, method, host, path, "").status;
+    assert_eq!(status("GET", "only.test", "/"), 404);
+    assert_eq!(status("HEAD", "a.test", "/api"), 200);
+    let refused = ask(&server, "DELETE", "a.test", "/api", "");
+    assert_eq!((refused.status, refused.header("allow")), (405, Some("GET, POST")));
+}
+
+/// RFC 9110 section 15.5.20.
+#[test]
+fn a_host_that_no_app_has_is_misdirected() {
+    let scratch = Scratch::new();
+    let server = serve(&scratch, &manifest(&[("shop", "{ host = 'shop.test' }")]));
+    assert_eq!(ask(&server, "GET", "shop.test", "/", "").status, 200);
+    assert_eq!(ask(&server, "GET", "other.test", "/", "").status, 421);
+}
+
+#[test]
+fn each_of_a_hundred_apps_answers_for_itself() {
+    let scratch = Scratch::new();
+    let names: Vec<String> = (0..100).map(|nth| format!("app{nth}")).collect();
+    let routes: Vec<String> = names.iter().map(|name| format!("{{ host = '{name}.test' }}")).collect();
+    let apps: Vec<(&str, &str)> = names
+        .iter()
+        .map(String::as_str)
+        .zip(routes.iter().map(String::as_str))
+        .collect();
+    let server = serve(&scratch, &manifest(&apps));
+    std::thread::scope(|scope| {
+        for part in 0..8 {
+            let (server, names) = (&server, &names);
+            scope.spawn(move || {
+                for round in 0..5 {
+                    for nth in 0..names.len() {
+                        let name = &names[(nth * 37 + part * 13 + round) % names.len()];
+                        let reply = ask(server, "GET", &format!("{name}.test"), "/", "");
+                        assert_eq!(app(&reply), *name);
+                    }
+                }
+            });
+        }
+    });
+    let admin = admin(&server);
+    for name in names {
+        let responses = metric(admin, &format!("wharf_responses_total{{app=\"{name}\",class=\"2xx\"}}"));
+        assert_eq!(responses, Some(40.0), "{name}");
+    }
+}
+
+#[test]
+fn overlapping_routes_are_refused_with_both_places() {
+    let scratch = Scratch::new();
+    let both = manifest(&[
+        ("one", "{ host = 'a.test', path = '/x' }"),
+        ("two", "{ host = 'A.test', path = '/x/' }"),
+    ]);
+    let file = scratch.write("wharf.toml", both);
+    let output = wharf_tests::finish(wharf_tests::wharf().arg("serve").arg(&file), "");
+    let said = output.stderr;
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for expected in ["wharf.toml:5:", "wharf.toml:9:", "a.test/x"] {
+        assert!(said.contains(expected), "{expected} in {said}");
+    }
+}
+
+/// An app that cannot be compiled is said, answers 503, and keeps no other from answering.
+#[test]
+fn a_broken_app_leaves_the_others_alone() {
+    let scratch = Scratch::new();
+    scratch.write("broken.wasm", b"\0asm\x0d\0\x01\0 not a component");
+    let manifest = manifest(&[("good", "{ host = 'good.test' }")])
+        + "[apps.bad]\ncomponent = 'broken.wasm'\nroutes = [{ host = 'bad.test' }]\n";
+    let server = serve(&scratch, &manifest);
+    let admin = admin(&server);
+    assert_eq!(app(&ask(&server, "GET", "good.test", "/", "")), "good");
+    let reply = ask(&server, "GET", "bad.test", "/", "");
+    assert_eq!(reply.status, 503);
+    let id = reply.header("wharf-error-id").expect("it has an id").to_owned();
+    assert!(server.log().contains(&id), "{}", server.log());
+    assert!(server.log().contains("broken.wasm"), "{}", server.log());
+    let ready = get(admin, "/readyz");
+    assert_eq!(ready.status, 200);
+    assert!(ready.text().contains("except bad: "), "{}", ready.text());
+    assert_eq!(get(admin, "/readyz?app=bad").status, 503);
+    assert_eq!(get(admin, "/readyz?app=good").status, 200);
+    assert_eq!(metric(admin, "wharf_apps{state=\"broken\"}"), Some(1.0));
+}
+
+#[test]
+fn failures_are_told_in_the_form_that_was_asked_for() {
+    let scratch = Scratch::new();
+    scratch.write("sorry.html", "<p>sorry</p>");
+    scratch.write("lost.txt", "lost");
+    let manifest = format!(
+        "component = '{}'\n[[routes]]\npath = '/app'\n[[routes]]\npath = '/files'\nfiles = '.'\n\
+         [errors]\n404 = 'lost.txt'\n\"5xx\" = 'sorry.html'\n",
+        guest("http-trap").display()
+    );
+    let server = serve(&scratch, &manifest);
+    let trap = "/app?at=before-head";
+    let page = ask(&server, "GET", "a.test", trap, "accept: text/html\r\n");
+    assert_eq!((page.status, page.text().as_str()), (502, "<p>sorry</p>"));
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+    let lost = ask(&server, "GET", "a.test", "/files/none", "");
+    assert_eq!((lost.status, lost.text().as_str()), (404, "lost"));
+    let trace = "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\naccept: application/json\r\n";
+    let problem = ask(&server, "GET", "a.test", trap, trace);
+    let id = problem.header("wharf-error-id").expect("it has an id");
+    assert_eq!(problem.header("content-type"), Some("application/problem+json"));
+    let expected = format!(
+        "{{\"type\":\"about:blank\",\"title\":\"Bad Gateway\",\"status\":502,\"detail\":\"the app failed\",\
+         \"instance\":\"urn:wharf:error:{id}\"}}\n"
+    );
+    assert_eq!(problem.text(), expected);
+    let log = server.log();
+    let line = log.lines().find(|line| line.contains(id)).expect("the log has it");
+    assert!(line.contains("4bf92f3577b34da6a3ce929d0e0e4736"), "{line}");
+    // Nothing of the app's: it is not known whose it would be.
+    let nowhere = ask(
+        &server,
+        "GET",
+        "a.test",
+        "/nowhere",
+        "accept: application/problem+json\r\n",
+    );
+    assert_eq!(nowhere.status, 404);
+    assert!(
+        nowhere
+            .text()
+            .contains("\"detail\":\"nothing is served under this path\""),
+        "{}",
+        nowhere.text()
+    );
+}
+
+/// Variables and secrets reach the guest; secrets are not said anywhere.
+#[test]
+fn secrets_are_read_from_where_they_are_kept() {
+    let scratch = Scratch::new();
+    scratch.write("password", "hunter2\n");
+    let manifest = format!(
+        "component = '{}'\n[environment]\nMODE = 'production'\n[secrets]\nPASSWORD = {{ file = 'password' }}\n\
+         KEY = {{ variable = 'WHARF_TEST_KEY' }}\n",
+        guest("http-env").display()
+    );
+    let file = scratch.write("wharf.toml", manifest);
+    let mut command = Server::command(file, &["--log", "trace"]);
+    command.env("WHARF_TEST_KEY", "letmein");
+    let server = Server::spawn(command);
+    let reply = send(server.addr(), "GET", "/", &[], b"");
+    for expected in ["env MODE=production", "env PASSWORD=hunter2", "env KEY=letmein"] {
+        assert!(reply.text().contains(expected), "{}", reply.text());
+    }
+    assert!(!server.log().contains("hunter2") && !server.log().contains("letmein"));
+}
