@@ -1,25 +1,22 @@
-//! Files over a folder of their own: every rule through [`Files::answer`]. What another process does to the folder meanwhile
-//! is done by the test itself.
+//! Files over a folder of their own: every rule through [`Files::answer`]. What others do to the folder meanwhile is in
+//! `tests/system.rs`, what only Unix has in `tests/unix.rs`.
+
+mod system;
+#[cfg(unix)]
+mod unix;
 
 use std::fs::{self, File};
-use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::Method;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use http_body::Body as _;
 use http_body_util::BodyExt as _;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
-use wharf_host::http::{ErrorCode, Payload};
+use wharf_host::http::Payload;
 
 use super::condition::Validators;
-use super::content::blocking;
-use super::open::Folder;
-use super::{Answer, Files, FilesError, FilesOptions, READS_MAX, path, redirect_to_folder};
+use super::{Answer, Files, FilesError, FilesOptions, path, redirect_to_folder};
 
 /// 2023-11-14T22:13:20.5Z.
 const MODIFIED: Duration = Duration::from_millis(1_700_000_000_500);
@@ -253,6 +250,7 @@ fn folders_answer_with_their_index() {
         ("odd/index.html/file", ""),
         ("a b/index.html", ""),
         ("ü/index.html", ""),
+        #[cfg(unix)]
         ("x?y#z/index.html", ""),
         #[cfg(unix)]
         ("https:evil.test/index.html", ""),
@@ -270,6 +268,7 @@ fn folders_answer_with_their_index() {
         ("/docs/%64eep", 308, "deep/", ""),
         ("/a%20b", 308, "a%20b/", ""),
         ("/%C3%BC", 308, "%C3%BC/", ""),
+        #[cfg(unix)]
         ("/x%3Fy%23z?//evil.test", 308, "x%3Fy%23z/?//evil.test", ""),
         #[cfg(unix)]
         ("/https:evil.test", 308, "https%3Aevil.test/", ""),
@@ -969,369 +968,4 @@ fn options_that_cannot_be_served_are_refused() {
     }
     check(&|options| options.folder.push("none"), Some("cannot read the folder"));
     check(&|options| options.folder.push("a.txt"), Some("cannot read the folder"));
-}
-
-#[test]
-fn a_folder_may_be_replaced_while_it_is_served() {
-    let scratch = Scratch::with(&[("a.txt", "old")]);
-    let files = scratch.files();
-    check(&files, "GET /a.txt", &[], 200, &[(BODY, "old")]);
-    fs::rename(scratch.public(), scratch.path.join("old")).unwrap();
-    // Whoever runs the server is to hear of it.
-    check(&files, "GET /a.txt", &[], 500, &[]);
-    scratch.write("a.txt", "new");
-    check(&files, "GET /a.txt", &[], 200, &[(BODY, "new")]);
-}
-
-#[cfg(unix)]
-#[test]
-fn a_file_that_may_not_be_read_is_forbidden() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let scratch = Scratch::with(&[("a.txt", "secret"), ("b.txt", "seen")]);
-    let path = scratch.public().join("a.txt");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o0)).unwrap();
-    // The superuser reads everything.
-    let status = if File::open(&path).is_ok() { 200 } else { 403 };
-    check(&scratch.files(), "GET /a.txt", &[], status, &[]);
-    check(&scratch.files(), "GET /b.txt", &[], 200, &[(BODY, "seen")]);
-}
-
-#[cfg(unix)]
-#[test]
-fn a_server_without_handles_is_busy() {
-    for (errno, expected) in [
-        (rustix::io::Errno::MFILE, true),
-        (rustix::io::Errno::NFILE, true),
-        (rustix::io::Errno::IO, false),
-    ] {
-        assert_eq!(Answer::Failed(errno.into()).is_busy(), expected, "{errno}");
-    }
-    assert!(!Answer::Failed(io::Error::other("other")).is_busy());
-    assert!(!Answer::NotFound.is_busy());
-}
-
-/// Links, and whether they lead somewhere that is served.
-#[cfg(unix)]
-fn linked() -> (Scratch, Vec<(&'static str, bool)>) {
-    use std::os::unix::fs::symlink;
-    let scratch = Scratch::with(&[("real/a.txt", "seen"), ("real/deep/b.txt", "seen")]);
-    let outside = scratch.path.join("outside");
-    fs::create_dir(&outside).unwrap();
-    fs::write(outside.join("a.txt"), "secret").unwrap();
-    let public = scratch.public();
-    let link = |target: &Path, name: &str| symlink(target, public.join(name)).unwrap();
-    link(Path::new("real/a.txt"), "file");
-    link(Path::new("real"), "folder");
-    link(Path::new("../public/real/a.txt"), "out-and-in");
-    link(&public.join("real/a.txt"), "absolute");
-    link(&public.join("real"), "absolute-folder");
-    link(Path::new("file"), "twice");
-    link(Path::new("../a.txt"), "real/deep/up");
-    link(Path::new("../outside/a.txt"), "out");
-    link(&outside.join("a.txt"), "absolute-out");
-    link(Path::new("../outside"), "folder-out");
-    link(Path::new(".."), "above");
-    link(Path::new("/"), "root");
-    link(Path::new("nowhere"), "dangling");
-    link(Path::new("circle"), "circle");
-    link(Path::new("out"), "twice-out");
-    link(Path::new("/proc/self/root/etc/passwd"), "magic");
-    let cases = vec![
-        ("file", true),
-        ("folder/a.txt", true),
-        ("folder/deep/b.txt", true),
-        ("absolute", true),
-        ("absolute-folder/a.txt", true),
-        ("out-and-in", true),
-        ("twice", true),
-        ("real/deep/up", true),
-        ("folder/deep/up", true),
-        ("out", false),
-        ("absolute-out", false),
-        ("folder-out/a.txt", false),
-        ("above/outside/a.txt", false),
-        ("above/public/real/a.txt", true),
-        ("root/etc/passwd", false),
-        ("dangling", false),
-        ("circle", false),
-        ("twice-out", false),
-        ("magic", false),
-        ("file/more", false),
-    ];
-    (scratch, cases)
-}
-
-#[cfg(unix)]
-#[test]
-fn links_are_followed_inside_the_folder() {
-    let (scratch, cases) = linked();
-    let files = scratch.files();
-    for (path, is_served) in &cases {
-        let (status, body) = if *is_served { (200, "seen") } else { (404, "") };
-        check(&files, &format!("GET /{path}"), &[], status, &[(BODY, body)]);
-    }
-    // And by the steps that are taken where the system has no one call for it.
-    let folder = Folder::open(&scratch.public()).unwrap();
-    for (path, is_served) in &cases {
-        let walked = folder.walk(path).and_then(io::read_to_string);
-        match is_served {
-            true => assert_eq!(walked.unwrap(), "seen", "{path}"),
-            false => assert_eq!(walked.unwrap_err().kind(), io::ErrorKind::NotFound, "{path}"),
-        }
-    }
-    assert!(folder.walk("").unwrap().metadata().unwrap().is_dir());
-    // The folder itself may be reached by a link: the operator named it.
-    std::os::unix::fs::symlink(scratch.public(), scratch.path.join("current")).unwrap();
-    let files = Files::new(FilesOptions::new(scratch.path.join("current"))).unwrap();
-    check(&files, "GET /file", &[], 200, &[(BODY, "seen")]);
-    check(&files, "GET /out", &[], 404, &[]);
-}
-
-/// Somebody who may write into the folder turns a part of the path into a link to the outside, at every moment.
-#[cfg(unix)]
-#[test]
-fn a_link_that_is_put_there_meanwhile_leads_nowhere() {
-    use std::os::unix::fs::symlink;
-    use std::sync::atomic::AtomicBool;
-    let scratch = Scratch::with(&[("real/a.txt", "seen"), ("file", "seen")]);
-    let outside = scratch.path.join("outside");
-    fs::create_dir(&outside).unwrap();
-    fs::write(outside.join("a.txt"), "secret").unwrap();
-    let public = scratch.public();
-    symlink(&outside, public.join("real-link")).unwrap();
-    symlink(outside.join("a.txt"), public.join("file-link")).unwrap();
-    let stop = Arc::new(AtomicBool::new(false));
-    let turns = std::thread::spawn({
-        let (public, stop) = (public.clone(), stop.clone());
-        let swap = move |name: &str| {
-            let [link, kept] = ["link", "kept"].map(|end| public.join(format!("{name}-{end}")));
-            let own = public.join(name);
-            for (from, to) in [(&own, &kept), (&link, &own), (&own, &link), (&kept, &own)] {
-                fs::rename(from, to).unwrap();
-            }
-        };
-        move || {
-            while !stop.load(Ordering::Relaxed) {
-                swap("real");
-                swap("file");
-            }
-        }
-    });
-    let folder = Folder::open(&public).unwrap();
-    let mut seen = [0; 4];
-    for turn in 0..80_000 {
-        let case = turn % seen.len();
-        let file = match case {
-            0 => folder.walk("real/a.txt"),
-            1 => folder.walk("file"),
-            2 => folder.open_below("real/a.txt"),
-            _ => folder.open_below("file"),
-        };
-        if let Ok(file) = file {
-            assert_eq!(io::read_to_string(file).unwrap(), "seen");
-            seen[case] += 1;
-        }
-    }
-    stop.store(true, Ordering::Relaxed);
-    turns.join().unwrap();
-    assert!(
-        seen.iter().all(|count| *count > 0),
-        "they were there now and then: {seen:?}"
-    );
-}
-
-/// Opening a pipe waits for its writer; nothing of that here.
-#[cfg(target_os = "linux")]
-#[test]
-fn what_is_no_file_is_not_found() {
-    use rustix::fs::{CWD, FileType, Mode, mknodat};
-    let scratch = Scratch::with(&[("a.js", "plain")]);
-    let public = scratch.public();
-    for pipe in ["pipe", "a.js.br"] {
-        mknodat(CWD, public.join(pipe), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
-    }
-    let _socket = std::os::unix::net::UnixListener::bind(public.join("socket")).unwrap();
-    let files = scratch.files();
-    check(&files, "GET /pipe", &[], 404, &[]);
-    check(&files, "GET /socket", &[], 404, &[]);
-    check(
-        &files,
-        "GET /a.js",
-        &[("accept-encoding", "br")],
-        200,
-        &[(BODY, "plain")],
-    );
-}
-
-#[test]
-fn large_files_are_read_in_pieces() {
-    let scratch = Scratch::new();
-    for length in [0, 1, 65_535, 65_536, 65_537, 131_072, 1_000_003] {
-        let contents = pattern(length);
-        scratch.write("a.bin", &contents);
-        let files = scratch.files();
-        run(async {
-            let mut body = get(&files, "/a.bin", &[]).await.into_body();
-            let mut received = Vec::new();
-            while let Some(frame) = body.frame().await {
-                let left = body.size_hint().exact().unwrap();
-                let piece = frame.unwrap().into_data().unwrap();
-                assert!(
-                    !piece.is_empty() && piece.len() <= 65_536,
-                    "{length}: {} bytes",
-                    piece.len()
-                );
-                received.extend_from_slice(&piece);
-                assert_eq!(received.len() as u64 + left, length as u64);
-            }
-            assert!(body.is_end_stream(), "{length}");
-            assert!(received == contents, "{length}");
-        });
-    }
-}
-
-/// A response has announced a length: what is missing breaks it off, what is more is not sent.
-#[test]
-fn a_file_that_changes_its_length_while_it_is_sent() {
-    let scratch = Scratch::new();
-    let contents = pattern(300_000);
-    let check = |change: &dyn Fn(&File), expected: Result<&[u8], usize>| {
-        let path = scratch.write("a.bin", &contents);
-        let files = scratch.files();
-        let (received, error) = run(async {
-            let response = get(&files, "/a.bin", &[]).await;
-            assert_eq!(response.headers()["content-length"], "300000");
-            let mut body = response.into_body();
-            let mut received = body.frame().await.unwrap().unwrap().into_data().unwrap().to_vec();
-            change(&File::options().read(true).append(true).open(&path).unwrap());
-            loop {
-                match body.frame().await {
-                    None => return (received, None),
-                    Some(Ok(frame)) => received.extend_from_slice(&frame.into_data().unwrap()),
-                    Some(Err(error)) => {
-                        assert!(body.frame().await.is_none(), "an error is the last");
-                        return (received, Some(error));
-                    }
-                }
-            }
-        });
-        match expected {
-            Ok(expected) => assert!(error.is_none() && received == expected, "{error:?}"),
-            Err(bytes) => {
-                assert!(matches!(error, Some(ErrorCode::HttpResponseIncomplete)), "{error:?}");
-                assert!(received == contents[..bytes], "{}", received.len());
-            }
-        }
-    };
-    check(&|_| {}, Ok(&contents));
-    check(&|file| file.set_len(600_000).unwrap(), Ok(&contents));
-    check(&|file| file.set_len(0).unwrap(), Err(65_536));
-    check(&|file| file.set_len(299_999).unwrap(), Err(262_144));
-    check(&|file| file.set_len(131_072).unwrap(), Err(131_072));
-}
-
-/// A file that is removed or replaced is sent as it was when it was opened.
-#[test]
-fn a_file_that_is_replaced_while_it_is_sent() {
-    let scratch = Scratch::new();
-    let contents = pattern(300_000);
-    let path = scratch.write("a.bin", &contents);
-    let files = scratch.files();
-    run(async {
-        let mut body = get(&files, "/a.bin", &[]).await.into_body();
-        let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
-        fs::rename(scratch.write("b.bin", "other"), &path).unwrap();
-        let rest = body.collect().await.unwrap().to_bytes();
-        assert!([first, rest].concat() == contents);
-    });
-    check(&files, "GET /a.bin", &[], 200, &[(BODY, "other")]);
-}
-
-/// No more at once than is said, and no fewer.
-#[test]
-fn turns_are_given_to_so_many_at_once() {
-    const TURNS: usize = 4;
-    let (working, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let permits = Arc::new(Semaphore::new(TURNS));
-    run(async {
-        let mut asking = JoinSet::new();
-        for _ in 0..100 {
-            let (working, most, permits) = (working.clone(), most.clone(), permits.clone());
-            let work = move || {
-                most.fetch_max(working.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                std::thread::sleep(Duration::from_millis(5));
-                working.fetch_sub(1, Ordering::SeqCst);
-                Ok(())
-            };
-            asking.spawn(async move { blocking(&permits, work).await });
-        }
-        while let Some(done) = asking.join_next().await {
-            done.unwrap().unwrap();
-        }
-    });
-    assert_eq!(most.load(Ordering::SeqCst), TURNS);
-    assert_eq!(permits.available_permits(), TURNS);
-}
-
-/// A crowd waits for its turn, and holds no thread meanwhile.
-#[test]
-fn ten_thousand_requests_leave_threads_to_others() {
-    const CROWD: usize = 10_000;
-    let scratch = Scratch::with(&[("a.txt", "hello")]);
-    let files = scratch.files();
-    let (begun, answered) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    run(async {
-        let others = files.site.reads.acquire_many(READS_MAX as u32).await.unwrap();
-        let mut asking = JoinSet::new();
-        for _ in 0..CROWD {
-            let (files, begun, answered) = (files.clone(), begun.clone(), answered.clone());
-            asking.spawn(async move {
-                begun.fetch_add(1, Ordering::Relaxed);
-                let (status, _, body) = read(ask(&files, "GET", "/a.txt", &[]).await).await;
-                assert_eq!((status, body.as_slice()), (200, b"hello".as_slice()));
-                answered.fetch_add(1, Ordering::Relaxed);
-            });
-        }
-        while begun.load(Ordering::Relaxed) < CROWD {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        assert_eq!(
-            answered.load(Ordering::Relaxed),
-            0,
-            "there are {READS_MAX} turns, all taken"
-        );
-        drop(others);
-        while let Some(done) = asking.join_next().await {
-            done.unwrap();
-        }
-    });
-}
-
-/// Who does not read holds no turn: neither between two pieces nor before the first.
-#[test]
-fn clients_that_do_not_read_hold_nobody_up() {
-    let scratch = Scratch::with(&[("a.txt", "hello")]);
-    scratch.write("a.bin", pattern(300_000));
-    let files = scratch.files();
-    run(async {
-        let mut unread = Vec::new();
-        for _ in 0..2 * READS_MAX {
-            let mut body = get(&files, "/a.bin", &[]).await.into_body();
-            body.frame().await.unwrap().unwrap();
-            unread.push(body);
-            unread.push(get(&files, "/a.bin", &[]).await.into_body());
-        }
-        let (status, _, body) = read(ask(&files, "GET", "/a.txt", &[]).await).await;
-        assert_eq!((status, body.as_slice()), (200, b"hello".as_slice()));
-        // A piece that has begun and whose client leaves is read to its end, and the turn given back.
-        for mut body in unread {
-            let _ = tokio::time::timeout(Duration::ZERO, body.frame()).await;
-        }
-        let (status, _, body) = read(ask(&files, "GET", "/a.bin", &[]).await).await;
-        assert_eq!((status, body.len()), (200, 300_000));
-        while files.site.reads.available_permits() < READS_MAX {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    });
 }
