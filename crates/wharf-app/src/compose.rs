@@ -1,13 +1,17 @@
-//! Joins components into one: middleware in front of a service.
+//! Joins components into one: middleware in front of a service, and components of an app that link to each other.
 //!
 //! The joined component is a service like any other and imports what its parts import, each interface once: resources
 //! such as `wasi:http/types.request` are therefore the same type in all parts and pass between them without a copy.
 //! Whether a host meets those imports is left to [`crate::imports`].
 
+mod assemble;
+
 use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions, NodeId, PackageId, Processor};
 
 use crate::inspect::{InspectError, Inspection};
+
+pub use assemble::{AssembleError, LinkFault, assemble};
 
 /// The interface that passes a request on.
 const HANDLER: &str = "wasi:http/handler";
@@ -30,10 +34,12 @@ pub fn middleware_chain(service: &[u8], middleware: &[&[u8]]) -> Result<Vec<u8>,
     for (index, bytes) in middleware.iter().enumerate().rev() {
         chain = chain.put_in_front(&mut graph, bytes, Part::Middleware(index))?;
     }
-    // A name that a component exports is one that a component may export.
-    graph
-        .export(chain.handler, chain.handler_name)
-        .map_err(|error| chain.part.unsuitable(error))?;
+    chain.export(&mut graph)?;
+    encode(&graph)
+}
+
+/// The component that a graph describes.
+fn encode(graph: &CompositionGraph) -> Result<Vec<u8>, ComposeError> {
     let processor = Processor {
         name: "wharf",
         version: env!("CARGO_PKG_VERSION"),
@@ -181,23 +187,48 @@ impl Chain {
         part: Part,
         inspection: &Inspection,
     ) -> Result<(NodeId, Chain), ComposeError> {
-        let Some(export) = inspection.export(HANDLER, TRACK) else {
-            let found = closest(inspection.exports.iter().map(|export| &export.name));
-            return Err(ComposeError::NoHandlerExport { part, found });
-        };
+        // Told before the bytes are looked at more closely: it is the more common mistake.
+        handler_export(inspection, part)?;
         let package = register(graph, bytes, part)?;
         let instance = graph.instantiate(package);
+        Chain::of(graph, part, instance, inspection).map(|chain| (instance, chain))
+    }
+
+    /// An instance that is part of the graph already.
+    fn of(
+        graph: &mut CompositionGraph,
+        part: Part,
+        instance: NodeId,
+        inspection: &Inspection,
+    ) -> Result<Chain, ComposeError> {
+        let handler_name = handler_export(inspection, part)?;
         let handler = graph
-            .alias_instance_export(instance, &export.name)
+            .alias_instance_export(instance, handler_name)
             .map_err(|error| part.unsuitable(error))?;
-        Ok((
-            instance,
-            Chain {
-                part,
-                handler,
-                handler_name: export.name.clone(),
-            },
-        ))
+        Ok(Chain {
+            part,
+            handler,
+            handler_name: handler_name.to_owned(),
+        })
+    }
+
+    /// Makes it what the whole exports.
+    fn export(self, graph: &mut CompositionGraph) -> Result<(), ComposeError> {
+        // A name that a component exports is one that a component may export.
+        graph
+            .export(self.handler, self.handler_name)
+            .map_err(|error| self.part.unsuitable(error))
+    }
+}
+
+/// The name under which a part handles requests.
+fn handler_export(inspection: &Inspection, part: Part) -> Result<&str, ComposeError> {
+    match inspection.export(HANDLER, TRACK) {
+        Some(export) => Ok(&export.name),
+        None => {
+            let found = closest(inspection.exports.iter().map(|export| &export.name));
+            Err(ComposeError::NoHandlerExport { part, found })
+        }
     }
 }
 
@@ -326,6 +357,42 @@ mod tests {
             Inspection::new(&joined).unwrap().exports[0].name,
             "wasi:http/handler@0.3.0"
         );
+    }
+
+    #[test]
+    fn links_are_joined_behind_middleware() {
+        let types = types("0.3.2", "");
+        let service = component(&format!(
+            r#"{types}
+            (import "acme:store/cache@1.0.0" (instance (export "get" (func))))
+            (export "wasi:http/handler@0.3.2" (instance $handler))"#
+        ));
+        let cache = component(
+            r#"(core module $m (func (export "f")))
+            (core instance $m (instantiate $m))
+            (func $f (canon lift (core func $m "f")))
+            (instance $i (export "get" (func $f)))
+            (export "acme:store/cache@1.0.0" (instance $i))"#,
+        );
+        let mut app = crate::App::of_component("shop", "service.wasm");
+        let mut linked = app.components[0].clone();
+        linked.middleware = vec!["front.wasm".into()];
+        linked.links = vec![crate::app::Link {
+            import: "acme:store/cache".into(),
+            component: "cache".into(),
+        }];
+        app.components = vec![linked, crate::app::AppComponent::new("cache", "cache.wasm")];
+        let joined = assemble(&app, &app.components[0], |file| {
+            Ok(match file.to_str() {
+                Some("service.wasm") => service.clone(),
+                Some("cache.wasm") => cache.clone(),
+                _ => middleware("0.3.2"),
+            })
+        });
+        let inspection = Inspection::new(&joined.unwrap()).unwrap();
+        assert_eq!(inspection.worlds(), [World::Service03]);
+        let imports: Vec<&str> = inspection.imports.iter().map(|import| import.name.as_str()).collect();
+        assert_eq!(imports, ["wasi:http/types@0.3.2", "acme:audit/log@1.0.0"]);
     }
 
     #[test]

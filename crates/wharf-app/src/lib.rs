@@ -1,12 +1,17 @@
-//! What an app is, at rest: its components, what they import and export, how they are joined.
+//! What an app is, at rest: its manifest, its components, what they import and export, how they are joined.
 //!
-//! Nothing here runs, compiles or opens anything: bytes go in, facts and bytes come out. Running them is
+//! Nothing here runs, compiles or listens: files and bytes go in, facts and bytes come out. Running them is
 //! `wharf-host`'s business.
 
+pub mod app;
 pub mod compose;
 pub mod imports;
 pub mod inspect;
+pub mod manifest;
+pub mod route;
+pub mod value;
 
+pub use app::App;
 pub use compose::{ComposeError, middleware_chain};
 pub use imports::{Missing, MissingImports, missing};
 pub use inspect::{InspectError, Inspection, World};

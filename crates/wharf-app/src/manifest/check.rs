@@ -1,0 +1,274 @@
+//! Whether what manifests name is there, and is what it has to be. Looks at files, and needs neither a network nor an engine.
+//!
+//! What runs may still fail in ways that only an engine sees: code that is not valid, a type that is not the standard's.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::{fs, io};
+
+use super::problem::{Problem, list};
+use super::{Configuration, Subject};
+use crate::app::{Answer, App, AppComponent, Isolation, SecretSource};
+use crate::compose::{AssembleError, assemble};
+use crate::imports::{Missing, Reason, missing};
+use crate::inspect::{Inspection, World};
+
+/// Everything that is wrong with what the apps of `configuration` name.
+pub fn check(configuration: &Configuration) -> Vec<Problem> {
+    let mut files = Files::default();
+    let mut problems = Vec::new();
+    for app in &configuration.apps {
+        let mut check = Check {
+            configuration,
+            app,
+            files: &mut files,
+            problems: Vec::new(),
+        };
+        check.components();
+        check.folders_and_files();
+        check.secrets();
+        problems.extend(check.problems);
+    }
+    problems
+}
+
+/// Files that were read, so that a component that many apps use is read once.
+#[derive(Default)]
+struct Files(HashMap<PathBuf, Arc<[u8]>>);
+
+impl Files {
+    fn read(&mut self, file: &Path) -> io::Result<Arc<[u8]>> {
+        if let Some(bytes) = self.0.get(file) {
+            return Ok(bytes.clone());
+        }
+        let bytes: Arc<[u8]> = fs::read(file)?.into();
+        self.0.insert(file.to_owned(), bytes.clone());
+        Ok(bytes)
+    }
+}
+
+struct Check<'a> {
+    configuration: &'a Configuration,
+    app: &'a App,
+    files: &'a mut Files,
+    problems: Vec<Problem>,
+}
+
+impl Check<'_> {
+    fn problem(&mut self, subject: &Subject, message: impl Into<String>) -> &mut Problem {
+        let place = self.configuration.place(&self.app.name, subject).cloned();
+        // Without a place, the app's name says which one it is.
+        let message = match place {
+            Some(_) => message.into(),
+            None => format!("{}: {}", self.app.name, message.into()),
+        };
+        self.problems.push(Problem::new(place, message));
+        let last = self.problems.len() - 1;
+        &mut self.problems[last]
+    }
+
+    fn components(&mut self) {
+        let app = self.app;
+        let before = self.problems.len();
+        for component in &app.components {
+            self.inspect(Subject::Component(component.name.clone()), &component.file);
+            for (nth, file) in component.middleware.iter().enumerate() {
+                self.inspect(Subject::Middleware(component.name.clone(), nth), file);
+            }
+        }
+        // What is made of files is looked at only where the files are components.
+        if self.problems.len() == before {
+            for component in app.routed_components() {
+                self.service(component);
+            }
+            self.unrouted_links();
+        }
+    }
+
+    fn inspect(&mut self, subject: Subject, file: &Path) {
+        let found = match self.files.read(file) {
+            Ok(bytes) => Inspection::new(&bytes).map(|_| ()).map_err(|error| error.to_string()),
+            Err(error) => Err(format!("cannot be read: {error}")),
+        };
+        if let Err(message) = found {
+            self.problem(&subject, format!("{}: {message}", file.display()));
+        }
+    }
+
+    /// A component that a route leads to answers HTTP, once it is joined with its middleware and what it links to.
+    fn service(&mut self, component: &AppComponent) {
+        let Some(inspection) = self.assembled(component) else {
+            return;
+        };
+        let subject = Subject::Component(component.name.clone());
+        if inspection.fits(World::Middleware03) {
+            self.problem(
+                &subject,
+                "this is a middleware, which imports wasi:http/handler@0.3 and passes requests on to it",
+            )
+            .help = Some("put it in front of a service with `middleware`".to_owned());
+        } else if inspection.fits(World::Proxy02) {
+            if component.isolation == Some(Isolation::Shared) {
+                self.problem(
+                    &subject,
+                    "a component for WASI 0.2 cannot be shared by requests: its calls hold the whole instance while they \
+                     wait",
+                )
+                .help = Some("set `isolation` to `request` or `serial`".to_owned());
+            }
+        } else if !inspection.fits(World::Service03) {
+            self.problem(
+                &subject,
+                "this exports neither wasi:http/handler@0.3 nor wasi:http/incoming-handler@0.2, so it cannot serve HTTP",
+            )
+            .help = Some("a command runs with `wharf run`".to_owned());
+        }
+        for missing in missing(&inspection).imports {
+            // Said above, in better words.
+            if missing.reason != Reason::Service {
+                let message = format!("nothing meets the import {}: {}", missing.name, missing.reason);
+                self.problem(&subject, message).help = Some(advice(&missing, self.app));
+            }
+        }
+    }
+
+    fn assembled(&mut self, component: &AppComponent) -> Option<Inspection> {
+        let bytes = match assemble(self.app, component, |file| {
+            self.files.read(file).map(|bytes| bytes.to_vec())
+        }) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                self.not_assembled(component, &error);
+                return None;
+            }
+        };
+        match Inspection::new(&bytes) {
+            Ok(inspection) => Some(inspection),
+            Err(error) => {
+                self.problem(&Subject::Component(component.name.clone()), error.to_string());
+                None
+            }
+        }
+    }
+
+    fn not_assembled(&mut self, component: &AppComponent, error: &AssembleError) {
+        let subject = match error {
+            AssembleError::Link { component, import, .. } => Subject::Link(component.clone(), import.clone()),
+            AssembleError::Middleware { nth, .. } => Subject::Middleware(component.name.clone(), *nth),
+            _ => Subject::Component(component.name.clone()),
+        };
+        let place = self.configuration.place(&self.app.name, &subject).cloned();
+        let problem = Problem::new(place, error.to_string());
+        // Two components that link to a third one share what is wrong with that.
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+    }
+
+    /// Links of components that no route leads to, not even by way of others.
+    fn unrouted_links(&mut self) {
+        let app = self.app;
+        for component in app.components.iter().filter(|component| !component.links.is_empty()) {
+            let without_middleware = AppComponent {
+                middleware: Vec::new(),
+                ..component.clone()
+            };
+            if !app.routed_components().any(|routed| routed.name == component.name) {
+                self.assembled(&without_middleware);
+            }
+        }
+    }
+
+    fn folders_and_files(&mut self) {
+        let app = self.app;
+        for (nth, route) in app.routes.iter().enumerate() {
+            if let Answer::Files(files) = &route.answer {
+                let is_folder = self.folder(&Subject::Files(nth), &files.folder);
+                if let Some(fallback) = files.fallback.as_ref().filter(|_| is_folder) {
+                    self.file(&Subject::Fallback(nth), &files.folder.join(fallback));
+                }
+            }
+        }
+        for folder in &app.folders {
+            self.folder(&Subject::Folder(folder.guest.clone()), &folder.host);
+        }
+        for (nth, file) in app.http_client.trust.iter().enumerate() {
+            self.file(&Subject::Trust(nth), file);
+        }
+        for (key, file) in app.error_pages.files() {
+            self.file(&Subject::ErrorPage(key), file);
+        }
+    }
+
+    fn secrets(&mut self) {
+        for (name, source) in &self.app.secrets {
+            let subject = Subject::Secret(name.clone());
+            match source {
+                SecretSource::File(file) => {
+                    self.file(&subject, file);
+                }
+                SecretSource::Variable(variable) => match std::env::var(variable) {
+                    Ok(_) => {}
+                    Err(std::env::VarError::NotPresent) => {
+                        self.problem(&subject, format!("the variable `{variable}` is not set"))
+                            .help = Some("set it in the environment that the server is started in".to_owned());
+                    }
+                    Err(std::env::VarError::NotUnicode(_)) => {
+                        self.problem(&subject, format!("the variable `{variable}` is not UTF-8"));
+                    }
+                },
+            }
+        }
+    }
+
+    fn folder(&mut self, subject: &Subject, folder: &Path) -> bool {
+        let found = match fs::metadata(folder) {
+            Ok(metadata) if metadata.is_dir() => Ok(()),
+            Ok(_) => Err("is not a folder".to_owned()),
+            Err(error) => Err(format!("cannot be found: {error}")),
+        };
+        self.report(subject, folder, found)
+    }
+
+    fn file(&mut self, subject: &Subject, file: &Path) -> bool {
+        // Opened, not only looked at: what may not be read is as good as missing.
+        let found = match fs::File::open(file).and_then(|file| file.metadata()) {
+            Ok(metadata) if metadata.is_dir() => Err("is a folder, not a file".to_owned()),
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("cannot be read: {error}")),
+        };
+        self.report(subject, file, found)
+    }
+
+    fn report(&mut self, subject: &Subject, path: &Path, found: Result<(), String>) -> bool {
+        match found {
+            Ok(()) => true,
+            Err(message) => {
+                self.problem(subject, format!("{} {message}", path.display()));
+                false
+            }
+        }
+    }
+}
+
+/// What to do about an import that nothing meets, in an app.
+fn advice(missing: &Missing, app: &App) -> String {
+    let others = app.components.iter().map(|component| component.name.as_str());
+    match &missing.reason {
+        Reason::OtherVersion { prerelease: true, .. } => {
+            "a pre-release is met by the very same version alone: build against WASI 0.3.0 or later".to_owned()
+        }
+        Reason::OtherVersion { .. } | Reason::NotInPackage => "build against a version that Wharf has".to_owned(),
+        Reason::Service | Reason::Unknown | Reason::NotAnInterface if app.components.len() > 1 => {
+            format!(
+                "link it to the component that exports it: `links = {{ \"{}\" = NAME }}`, NAME being {}",
+                missing.name,
+                list(others, "or")
+            )
+        }
+        Reason::Service | Reason::Unknown | Reason::NotAnInterface => {
+            "add the component that exports it to the app, and link this one to it with `links`".to_owned()
+        }
+    }
+}

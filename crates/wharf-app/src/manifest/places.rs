@@ -1,0 +1,54 @@
+//! Where the parts of apps are written, for what is found out after reading: a missing file, a wrong component.
+
+use std::collections::BTreeMap;
+
+use super::problem::Place;
+
+/// A part of an app that a problem may be about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// The app as a whole.
+    App,
+    /// The file of the component of this name.
+    Component(String),
+    /// The middleware in front of this component at this place in its list, from 0.
+    Middleware(String, usize),
+    /// This component's link for this import.
+    Link(String, String),
+    /// The route at this place in the app's list.
+    Route(usize),
+    /// The folder of the route at this place.
+    Files(usize),
+    /// The fallback of the files of the route at this place.
+    Fallback(usize),
+    /// The folder that guests see under this path.
+    Folder(String),
+    /// The file of the page for this status or class, as written.
+    ErrorPage(String),
+    /// The secret of this name.
+    Secret(String),
+    /// The file of certificates at this place in its list.
+    Trust(usize),
+    /// The pattern at this place in `allow` of `[http-client]`.
+    HttpClientAllow(usize),
+    /// The pattern at this place in `allow` of `[sockets]`.
+    SocketsAllow(usize),
+}
+
+/// Places of the parts of any number of apps.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Places(BTreeMap<(String, Subject), Place>);
+
+impl Places {
+    pub fn insert(&mut self, app: &str, subject: Subject, place: Place) {
+        self.0.insert((app.to_owned(), subject), place);
+    }
+
+    pub fn get(&self, app: &str, subject: &Subject) -> Option<&Place> {
+        self.0.get(&(app.to_owned(), subject.clone()))
+    }
+
+    pub fn extend(&mut self, others: Places) {
+        self.0.extend(others.0);
+    }
+}

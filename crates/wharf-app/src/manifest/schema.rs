@@ -1,0 +1,114 @@
+//! The manifest's JSON schema (draft 2020-12), made from the types it is read into.
+//!
+//! Editors complete and check manifests with it; the reference is made from it (`manifest/reference.rs`); and files are
+//! compared with it before they are read (`manifest/shape.rs`), so none of the three can know other keys than the reader.
+
+use schemars::generate::SchemaSettings;
+use schemars::transform::{Transform, transform_subschemas};
+use schemars::{Schema, SchemaGenerator};
+use serde_json::Value;
+
+use super::written::Manifest;
+
+/// The schema as a document.
+pub fn schema() -> String {
+    // What is made of maps and texts alone always has a form in JSON.
+    serde_json::to_string_pretty(&value()).unwrap_or_default() + "\n"
+}
+
+pub(super) fn value() -> Value {
+    let settings = SchemaSettings::draft2020_12().with_transform(ForToml);
+    let mut schema = SchemaGenerator::new(settings).into_root_schema_for::<Manifest>();
+    schema.insert("title".to_owned(), "wharf.toml".into());
+    schema.to_value()
+}
+
+/// Whether a definition has this key at its top.
+pub(super) fn has_key(definition: &str, key: &str) -> bool {
+    value()["$defs"][definition]["properties"][key].is_object()
+}
+
+/// The schema that `schema` refers to, or itself.
+pub(super) fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
+    let mut schema = schema;
+    while let Some(reference) = schema["$ref"].as_str() {
+        schema = &root["$defs"][reference.trim_start_matches("#/$defs/")];
+    }
+    schema
+}
+
+/// Takes out what TOML has no word for, or a reader no use: null, defaults that are empty, Rust's integer types; and lets
+/// descriptions flow, which are broken where source code ends its lines.
+#[derive(Clone)]
+struct ForToml;
+
+impl Transform for ForToml {
+    fn transform(&mut self, schema: &mut Schema) {
+        if let Some(object) = schema.as_object_mut() {
+            object.remove("default");
+            object.remove("format");
+            without_null(object);
+            if let Some(Value::String(description)) = object.get_mut("description") {
+                *description = flowing(description);
+            }
+        }
+        transform_subschemas(self, schema);
+    }
+}
+
+fn without_null(object: &mut serde_json::Map<String, Value>) {
+    if let Some(Value::Array(types)) = object.get_mut("type") {
+        types.retain(|name| name != "null");
+        if let [only] = types.as_slice() {
+            let only = only.clone();
+            object.insert("type".to_owned(), only);
+        }
+    }
+    if let Some(Value::Array(options)) = object.get_mut("anyOf") {
+        options.retain(|option| option["type"] != "null");
+        if let [Value::Object(only)] = options.as_slice() {
+            let only = only.clone();
+            object.remove("anyOf");
+            // What is said of the field goes before what is said of its type.
+            for (key, value) in only {
+                object.entry(key).or_insert(value);
+            }
+        }
+    }
+}
+
+/// Lines joined to paragraphs.
+fn flowing(text: &str) -> String {
+    let paragraphs = text
+        .split("\n\n")
+        .map(|paragraph| paragraph.lines().map(str::trim).collect::<Vec<_>>().join(" "));
+    paragraphs.collect::<Vec<_>>().join("\n\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_speaks_of_toml_alone() {
+        let schema = schema();
+        for word in ["null", "uint32", "\"default\""] {
+            assert!(!schema.contains(word), "{word}");
+        }
+        assert!(schema.contains("https://json-schema.org/draft/2020-12/schema"));
+    }
+
+    /// The reference and editors have nothing else to say.
+    #[test]
+    fn every_key_is_described() {
+        let root = value();
+        let definitions = root["$defs"].as_object().unwrap();
+        for (name, definition) in definitions {
+            let properties = definition["properties"].as_object().into_iter().flatten();
+            for (key, property) in properties {
+                assert!(property["description"].is_string(), "{name}.{key}");
+            }
+        }
+        assert!(definitions.contains_key("AppManifest") && definitions.contains_key("ServerManifest"));
+    }
+}
