@@ -21,6 +21,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::app::{App, ServerSettings};
+use crate::route::RoutePattern;
 use meaning::Naming;
 use places::Places;
 use problem::Source;
@@ -50,7 +51,7 @@ pub struct Configuration {
 /// An app that cannot be served as it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broken {
-    /// What it is called, as far as that can be known.
+    /// What it is called, as far as that can be known; its file, where another app has that name.
     pub name: String,
     /// Its manifest.
     pub file: PathBuf,
@@ -177,14 +178,33 @@ fn sorted(problems: Vec<Problem>) -> Problems {
     }
 }
 
+/// An app of a server's folder.
+fn read_app_of_folder(source: &Source) -> Result<(App, Places), Problems> {
+    let document = parse(source)?;
+    is_app(source, &document)?;
+    is_no_server(source, document.get_ref())?;
+    read_app(source, document)
+}
+
 /// The name that an app has by its file.
 fn name_of(source: &Source) -> String {
-    let is_named_by_folder = source.file().file_name() == Some(OsStr::new(FILE_NAME));
-    let name = match is_named_by_folder {
-        true => source.folder().file_name(),
-        false => source.file().file_stem(),
+    name_by_path(&source.folder().join(source.file().file_name().unwrap_or_default()))
+}
+
+fn name_by_path(file: &Path) -> String {
+    let name = match file.file_name() == Some(OsStr::new(FILE_NAME)) {
+        true => file.parent().and_then(Path::file_name),
+        false => file.file_stem(),
     };
     name.unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The name of an app whose manifest is wrong: what it says itself goes first here as well, so that it is known for the app
+/// that it was when it was right.
+fn name_of_broken(source: &Source) -> String {
+    let (document, _) = DeTable::parse_recoverable(&source.text);
+    let name = document.get_ref().get("name").and_then(|name| name.get_ref().as_str());
+    name.map_or_else(|| name_of(source), str::to_owned)
 }
 
 fn read_server(source: &Source, document: Spanned<DeTable<'_>>) -> Result<Configuration, Problems> {
@@ -211,8 +231,9 @@ fn read_server(source: &Source, document: Spanned<DeTable<'_>>) -> Result<Config
     };
     fail_with(problems)?;
     for file in files {
-        configuration.read_app_of_folder(&file);
+        configuration.add_from_folder(&file);
     }
+    configuration.tell_broken_apart();
     Ok(configuration)
 }
 
@@ -235,16 +256,13 @@ fn files_of_apps(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
 }
 
 impl Configuration {
-    fn read_app_of_folder(&mut self, file: &Path) {
-        let read = Source::read(file).map_err(Problems::from).and_then(|source| {
-            let document = parse(&source)?;
-            is_app(&source, &document)?;
-            is_no_server(&source, document.get_ref())?;
-            read_app(&source, document)
-        });
-        let (name, problems) = match read {
-            Ok((app, places)) => (app.name.clone(), self.add(app, places)),
-            Err(problems) => (name_by_path(file), problems.problems),
+    fn add_from_folder(&mut self, file: &Path) {
+        let (name, problems) = match Source::read(file) {
+            Ok(source) => match read_app_of_folder(&source) {
+                Ok((app, places)) => (app.name.clone(), self.add(app, places)),
+                Err(problems) => (name_of_broken(&source), problems.problems),
+            },
+            Err(problem) => (name_by_path(file), vec![problem]),
         };
         if let Err(problems) = fail_with(problems) {
             self.broken.push(Broken {
@@ -252,6 +270,22 @@ impl Configuration {
                 file: file.to_owned(),
                 problems,
             });
+        }
+    }
+
+    /// Gives every app that is wrong a name that no other one has, so that nobody takes one for the other.
+    fn tell_broken_apart(&mut self) {
+        for nth in 0..self.broken.len() {
+            let (before, rest) = self.broken.split_at_mut(nth);
+            let Some(broken) = rest.first_mut() else { return };
+            let mut apps = self
+                .apps
+                .iter()
+                .map(|app| &app.name)
+                .chain(before.iter().map(|broken| &broken.name));
+            if apps.any(|name| *name == broken.name) {
+                broken.name = broken.file.display().to_string();
+            }
         }
     }
 
@@ -287,7 +321,7 @@ impl Configuration {
     }
 
     /// The routes of all apps that overlap with a pattern: the app's name, and the place in its list.
-    fn overlapping(&self, pattern: &crate::route::RoutePattern) -> Vec<(&str, usize)> {
+    fn overlapping(&self, pattern: &RoutePattern) -> Vec<(&str, usize)> {
         let routes = self.apps.iter().flat_map(|app| {
             let routes = app.routes.iter().enumerate();
             routes.map(|(nth, route)| (app.name.as_str(), nth, route))
@@ -299,15 +333,6 @@ impl Configuration {
 
 fn at(place: Option<&Place>) -> String {
     place.map(|place| format!(" at {place}")).unwrap_or_default()
-}
-
-/// The name that an app would have by where it is, if its manifest could be read.
-fn name_by_path(file: &Path) -> String {
-    let name = match file.file_name() == Some(OsStr::new(FILE_NAME)) {
-        true => file.parent().and_then(Path::file_name),
-        false => file.file_stem(),
-    };
-    name.unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn is_no_server(source: &Source, document: &DeTable<'_>) -> Result<(), Problems> {

@@ -10,8 +10,8 @@ use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, NodeId};
 
 use super::{Chain, ComposeError, Part, encode, report};
-use crate::app::{App, AppComponent};
-use crate::inspect::{InspectError, Inspection};
+use crate::app::{App, AppComponent, Link};
+use crate::inspect::{InspectError, Inspection, InterfaceName};
 
 /// Joins `component` of `app` with what it links to, and puts its middleware in front. Where it has neither, its bytes are
 /// what `read` has.
@@ -96,7 +96,7 @@ pub enum AssembleError {
         /// The link's import, as written.
         import: String,
         /// Why.
-        fault: LinkFault,
+        fault: Box<LinkFault>,
     },
     /// All parts fit, and yet the whole cannot be made: two parts disagree about an interface that both import.
     #[error("{}: the components it is joined with cannot share their imports: {message}", file.display())]
@@ -187,52 +187,57 @@ impl<'a, R: FnMut(&Path) -> io::Result<Vec<u8>>> Joining<'a, R> {
         })
     }
 
-    /// Makes a component part of the whole, and first what it links to.
+    /// Makes a component part of the whole, with what it links to.
     fn instantiate(&mut self, component: &AppComponent) -> Result<Instance, AssembleError> {
-        let file = &component.file;
-        let bytes = self.bytes(file)?;
-        let inspection = Inspection::new(&bytes).map_err(|error| AssembleError::Inspect {
-            file: file.clone(),
-            error,
-        })?;
-        let name = format!("wharf:component-{}", self.under_way.len() + self.instances.len());
-        let unsuitable = |message: String| AssembleError::Component {
-            file: file.clone(),
-            message,
-        };
-        let package = Package::from_bytes(&name, None, bytes, self.graph.types_mut())
-            .map_err(|error| unsuitable(report(error)))?;
-        let package = self
-            .graph
-            .register_package(package)
-            .map_err(|error| unsuitable(report(error)))?;
-        let instance = Instance {
-            node: self.graph.instantiate(package),
-            inspection,
-        };
+        let instance = self.unlinked(component)?;
         self.under_way.push(component.name.clone());
         for link in &component.links {
-            let fault = |fault: LinkFault| AssembleError::Link {
-                component: component.name.clone(),
-                file: file.clone(),
-                import: link.import.clone(),
-                fault,
-            };
-            let app = self.app;
-            let Some(other) = app.component(&link.component) else {
-                let (import, component) = (link.import.clone(), link.component.clone());
-                return Err(fault(LinkFault::NoComponent { import, component }));
-            };
-            if self.under_way.contains(&other.name) {
-                let import = link.import.clone();
-                return Err(fault(LinkFault::Circle { import }));
-            }
-            let source = self.linked(other)?;
-            self.link(&instance, &link.import, &source, &other.file)
-                .map_err(fault)?;
+            self.follow(component, link, &instance)?;
         }
         self.under_way.pop();
         Ok(instance)
+    }
+
+    fn unlinked(&mut self, component: &AppComponent) -> Result<Instance, AssembleError> {
+        let bytes = self.bytes(&component.file)?;
+        let inspection = Inspection::new(&bytes).map_err(|error| AssembleError::Inspect {
+            file: component.file.clone(),
+            error,
+        })?;
+        // The name only has to differ from those of the other components.
+        let name = format!("wharf:component-{}", self.under_way.len() + self.instances.len());
+        let package = Package::from_bytes(&name, None, bytes, self.graph.types_mut())
+            .map_err(report)
+            .and_then(|package| self.graph.register_package(package).map_err(report))
+            .map_err(|message| AssembleError::Component {
+                file: component.file.clone(),
+                message,
+            })?;
+        Ok(Instance {
+            node: self.graph.instantiate(package),
+            inspection,
+        })
+    }
+
+    /// Meets the import of one of a component's links.
+    fn follow(&mut self, component: &AppComponent, link: &Link, instance: &Instance) -> Result<(), AssembleError> {
+        let fault = |fault: LinkFault| AssembleError::Link {
+            component: component.name.clone(),
+            file: component.file.clone(),
+            import: link.import.clone(),
+            fault: Box::new(fault),
+        };
+        let app = self.app;
+        let Some(other) = app.component(&link.component) else {
+            let (import, component) = (link.import.clone(), link.component.clone());
+            return Err(fault(LinkFault::NoComponent { import, component }));
+        };
+        if self.under_way.contains(&other.name) {
+            let import = link.import.clone();
+            return Err(fault(LinkFault::Circle { import }));
+        }
+        let source = self.linked(other)?;
+        self.meet(instance, &link.import, &source, &other.file).map_err(fault)
     }
 
     /// The one instance of a component that others link to.
@@ -246,7 +251,7 @@ impl<'a, R: FnMut(&Path) -> io::Result<Vec<u8>>> Joining<'a, R> {
     }
 
     /// Meets the imports that `import` means with the exports of `source`.
-    fn link(&mut self, instance: &Instance, import: &str, source: &Instance, file: &Path) -> Result<(), LinkFault> {
+    fn meet(&mut self, instance: &Instance, import: &str, source: &Instance, file: &Path) -> Result<(), LinkFault> {
         let imports = meant(&instance.inspection, import);
         if imports.is_empty() {
             let names = instance.inspection.imports.iter().map(|import| import.name.as_str());
@@ -336,7 +341,7 @@ fn meant(inspection: &Inspection, import: &str) -> Vec<String> {
 fn export_for(inspection: &Inspection, import: &str) -> Option<String> {
     let exact = inspection.exports.iter().find(|export| export.name == import);
     let of_track = || {
-        let wanted: crate::inspect::InterfaceName = import.parse().ok()?;
+        let wanted: InterfaceName = import.parse().ok()?;
         inspection.export(&wanted.path(), wanted.track()?)
     };
     exact.or_else(of_track).map(|export| export.name.clone())

@@ -9,7 +9,7 @@ use super::*;
 use crate::app::{
     Access, AdminAddress, Answer, AppLimits, Files, Folder, Isolation, Link, Route, SecretSource, ServerLimits,
 };
-use crate::route::{HostPattern, RoutePattern};
+use crate::route::HostPattern;
 
 mod files;
 
@@ -365,13 +365,14 @@ fn an_app_that_is_wrong_leaves_the_others() {
         ("apps/f.toml", b"\xff"),
         ("apps/g.toml", b"component = 'g.wasm'"),
         ("apps/h.toml", &app("h.test")),
+        ("apps/i.toml", b"name = 'till'\nmemory = "),
     ]);
     let configuration = configuration(&tree);
     let names: Vec<&str> = configuration.apps.iter().map(|app| app.name.as_str()).collect();
     assert_eq!(names, ["inline", "a", "h"]);
     let broken = configuration.broken.iter();
     let said: Vec<_> = broken
-        .map(|broken| (broken.name.as_str(), tree.relative(&broken.problems)))
+        .map(|broken| (tree.relative(&broken.name), tree.relative(&broken.problems)))
         .collect();
     let expected = [
         (
@@ -383,16 +384,20 @@ fn an_app_that_is_wrong_leaves_the_others() {
             "d",
             "apps/d.toml:2:2: an app of a server's folder has no section `[server]`",
         ),
-        ("a", "apps/e.toml:1:8: there is an app `a` already at apps/a.toml"),
+        (
+            "apps/e.toml",
+            "apps/e.toml:1:8: there is an app `a` already at apps/a.toml",
+        ),
         ("f", "apps/f.toml:1:1: this is not UTF-8"),
         (
             "g",
             "apps/g.toml: this route answers the same requests as one of the app `inline` at wharf.toml:3:7: /",
         ),
+        ("till", "apps/i.toml:2:10: this is not TOML"),
     ];
     assert_eq!(said.len(), expected.len(), "{said:?}");
     for ((name, said), (expected_name, expected)) in said.iter().zip(expected) {
-        assert_eq!(*name, expected_name);
+        assert_eq!(name, expected_name);
         assert!(said.contains(expected), "{said}\ndoes not hold\n{expected}");
     }
 }

@@ -1,7 +1,9 @@
 //! Components in text form, joined by links.
 
 use super::*;
-use crate::app::Link;
+
+/// A component's name and text, and its links: an import, and the name of the component that meets it.
+type Given<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
 
 /// A component that exports an interface with one function `f`, and imports others.
 fn provider(export: &str, imports: &[&str]) -> String {
@@ -19,8 +21,8 @@ fn provider(export: &str, imports: &[&str]) -> String {
     )
 }
 
-/// An app of these components: name, text, links.
-fn app(components: &[(&str, &str, &[(&str, &str)])]) -> (App, BTreeMap<PathBuf, Vec<u8>>) {
+/// An app, and its files.
+fn app(components: &[Given<'_>]) -> (App, BTreeMap<PathBuf, Vec<u8>>) {
     let mut app = App::default();
     let mut files = BTreeMap::new();
     for (name, text, links) in components {
@@ -45,7 +47,7 @@ fn join(app: &App, files: &BTreeMap<PathBuf, Vec<u8>>) -> Result<Vec<u8>, Assemb
 
 /// Joins the first component with what it links to.
 #[track_caller]
-fn check(components: &[(&str, &str, &[(&str, &str)])], imports: &[&str], exports: &[&str]) -> Vec<u8> {
+fn check(components: &[Given<'_>], imports: &[&str], exports: &[&str]) -> Vec<u8> {
     let (app, files) = app(components);
     let joined = join(&app, &files).unwrap_or_else(|error| panic!("{error}"));
     let inspection = Inspection::new(&joined).unwrap();
@@ -61,7 +63,7 @@ fn check(components: &[(&str, &str, &[(&str, &str)])], imports: &[&str], exports
 }
 
 #[track_caller]
-fn check_error(components: &[(&str, &str, &[(&str, &str)])], expected: &str) {
+fn check_error(components: &[Given<'_>], expected: &str) {
     let (app, files) = app(components);
     let error = join(&app, &files).unwrap_err().to_string();
     assert!(error.contains(expected), "{error}");
