@@ -9,7 +9,6 @@ pub mod imports;
 pub mod inspect;
 pub mod manifest;
 pub mod route;
-pub mod value;
 
 pub use app::App;
 pub use compose::{ComposeError, middleware_chain};

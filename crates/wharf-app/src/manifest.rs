@@ -11,6 +11,7 @@ mod problem;
 mod reference;
 mod schema;
 mod shape;
+pub mod value;
 mod written;
 
 use std::ffi::OsStr;

@@ -14,12 +14,12 @@ use std::time::Duration;
 use super::field::{self, At, Count, Size, TextOr};
 use super::places::{Places, Subject};
 use super::problem::{Place, Problem, Source, list, nearest};
+use super::value::{self, ValueError};
 use super::written::{self, AppManifest};
 use crate::app::{
     Access, App, AppComponent, AppLimits, ErrorPages, Folder, HttpClientGrant, Isolation, Link, ONLY_COMPONENT,
     SecretSource, SocketsGrant,
 };
-use crate::value::{self, ValueError};
 
 pub(super) use server::server;
 

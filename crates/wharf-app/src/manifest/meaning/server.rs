@@ -6,8 +6,7 @@ use super::{Meaning, count};
 use crate::app::{AdminAddress, ServerLimits, ServerSettings};
 use crate::manifest::field::At;
 use crate::manifest::problem::{Place, Problem, Source};
-use crate::manifest::written;
-use crate::value;
+use crate::manifest::{value, written};
 
 const LISTEN: &str = "127.0.0.1:8080";
 
