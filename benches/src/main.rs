@@ -9,6 +9,7 @@ mod contestants;
 mod engine;
 mod get;
 mod machine;
+mod overload;
 mod parked;
 mod place;
 mod plan;
@@ -31,7 +32,11 @@ use report::{Report, Section};
 use workloads::{Kind, Workload};
 
 fn main() -> Result<()> {
-    let plan = Plan::parse(std::env::args().skip(1))?;
+    let mut args = std::env::args().skip(1).peekable();
+    if args.next_if(|arg| arg == overload::client::COMMAND).is_some() {
+        return overload::client::main(args);
+    }
+    let plan = Plan::parse(args)?;
     let contestants = Contestants::find(&plan.bin, &plan.guests)?;
     let mut report = Report::default();
     for workload in plan.workloads()? {
@@ -77,6 +82,7 @@ fn measure(
         Kind::Rate => rate::run(plan, contestants, workload, place),
         Kind::Start => start::run(plan, contestants, workload, place),
         Kind::Parked => parked::run(plan, contestants, workload, place),
+        Kind::Overload => overload::run(plan, contestants, workload, place),
         Kind::Engine => engine::run(plan, contestants, workload, place),
     }
 }

@@ -112,9 +112,9 @@ fn write_how(text: &mut String, plan: &Plan, contestants: &Contestants) -> Resul
     writeln!(
         text,
         "\n## How\n\nContestants took turns, {} rounds each unless a table says otherwise; figures are medians, ratios are\n\
-         medians of the rounds' ratios, ± the median distance from it. Wharf ran with its default limits, in the profile\n\
-         that people install; `wasmtime serve` limits connections and requests to 1,000 at a time, and nothing else.\n\
-         Unless a table says otherwise the client, with 64 connections or as many as a title says, was\n`{}`.\n",
+         medians of the rounds' ratios, ± the median distance from it. Wharf ran in the profile that people install;\n\
+         `wasmtime serve` limits connections and requests to 1,000 at a time, and nothing else. Unless a table says\n\
+         otherwise limits were the default ones, and the client, with 64 connections or as many as a title says, was\n`{}`.\n",
         plan.rounds,
         client::line(plan.duration()),
     )?;

@@ -13,6 +13,8 @@ pub enum Kind {
     Start,
     /// What it costs to owe ten thousand.
     Parked,
+    /// What becomes of requests when there are more than can be answered.
+    Overload,
     /// What no client sees, of the engine alone.
     Engine,
 }
@@ -214,6 +216,13 @@ pub const ALL: &[Workload] = &[
         kind: Kind::Parked,
         path: "/timer/MS",
         places: &[Place::Unpinned],
+        ..SMALL
+    },
+    Workload {
+        name: "overload",
+        says: "once, twice and three times as many requests as can be answered",
+        kind: Kind::Overload,
+        places: &[Place::TwoCores],
         ..SMALL
     },
     Workload {
