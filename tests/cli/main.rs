@@ -5,6 +5,8 @@
 mod cache;
 mod components;
 mod help;
+#[cfg(unix)]
+mod manifest;
 mod middleware;
 mod refused;
 mod run;

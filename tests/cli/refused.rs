@@ -80,9 +80,12 @@ fn a_file_that_cannot_be_read_is_named_with_the_reason() {
         let code = if command == "run" { 125 } else { 1 };
         let finished = finish(wharf().arg(command).arg(scratch.join("none.wasm")), "");
         check(&finished, code, "none.wasm", &["cannot read", "No such file"]);
-        let finished = finish(wharf().arg(command).arg(scratch.path()), "");
-        check(&finished, code, "cannot read", &["directory"]);
     }
+    let finished = finish(wharf().arg("run").arg(scratch.path()), "");
+    check(&finished, 125, "cannot read", &["directory"]);
+    // The folder of a manifest.
+    let finished = finish(wharf().arg("serve").arg(scratch.path()), "");
+    check(&finished, 1, "wharf.toml", &["cannot be read", "No such file"]);
 }
 
 #[test]

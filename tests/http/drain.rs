@@ -135,7 +135,7 @@ fn a_connection_without_a_request_does_not_delay_the_end() {
 /// Clients that ask for nothing are not waited for either while the server runs.
 #[test]
 fn a_connection_without_a_request_is_closed_in_time() {
-    let server = Server::start("http-slow", &["--head-timeout", "1s"]);
+    let server = Server::start("http-slow", &["--head-timeout", "1s", "--idle-timeout", "1s"]);
     let silent = [
         "",
         "P",

@@ -13,7 +13,7 @@ fn environment_and_streams() {
         (&["--env", "A=1"], &["env A=1"]),
         (
             &["--env", "A=1", "--env", "EMPTY=", "--env", "B=x=y z"],
-            &["env A=1", "env EMPTY=", "env B=x=y z"],
+            &["env A=1", "env B=x=y z", "env EMPTY="],
         ),
     ];
     for isolation in Isolation::ALL {

@@ -24,6 +24,8 @@ mod examples;
 mod failures;
 /// `fields`, `request-options` and the parts of messages, function by function.
 mod fields;
+/// Files of an app, answered without its guest.
+mod files;
 /// Which requests meet in one instance, and what one of them does to the others.
 mod isolation;
 /// WASI 0.2.

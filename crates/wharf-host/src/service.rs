@@ -13,7 +13,7 @@ mod shared;
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -93,6 +93,8 @@ pub struct ServiceUsage {
     pub waiting: usize,
     /// Instances that have nothing to do.
     pub idle: usize,
+    /// Requests that want to compute and wait for their next turn, having had one.
+    pub wanting_turns: usize,
 }
 
 /// A component that answers HTTP requests (`wasi:http/handler` of 0.3, or 0.2's `incoming-handler`). Cheap to clone.
@@ -111,6 +113,7 @@ struct Inner {
     returned: Notify,
     /// Room for requests at work.
     places: Arc<Semaphore>,
+    wanting_turns: AtomicUsize,
     shared: shared::Shared,
     /// Instances at work in tasks of their own.
     tasks: TaskTracker,
@@ -150,6 +153,7 @@ impl Service {
             queue,
             returned: Notify::new(),
             places: Arc::new(Semaphore::new(places)),
+            wanting_turns: AtomicUsize::new(0),
             shared: shared::Shared::default(),
             tasks: TaskTracker::new(),
         })))
@@ -180,6 +184,7 @@ impl Service {
         ServiceUsage {
             waiting: self.0.queue.len(),
             idle: self.0.idle.len(),
+            wanting_turns: self.0.wanting_turns.load(Ordering::Relaxed),
         }
     }
 
@@ -222,6 +227,7 @@ impl Service {
             head,
             deadline,
             over: None,
+            wants_turn: None,
         }
         .await
     }
@@ -343,12 +349,30 @@ struct Exchange<'a> {
     head: Head,
     deadline: Deadline,
     over: Option<At<'a>>,
+    wants_turn: Option<WantsTurn<'a>>,
+}
+
+/// Counts a request that waits for its next turn.
+struct WantsTurn<'a>(&'a AtomicUsize);
+
+impl<'a> WantsTurn<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for WantsTurn<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Future for Exchange<'_> {
     type Output = Result<http::Response<Payload>, Failure>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.wants_turn = None;
         let Some(running) = self.running.as_mut() else {
             return Poll::Pending;
         };
@@ -359,7 +383,10 @@ impl Future for Exchange<'_> {
             }
             Progress::Parked | Progress::Yielded if self.head.is_answered() => Poll::Ready(self.detach()),
             // A busy guest is polled again soon; a timer would not fire earlier.
-            Progress::Yielded => self.check_deadline(),
+            Progress::Yielded => {
+                self.wants_turn = Some(WantsTurn::new(&self.service.0.wanting_turns));
+                self.check_deadline()
+            }
             Progress::Parked => self.wait(cx),
         }
     }

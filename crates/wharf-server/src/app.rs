@@ -1,6 +1,6 @@
 //! An app as the server holds it: what answers its routes, what its requests may send, what it does at this moment.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use wharf_host::Service;
 
 use crate::files::Files;
 use crate::limits::RequestLimits;
+use crate::load::Effort;
 use crate::metrics::Responses;
 use crate::problem::ErrorPages;
 
@@ -48,14 +49,9 @@ pub(crate) struct Inner {
     pub limits: RequestLimits,
     pub error_pages: ErrorPages,
     pub trouble: Option<String>,
-    /// Requests whose response has not begun.
-    pub working: AtomicUsize,
     /// Requests that have not ended.
     open: AtomicUsize,
-    /// Processor time that its requests have taken since somebody began to look, in nanoseconds.
-    pub spent: AtomicU64,
-    /// It takes more than its share of the processors.
-    pub heavy: AtomicBool,
+    pub effort: Effort,
     /// Its responses that have not ended are to break off.
     pub cut: CancellationToken,
     /// Its counters, once it is served.
@@ -71,10 +67,8 @@ impl App {
             limits: options.limits,
             error_pages: options.error_pages,
             trouble: options.trouble,
-            working: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
-            spent: AtomicU64::new(0),
-            heavy: AtomicBool::new(false),
+            effort: Effort::default(),
             cut: CancellationToken::new(),
             responses: OnceLock::new(),
         }))
@@ -128,10 +122,12 @@ impl App {
         OfApp(self.clone())
     }
 
-    /// Counts a request as at work until what this returns is dropped.
-    pub(crate) fn work(&self) -> impl Drop + use<> {
-        self.0.working.fetch_add(1, Ordering::Relaxed);
-        Working(self.clone())
+    /// Requests that want to compute and wait for their turn.
+    pub(crate) fn wanting_turns(&self) -> usize {
+        self.services()
+            .iter()
+            .map(|service| service.usage().wanting_turns)
+            .sum()
     }
 
     /// Waits until it has no request any more and its components have nothing left to do.
@@ -153,15 +149,6 @@ impl App {
 /// How often it is looked whether an app that was replaced is done: whoever waits for that has no hurry, and no request
 /// should have to tell anybody of its end.
 const LOOK: Duration = Duration::from_millis(50);
-
-/// A request whose response has not begun.
-struct Working(App);
-
-impl Drop for Working {
-    fn drop(&mut self) {
-        self.0.0.working.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 /// A request of an app's that has not ended.
 pub(crate) struct OfApp(App);

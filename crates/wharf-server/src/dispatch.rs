@@ -204,10 +204,8 @@ async fn ask(
     }
     let (head, body) = request.into_parts();
     let (body, verdict) = Reading::limited(body, limits);
-    let working = app.work();
     let request = http::Request::from_parts(head, body);
     let answered = door.load.measured(app, service.handle(request)).await;
-    drop(working);
     // Whatever the guest made of it: its client has not kept to what it may send.
     if let Some(limit) = verdict.as_ref().and_then(Verdict::limit) {
         return held_up(door, app, asked, limit);

@@ -4,10 +4,11 @@
 //! scheduler's queue. How long a task waits there is measured by one that wants to run every few milliseconds. As long as
 //! that wait comes and goes there are bursts; once it has stood for a quarter of a second there is more work than can be
 //! done, and doing all of it later would help nobody: requests are refused until the wait is short again. Only those of
-//! apps that take more than their share of the processors, and of those only what goes beyond a few for each core: a
-//! handful of long computations is work, no crowd.
+//! apps that are the reason: that take most of the processors' time, or their share of it beside others, with many
+//! requests. A handful of long computations is work, no crowd; and where other programs take the processors, refusing
+//! requests would not give them back.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::app::App;
@@ -25,8 +26,14 @@ const STANDING: Duration = Duration::from_millis(250);
 /// After so long without a long wait, the crowd is taken to be gone.
 const CALM: Duration = Duration::from_secs(1);
 
-/// Requests of one app at work for each core that are never refused.
-const PER_CORE: usize = 8;
+/// How often it is looked which apps are the reason.
+const WINDOW: Duration = Duration::from_millis(125);
+
+/// The part of all processors' time that guests take when they are the reason.
+const BUSY_PART: f64 = 0.5;
+
+/// Requests for each core that an app may begin in a window, or have waiting for their next turn, without being a crowd.
+const PER_CORE: u64 = 8;
 
 /// What is known of the load at this moment.
 pub(crate) struct Load {
@@ -34,25 +41,24 @@ pub(crate) struct Load {
     refusing: AtomicBool,
     /// What requests cost is to be measured.
     watching: AtomicBool,
-    /// Requests at work that an app may always have.
-    spared: AtomicUsize,
+    cores: u64,
 }
 
 impl Load {
     pub fn new() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             refusing: AtomicBool::new(false),
             watching: AtomicBool::new(false),
-            spared: AtomicUsize::new(cores * PER_CORE),
+            cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64),
         }
     }
 
     /// Whether a request of `app` is one too many.
     pub fn refuses(&self, app: &App) -> bool {
-        self.refusing.load(Ordering::Relaxed)
-            && app.inner().heavy.load(Ordering::Relaxed)
-            && app.inner().working.load(Ordering::Relaxed) > self.spared.load(Ordering::Relaxed)
+        if self.watching.load(Ordering::Relaxed) {
+            app.inner().effort.begun.fetch_add(1, Ordering::Relaxed);
+        }
+        self.refusing.load(Ordering::Relaxed) && app.inner().effort.crowds.load(Ordering::Relaxed)
     }
 
     /// Drives `work` for `app`, and counts what that takes while somebody wants to know.
@@ -65,7 +71,7 @@ impl Load {
             let begun = Instant::now();
             let polled = work.as_mut().poll(cx);
             let spent = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            app.inner().spent.fetch_add(spent, Ordering::Relaxed);
+            app.inner().effort.spent.fetch_add(spent, Ordering::Relaxed);
             polled
         })
         .await
@@ -83,25 +89,42 @@ pub(crate) async fn watch(door: &Door) {
         let refusing = crowd.see(now, now.saturating_duration_since(due));
         door.load.refusing.store(refusing, Ordering::Relaxed);
         door.load.watching.store(crowd.may_come(now), Ordering::Relaxed);
-        if now - weighed > STANDING / 2 {
+        if now - weighed > WINDOW {
             weighed = now;
-            weigh(&door.apps().all);
+            weigh(&door.apps().all, door.load.cores);
         }
     }
 }
 
-/// Finds out which apps take more than their share.
-fn weigh(apps: &[App]) {
+/// What an app asks of the processors, as far as it is measured.
+#[derive(Default)]
+pub(crate) struct Effort {
+    /// Time that its requests have taken in this window, in nanoseconds.
+    spent: AtomicU64,
+    /// Requests that came in this window.
+    begun: AtomicU64,
+    /// It looked like a crowd in the last window.
+    suspected: AtomicBool,
+    /// It did in the last two.
+    crowds: AtomicBool,
+}
+
+/// Finds out which apps are the reason.
+fn weigh(apps: &[App], cores: u64) {
     let spent: Vec<u64> = apps
         .iter()
-        .map(|app| app.inner().spent.swap(0, Ordering::Relaxed))
+        .map(|app| app.inner().effort.spent.swap(0, Ordering::Relaxed))
         .collect();
     let total: u64 = spent.iter().sum();
+    let busy = total as f64 >= BUSY_PART * WINDOW.as_nanos() as f64 * cores as f64;
     let active = spent.iter().filter(|&&spent| spent > 0).count().max(1) as u64;
     for (app, spent) in apps.iter().zip(spent) {
-        app.inner()
-            .heavy
-            .store(spent > 0 && spent >= total / active, Ordering::Relaxed);
+        let effort = &app.inner().effort;
+        let begun = effort.begun.swap(0, Ordering::Relaxed);
+        let many = begun.max(app.wanting_turns() as u64) > cores * PER_CORE;
+        let suspected = busy && many && spent >= total / active;
+        let before = effort.suspected.swap(suspected, Ordering::Relaxed);
+        effort.crowds.store(suspected && before, Ordering::Relaxed);
     }
 }
 

@@ -167,30 +167,26 @@ pub(crate) fn normal(path: &str) -> Cow<'_, str> {
     if !path.contains('%') && !path.contains("/.") {
         return Cow::Borrowed(path);
     }
-    Cow::Owned(without_dot_segments(&decode_unreserved(path)))
+    // What is no escape might become one by what is decoded beside it.
+    let decoded = decode_unreserved(path).unwrap_or_else(|| path.to_owned());
+    Cow::Owned(without_dot_segments(&decoded))
 }
 
-fn decode_unreserved(path: &str) -> String {
+/// `None` where a percent sign begins no escape.
+fn decode_unreserved(path: &str) -> Option<String> {
     let mut decoded = String::with_capacity(path.len());
     let mut rest = path;
     while let Some(at) = rest.find('%') {
         decoded.push_str(&rest[..at]);
-        let code = rest
-            .get(at + 1..at + 3)
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        let character = code.map(char::from).filter(|&character| is_unreserved(character));
-        match character {
-            Some(character) => {
-                decoded.push(character);
-                rest = &rest[at + 3..];
-            }
-            None => {
-                decoded.push('%');
-                rest = &rest[at + 1..];
-            }
+        let escape = rest.get(at..at + 3)?;
+        let character = char::from(u8::from_str_radix(&escape[1..], 16).ok()?);
+        match is_unreserved(character) {
+            true => decoded.push(character),
+            false => decoded.push_str(escape),
         }
+        rest = &rest[at + 3..];
     }
-    decoded + rest
+    Some(decoded + rest)
 }
 
 /// RFC 3986 section 2.3.
@@ -318,7 +314,9 @@ mod tests {
         check("/a%2fb", "/a%2fb");
         check("/a%2", "/a%2");
         check("/a%", "/a%");
-        check("/a%zz%41", "/a%zzA");
+        check("/a%zz%41", "/a%zz%41");
+        check("/%%32e", "/%%32e");
+        check("/a%+1", "/a%+1");
         check("/%e4", "/%e4");
         check("/a/../b", "/b");
         check("/a/%2e%2E/b", "/b");

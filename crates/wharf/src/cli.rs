@@ -94,13 +94,15 @@ pub struct Serve {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 
-    /// Where to listen; port 0 picks a free one [default: what the manifest says, else 127.0.0.1:8080]
+    /// Where to listen; port 0 picks a free one [default: 127.0.0.1:8080]
+    ///
+    /// Goes before what a manifest says.
     #[arg(long, value_name = "HOST:PORT", value_parser = value::address)]
     #[arg(help_heading = "Serving")]
     pub addr: Option<String>,
 
-    /// Where to answer /livez, /readyz and /metrics, for those who run the server [default: what the manifest says, else
-    /// a socket in $RUNTIME_DIRECTORY or $XDG_RUNTIME_DIR, if there is one of these]
+    /// Where to answer /livez, /readyz and /metrics, whatever a manifest says [default: a Unix socket, wharf-PID.sock, in
+    /// $RUNTIME_DIRECTORY or $XDG_RUNTIME_DIR, where there is one of these]
     #[arg(long, value_name = "HOST:PORT|unix:PATH|none", value_parser = value::admin, help_heading = "Serving")]
     pub admin: Option<Admin>,
 

@@ -63,6 +63,7 @@ fn try_serve(serve: Serve, stdout: &Lines, stderr: &Lines) -> anyhow::Result<Dra
 async fn start_and_drain(serve: Serve, stdout: &Lines, stderr: &Lines) -> anyhow::Result<Drained> {
     // Before anything can be served: a signal that comes early is not lost.
     let mut signals = signals()?;
+    raise_open_files();
     let serve = Arc::new(serve);
     let begun = async {
         let site = Site::read(&serve)?;
@@ -101,9 +102,31 @@ async fn start_and_drain(serve: Serve, stdout: &Lines, stderr: &Lines) -> anyhow
     };
     let drained = server.run(stop).await;
     if drained == Drained::TimedOut {
-        tracing::warn!("requests were cut off: they took longer than the drain timeout");
+        tracing::warn!(
+            "requests were cut off: they took longer than --drain-timeout, or `drain-timeout` of the manifest, allows"
+        );
     }
     Ok(drained)
+}
+
+/// Connections and files are open files, of which a process has few until it asks for all that it may have.
+fn raise_open_files() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+        if current != maximum
+            && let Err(error) = setrlimit(
+                Resource::Nofile,
+                Rlimit {
+                    current: maximum,
+                    maximum,
+                },
+            )
+        {
+            tracing::debug!(%error, "cannot open as many files as the system allows");
+        }
+    }
 }
 
 /// What is said once the server can be reached.
