@@ -13,7 +13,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::toolchain::debian_package;
+use crate::debian;
 use crate::tools::{self, Tool};
 use crate::workspace::{Workspace, metadata, run, shown};
 
@@ -305,7 +305,7 @@ fn install_python_packages(folder: &Path) -> Result<()> {
 }
 
 fn require_pip() -> Result<()> {
-    debian_package("python3")?;
+    debian::packages(&["python3"])?;
     let version = Command::new("python3").args(["-m", "pip", "--version"]).output();
     if !version.is_ok_and(|output| output.status.success()) {
         bail!("python3 has no pip; install it, on Debian as root by `apt-get install python3-pip`");

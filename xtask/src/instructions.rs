@@ -11,8 +11,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::debian;
 use crate::guests;
-use crate::toolchain::debian_package;
 use crate::workspace::{Workspace, output, run};
 
 /// Growth that is no accident, in percent.
@@ -75,7 +75,7 @@ fn can_count() -> Result<()> {
         cfg!(all(target_os = "linux", target_arch = "x86_64")),
         "the committed figures are of x86-64 Linux"
     );
-    debian_package("valgrind")
+    debian::packages(&["valgrind"])
 }
 
 struct Counter {

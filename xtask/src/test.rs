@@ -2,8 +2,12 @@
 
 use anyhow::{Context, Result};
 
+use crate::debian;
 use crate::guests;
 use crate::workspace::{Workspace, metadata, run};
+
+/// What tests run beside the server: proxies in front of it, and a crowd of slow clients.
+const PROGRAMS: [&str; 3] = ["nginx", "haproxy", "slowhttptest"];
 
 /// Builds the guests, the program and the tests, and runs the tests. `args` go to `cargo test`; a first filter of the
 /// form `SUITE::NAME` chooses the suite, too, since the tests inside it are named without it.
@@ -12,10 +16,23 @@ pub fn test(workspace: &Workspace, args: &[String]) -> Result<()> {
     let args = with_suite(args, &suites(workspace)?);
     // By itself: built along with the tests, the program would get what they ask of the engine, such as shared memories.
     run(&mut workspace.cargo(["build", "--package", "wharf"]))?;
+    let absent = absent();
     let mut tests = workspace.cargo(["test", "--workspace", "--no-fail-fast"]);
-    run(tests.args(args).env("WHARF_BIN", workspace.program()))?;
-    println!("All tests passed");
+    tests.args(args).env("WHARF_BIN", workspace.program());
+    run(tests.env("WHARF_TESTS_WITHOUT", absent.join(" ")))?;
+    match absent[..] {
+        [] => println!("All tests passed"),
+        ref absent => println!("All tests passed, but those that need {}", absent.join(", ")),
+    }
     Ok(())
+}
+
+/// The programs that cannot be had here.
+fn absent() -> Vec<&'static str> {
+    if let Err(error) = debian::packages(&PROGRAMS) {
+        println!("Tests are left out: {error:#}");
+    }
+    debian::missing(&PROGRAMS)
 }
 
 /// The names of the suites in `tests/`.

@@ -1,4 +1,4 @@
-//! The Rust toolchain and its targets, and programs that come from the system.
+//! The Rust toolchain and its targets.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -42,33 +42,4 @@ fn has_target(target: &str) -> Result<bool> {
     let path = output(Command::new(rustc).args(["--print", "target-libdir", "--target", target]))?;
     let path = String::from_utf8(path).context("the path of a target is not UTF-8")?;
     Ok(Path::new(path.trim_end()).is_dir())
-}
-
-/// Makes sure that the program `name` is there: from Debian's package of that name where this system and user allow it.
-pub fn debian_package(name: &str) -> Result<()> {
-    if is_program(name) {
-        return Ok(());
-    }
-    let mut update = Command::new("apt-get");
-    let mut install = Command::new("apt-get");
-    let commands = [update.arg("update"), install.args(["install", "--yes", name])];
-    for command in commands {
-        let done = command.env("DEBIAN_FRONTEND", "noninteractive").output();
-        if !done.is_ok_and(|output| output.status.success()) {
-            bail!("{name} is not installed; install it, on Debian as root by `apt-get install {name}`");
-        }
-    }
-    match is_program(name) {
-        true => Ok(()),
-        false => bail!("the package {name} has no program {name}"),
-    }
-}
-
-fn is_program(name: &str) -> bool {
-    let version = Command::new(name)
-        .arg("--version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    version.is_ok_and(|status| status.success())
 }
