@@ -6,12 +6,14 @@
 
 pub mod http;
 pub mod http2;
+mod installed;
 mod origin;
 mod program;
 mod scratch;
 mod server;
 mod wait;
 
+pub use installed::installed;
 pub use origin::Origin;
 pub use program::{Finished, finish, guest, wharf};
 pub use scratch::Scratch;
