@@ -1,8 +1,8 @@
 //! What a server does with more requests than it can answer: how many it still answers, how late, and what it tells the
 //! others.
 //!
-//! Each contestant is first asked by as many clients as elsewhere, one request at a time: what it answers then is its
-//! capacity. Then it is asked once, twice and three times as much, whether it answers or not (`overload/client.rs`).
+//! Each contestant is first asked by a few clients, one request at a time: what it answers then is its capacity. Then it is
+//! asked once, twice and three times as much, whether it answers or not (`overload/client.rs`).
 
 pub mod client;
 
@@ -29,6 +29,8 @@ use client::Asks;
 struct Bottleneck {
     name: &'static str,
     path: &'static str,
+    /// Clients with one request at a time each, whose answers are the capacity: as many as leave nothing unused.
+    clients: usize,
     /// How many requests are worked on at a time, where that is what is short.
     requests: Option<usize>,
 }
@@ -38,12 +40,15 @@ const BOTTLENECKS: &[Bottleneck] = &[
         name: "processor",
         // About a millisecond of arithmetic.
         path: "/cpu/400000",
+        // With 64, requests wait for so long that Wharf refuses some; those clients pause, and it answers a tenth less.
+        clients: 8,
         requests: None,
     },
     Bottleneck {
         name: "instances",
         // So long that 50 at a time leave the processor room, also for refusing: 2,500 a second at most.
         path: "/timer/20",
+        clients: 64,
         requests: Some(50),
     },
 ];
@@ -87,7 +92,6 @@ pub fn run(plan: &Plan, contestants: &Contestants, workload: &Workload, place: P
     let client = Client {
         program: std::env::current_exe().context("cannot find this program")?,
         place,
-        connections: workload.connections,
         connections_max: CONNECTIONS.min(usize::try_from(files).unwrap_or(CONNECTIONS)),
         warm: Duration::from_millis(if plan.quick { 500 } else { 2000 }),
         capacity: Duration::from_secs(if plan.quick { 1 } else { 3 }),
@@ -199,8 +203,6 @@ fn write_manifest(contestants: &Contestants, isolation: &str, limits: &str) -> R
 struct Client {
     program: PathBuf,
     place: Place,
-    /// One request at a time each, for the capacity.
-    connections: usize,
     connections_max: usize,
     warm: Duration,
     capacity: Duration,
@@ -224,7 +226,7 @@ impl Client {
     fn ask(&self, server: &Server, bottleneck: &Bottleneck, per_second: Option<f64>) -> Result<Value> {
         let (connections, counted) = match per_second {
             Some(_) => (self.connections_max, self.counted),
-            None => (self.connections, self.capacity),
+            None => (bottleneck.clients, self.capacity),
         };
         let asks = Asks {
             addr: server.addr(),
@@ -357,12 +359,11 @@ fn table(measurements: &[Measurement]) -> Table {
 
 fn notes(client: &Client, measurements: &[Measurement]) -> Vec<String> {
     let mut notes = vec![format!(
-        "A contestant's capacity is what it answered with 200 when {} clients asked again as soon as they were answered (one\n\
-         that was refused, after 0.2 s), the median of all rounds. Then it was asked so many times that, at fixed times\n\
+        "A contestant's capacity is what it answered with 200 when a few clients asked again as soon as they were answered\n\
+         (one that was refused, after 0.2 s), the median of all rounds. Then it was asked so many times that, at fixed times\n\
          whatever became of earlier requests: {} s that do not count, {} s that do. A request was written to a connection\n\
          without one; there were up to {} of these, and what found none was not sent. Answers are counted by when they\n\
          came. All times are from when a request was due. Between turns the server was left alone until it was idle.",
-        client.connections,
         client.warm.as_secs_f64(),
         client.counted.as_secs_f64(),
         client.connections_max,
@@ -377,6 +378,7 @@ fn notes(client: &Client, measurements: &[Measurement]) -> Vec<String> {
         "contestant",
         "path",
         "command",
+        "clients",
         "capacity/s",
         "ms that the client was late: p50, p99",
     ]);
@@ -388,6 +390,7 @@ fn notes(client: &Client, measurements: &[Measurement]) -> Vec<String> {
             measurement.contestant.to_owned(),
             format!("`{}`", measurement.bottleneck.path),
             format!("`{}`", measurement.line),
+            measurement.bottleneck.clients.to_string(),
             shown(&measurement.capacity, 0),
             format!("{}, {}", late("/late_ms/p50"), late("/late_ms/p99")),
         ]);
