@@ -132,8 +132,9 @@ fn leave_http1(server: &Server, path: &str, stage: Stage, manner: Manner, is_ope
     let mut connection = Connection::open(server.addr());
     match stage {
         Stage::BeforeTheContent | Stage::InTheContent => {
+            // More than is read before a guest is asked.
             connection.send(format!(
-                "POST {path} HTTP/1.1\r\nhost: a.test\r\ncontent-length: 10\r\n\r\n"
+                "POST {path} HTTP/1.1\r\nhost: a.test\r\ncontent-length: 100000\r\n\r\n"
             ));
         }
         _ => connection.send(format!("GET {path} HTTP/1.1\r\nhost: a.test\r\n\r\n")),

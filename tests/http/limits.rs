@@ -209,7 +209,10 @@ fn time_until_the_response() {
 #[test]
 fn processor_time() {
     let limited = Limited::serve("http-loop", "", "cpu-time = '200ms'");
-    assert_eq!(limited.send("GET /?at=handler HTTP/1.1\r\nhost: a.test\r\n\r\n").status, 504);
+    assert_eq!(
+        limited.send("GET /?at=handler HTTP/1.1\r\nhost: a.test\r\n\r\n").status,
+        504
+    );
     limited.check_reached("cpu-time", 1.0);
 }
 
@@ -427,4 +430,27 @@ fn streams_of_a_connection() {
         handle.current_max_send_streams()
     });
     assert_eq!(most, 5);
+}
+
+/// Clients that are slow to send, or to take, hold no instance that others wait for.
+#[test]
+fn slow_clients_make_room() {
+    let limited = Limited::serve("http-echo", "", "requests = 2\nqueue-time = '20s'\nqueue = 10");
+    // A small body holds none at all.
+    let mut small: Vec<_> = (0..5).map(|_| limited.open()).collect();
+    for connection in &mut small {
+        connection.send("POST / HTTP/1.1\r\nhost: a.test\r\ncontent-length: 1000\r\n\r\nabc");
+    }
+    eventually(|| metric(limited.admin, "wharf_requests") == Some(5.0), "they have begun");
+    let echo = "POST / HTTP/1.1\r\nhost: a.test\r\ncontent-length: 3\r\nconnection: close\r\n\r\nabc";
+    assert_eq!(limited.send(echo).text(), "abc");
+    // A large one does, until somebody waits for it.
+    let mut large: Vec<_> = (0..2).map(|_| limited.open()).collect();
+    for connection in &mut large {
+        connection.send("POST / HTTP/1.1\r\nhost: a.test\r\ncontent-length: 1000000\r\n\r\nabc");
+        assert_eq!(connection.head().status(), 200, "a guest has it");
+    }
+    assert_eq!(limited.send(echo).text(), "abc");
+    limited.check_reached("slow-clients", 1.0);
+    assert!(large.iter_mut().any(|connection| connection.try_body().is_err()), "one was broken off");
 }

@@ -14,6 +14,8 @@ mod admin;
 mod bodies;
 /// Clients that leave.
 mod cancel;
+/// Conformance and request smuggling over HTTP/1.1.
+mod corpus;
 /// SIGTERM, and logs that nobody reads.
 mod drain;
 /// Environment, standard streams, files.
@@ -44,6 +46,8 @@ mod protocol;
 mod reload;
 /// Many apps behind one address: hosts, paths, methods, error pages, apps that are broken.
 mod routes;
+/// Crowds of slow clients.
+mod slow;
 /// Trailers, both ways.
 mod trailers;
 /// Services of WASI 0.3.0.

@@ -129,11 +129,7 @@ pub(crate) struct Waiting(AtomicUsize);
 
 impl Waiting {
     pub fn is_any(&self) -> bool {
-        self.count_now() > 0
-    }
-
-    pub fn count_now(&self) -> usize {
-        self.0.load(Ordering::Acquire)
+        self.0.load(Ordering::Acquire) > 0
     }
 
     /// Counts the caller until what this returns is dropped.
@@ -214,6 +210,11 @@ impl Engine {
             stacks: metrics.stacks(),
             kept_bytes: metrics.unused_memory_bytes_resident() + metrics.unused_table_bytes_resident(),
         })
+    }
+
+    /// Whether somebody waits for an instance to end.
+    pub fn is_waited_for(&self) -> bool {
+        self.0.waiting.is_any()
     }
 
     /// Asks `keeper` for its instances' places when they are needed.

@@ -13,7 +13,7 @@ mod shared;
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -93,8 +93,6 @@ pub struct ServiceUsage {
     pub waiting: usize,
     /// Instances that have nothing to do.
     pub idle: usize,
-    /// Requests that want to compute and wait for their next turn, having had one.
-    pub wanting_turns: usize,
 }
 
 /// A component that answers HTTP requests (`wasi:http/handler` of 0.3, or 0.2's `incoming-handler`). Cheap to clone.
@@ -113,7 +111,6 @@ struct Inner {
     returned: Notify,
     /// Room for requests at work.
     places: Arc<Semaphore>,
-    wanting_turns: AtomicUsize,
     shared: shared::Shared,
     /// Instances at work in tasks of their own.
     tasks: TaskTracker,
@@ -153,7 +150,6 @@ impl Service {
             queue,
             returned: Notify::new(),
             places: Arc::new(Semaphore::new(places)),
-            wanting_turns: AtomicUsize::new(0),
             shared: shared::Shared::default(),
             tasks: TaskTracker::new(),
         })))
@@ -184,7 +180,6 @@ impl Service {
         ServiceUsage {
             waiting: self.0.queue.len(),
             idle: self.0.idle.len(),
-            wanting_turns: self.0.wanting_turns.load(Ordering::Relaxed),
         }
     }
 
@@ -199,11 +194,27 @@ impl Service {
         &self,
         request: http::Request<B>,
     ) -> Result<http::Response<Payload>, Failure> {
-        let request = request.map(Into::into);
+        self.answer(request.map(Into::into), None).await
+    }
+
+    /// As [`Service::handle`] does. The future sets `wants_turn` whenever it returns while its guest wants to go on
+    /// computing, having had a turn of one [`TICK`]; a caller with other work may let it wait.
+    ///
+    /// # Errors
+    /// As [`Service::handle`].
+    pub async fn handle_by_turns<B: Into<Payload>>(
+        &self,
+        request: http::Request<B>,
+        wants_turn: &AtomicBool,
+    ) -> Result<http::Response<Payload>, Failure> {
+        self.answer(request.map(Into::into), Some(wants_turn)).await
+    }
+
+    async fn answer(&self, request: http::Request<Payload>, wants_turn: Option<&AtomicBool>) -> call::Answer {
         let deadline = self.deadline();
         match self.0.isolation {
             Isolation::Shared => self.shared(request, deadline).await,
-            Isolation::Serial | Isolation::Request => self.exclusive(request, deadline).await,
+            Isolation::Serial | Isolation::Request => self.exclusive(request, deadline, wants_turn).await,
         }
     }
 
@@ -215,7 +226,12 @@ impl Service {
     }
 
     /// In an instance of the request's own while it lasts.
-    async fn exclusive(&self, request: http::Request<Payload>, deadline: Deadline) -> call::Answer {
+    async fn exclusive(
+        &self,
+        request: http::Request<Payload>,
+        deadline: Deadline,
+        wants_turn: Option<&AtomicBool>,
+    ) -> call::Answer {
         let head = Head::default();
         let live = self.instance(deadline).await?;
         let busy = live.busy.clone();
@@ -227,7 +243,7 @@ impl Service {
             head,
             deadline,
             over: None,
-            wants_turn: None,
+            wants_turn,
         }
         .await
     }
@@ -349,30 +365,13 @@ struct Exchange<'a> {
     head: Head,
     deadline: Deadline,
     over: Option<At<'a>>,
-    wants_turn: Option<WantsTurn<'a>>,
-}
-
-/// Counts a request that waits for its next turn.
-struct WantsTurn<'a>(&'a AtomicUsize);
-
-impl<'a> WantsTurn<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for WantsTurn<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+    wants_turn: Option<&'a AtomicBool>,
 }
 
 impl Future for Exchange<'_> {
     type Output = Result<http::Response<Payload>, Failure>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.wants_turn = None;
         let Some(running) = self.running.as_mut() else {
             return Poll::Pending;
         };
@@ -384,7 +383,9 @@ impl Future for Exchange<'_> {
             Progress::Parked | Progress::Yielded if self.head.is_answered() => Poll::Ready(self.detach()),
             // A busy guest is polled again soon; a timer would not fire earlier.
             Progress::Yielded => {
-                self.wants_turn = Some(WantsTurn::new(&self.service.0.wanting_turns));
+                if let Some(wants_turn) = self.wants_turn {
+                    wants_turn.store(true, Ordering::Relaxed);
+                }
                 self.check_deadline()
             }
             Progress::Parked => self.wait(cx),

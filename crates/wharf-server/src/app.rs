@@ -10,7 +10,6 @@ use wharf_host::Service;
 
 use crate::files::Files;
 use crate::limits::RequestLimits;
-use crate::load::Effort;
 use crate::metrics::Responses;
 use crate::problem::ErrorPages;
 
@@ -51,7 +50,6 @@ pub(crate) struct Inner {
     pub trouble: Option<String>,
     /// Requests that have not ended.
     open: AtomicUsize,
-    pub effort: Effort,
     /// Its responses that have not ended are to break off.
     pub cut: CancellationToken,
     /// Its counters, once it is served.
@@ -68,7 +66,6 @@ impl App {
             error_pages: options.error_pages,
             trouble: options.trouble,
             open: AtomicUsize::new(0),
-            effort: Effort::default(),
             cut: CancellationToken::new(),
             responses: OnceLock::new(),
         }))
@@ -99,6 +96,22 @@ impl App {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// Unlike that of any other app there is.
+    pub(crate) fn key(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
+    /// Requests that wait for an instance.
+    pub(crate) fn waiting(&self) -> usize {
+        self.services().iter().map(|service| service.usage().waiting).sum()
+    }
+
+    /// Whether somebody waits for a place in the pool that its instances come from.
+    pub(crate) fn waits_for_pool(&self) -> bool {
+        let services = self.services();
+        services.iter().any(|service| service.engine().is_waited_for())
+    }
+
     pub(crate) fn inner(&self) -> &Arc<Inner> {
         &self.0
     }
@@ -120,14 +133,6 @@ impl App {
     pub(crate) fn begin(&self) -> OfApp {
         self.0.open.fetch_add(1, Ordering::AcqRel);
         OfApp(self.clone())
-    }
-
-    /// Requests that want to compute and wait for their turn.
-    pub(crate) fn wanting_turns(&self) -> usize {
-        self.services()
-            .iter()
-            .map(|service| service.usage().wanting_turns)
-            .sum()
     }
 
     /// Waits until it has no request any more and its components have nothing left to do.

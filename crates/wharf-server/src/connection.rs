@@ -99,6 +99,22 @@ async fn turn_away(stream: TcpStream, door: &Door) {
     let _ = tokio::time::timeout(REFUSAL_GRACE, say).await;
 }
 
+/// Reads and throws away what still comes until the client closes, too: a socket that is closed with something unread, or
+/// that something comes to afterwards, takes back what was written to it (RFC 9112 section 9.6).
+async fn linger(stream: &TcpStream) {
+    let mut rest = [0; 1024];
+    let read = async {
+        while stream.readable().await.is_ok() {
+            match stream.try_read(&mut rest) {
+                Ok(1..) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Ok(0) | Err(_) => return,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(REFUSAL_GRACE, read).await;
+}
+
 /// A connection seen from outside of hyper.
 struct Connection {
     socket: Socket,
@@ -122,14 +138,17 @@ impl Connection {
         loop {
             tokio::select! {
                 biased;
-                ended = connection.as_mut() => return self.note(ended),
+                ended = connection.as_mut() => {
+                    self.note(ended);
+                    return linger(self.socket.tcp()).await;
+                }
                 () = gone::wait(self.socket.tcp()) => return match tokio::time::timeout(LEAVE_GRACE, connection).await {
                     Ok(ended) => self.note(ended),
                     Err(_) => tracing::debug!("client left with its request unread"),
                 },
                 () = self.activity.told() => {
                     if self.activity.is_evicted() {
-                        return tracing::debug!("closed a connection to make room, or for what its client did");
+                        return self.make_room();
                     }
                     connection.as_mut().graceful_shutdown();
                 }
@@ -137,7 +156,7 @@ impl Connection {
                     connection.as_mut().graceful_shutdown();
                     self.patience.close();
                 }
-                () = self.patience.timer.as_mut() => match self.patience.look(&self.activity, &self.socket) {
+                () = self.patience.timer.as_mut() => match self.patience.look(&self.activity) {
                     Look::Fine => {}
                     Look::Idle => {
                         connection.as_mut().graceful_shutdown();
@@ -146,6 +165,14 @@ impl Connection {
                     Look::Over(limit) => return self.end(limit),
                 }
             }
+        }
+    }
+
+    /// The connection was told to go.
+    fn make_room(&self) {
+        tracing::debug!("closed a connection to make room, or for what its client did");
+        if self.activity.was_slow() && self.activity.is_unanswered() {
+            let _ = self.socket.tcp().try_write(TOO_SLOW);
         }
     }
 
@@ -222,8 +249,8 @@ impl Patience {
     }
 
     /// The timer has fired: what there is to see, and when to look again.
-    fn look(&mut self, activity: &Activity, socket: &Socket) -> Look {
-        if self.is_behind(socket) {
+    fn look(&mut self, activity: &Activity) -> Look {
+        if self.is_behind(activity) {
             return Look::Over(Some(Limit::WriteRate));
         }
         let mut next = self.head_timeout.min(self.write_timeout / 2);
@@ -247,8 +274,8 @@ impl Patience {
     }
 
     /// Whether the client has taken too little for too long of what waits for it.
-    fn is_behind(&mut self, socket: &Socket) -> bool {
-        let (written, waits) = socket.written();
+    fn is_behind(&mut self, activity: &Activity) -> bool {
+        let (written, waits) = activity.traffic.written();
         if !waits {
             self.behind = None;
             return false;

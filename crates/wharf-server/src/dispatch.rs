@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use http::header::{self, HeaderValue};
 use http::uri::Authority;
@@ -31,12 +32,12 @@ pub(crate) async fn answer(
     let version = request.version();
     let asked = Asked::of(&request);
     let mut response = match meet(door, &mut request, local, &mut begun) {
-        Ok((route, taken)) => serve(door, &route, taken, request, &asked).await,
+        Ok((route, taken)) => serve(door, &route, taken, request, &asked, &begun).await,
         Err(problem) => {
             let pages = begun.app().map(|app| &app.inner().error_pages);
             let mut response = problem.response(&asked, pages);
             // Whoever sends such a request may mean something else by what follows it.
-            if version < Version::HTTP_2 && response.status() == StatusCode::BAD_REQUEST {
+            if version < Version::HTTP_2 && is_of_framing(response.status()) {
                 close(&mut response);
             }
             response
@@ -47,6 +48,14 @@ pub(crate) async fn answer(
     }
     begun.responded(response.status());
     response.map(|body| begun.with(body))
+}
+
+/// Whether a refusal is about what the request is, rather than about what it asks for.
+fn is_of_framing(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BAD_REQUEST | StatusCode::NOT_IMPLEMENTED | StatusCode::MISDIRECTED_REQUEST
+    )
 }
 
 fn close(response: &mut http::Response<Payload>) {
@@ -71,9 +80,6 @@ fn meet(
     begun.belongs_to(&route.app);
     if usize::try_from(door.metrics.requests.get()).is_ok_and(|requests| requests > door.limits.requests_max) {
         return Err(crowded(door, &route.app, Limit::Requests));
-    }
-    if door.load.refuses(&route.app) {
-        return Err(crowded(door, &route.app, Limit::Load));
     }
     Ok((route, taken))
 }
@@ -131,10 +137,11 @@ async fn serve(
     taken: usize,
     request: http::Request<Incoming>,
     asked: &Asked,
+    begun: &Begun,
 ) -> http::Response<Payload> {
     let app = &route.app;
     match &route.target {
-        Target::Service(service) => ask(door, app, service, request, asked).await,
+        Target::Service(service) => ask(door, app, service, request, asked, begun).await,
         Target::Files(files) => read(app, files, taken, &request, asked).await,
         Target::Broken => {
             let broken = (StatusCode::SERVICE_UNAVAILABLE, "the app is not available");
@@ -197,15 +204,33 @@ async fn ask(
     service: &Service,
     request: http::Request<Incoming>,
     asked: &Asked,
+    begun: &Begun,
 ) -> http::Response<Payload> {
     let limits = &app.inner().limits;
     if request.body().size_hint().lower() > limits.body_bytes_max {
         return held_up(door, app, asked, Limit::Body);
     }
     let (head, body) = request.into_parts();
-    let (body, verdict) = Reading::limited(body, limits);
+    let (body, verdict) = match body.is_end_stream() {
+        // As most requests are: there is nothing to limit.
+        true => (Payload::default(), None),
+        false => {
+            let reading = Reading::new(body, limits, begun.activity());
+            let verdict = reading.verdict();
+            let body = reading.payload(head.headers.contains_key(header::EXPECT)).await;
+            if let Some(limit) = verdict.limit() {
+                return held_up(door, app, asked, limit);
+            }
+            (body, Some(verdict))
+        }
+    };
     let request = http::Request::from_parts(head, body);
-    let answered = door.load.measured(app, service.handle(request)).await;
+    let wants_turn = AtomicBool::new(false);
+    let work = service.handle_by_turns(request, &wants_turn);
+    let Ok(answered) = door.turns.drive(app.key(), &wants_turn, work).await else {
+        let problem = crowded(door, app, Limit::Load);
+        return problem.response(asked, Some(&app.inner().error_pages));
+    };
     // Whatever the guest made of it: its client has not kept to what it may send.
     if let Some(limit) = verdict.as_ref().and_then(Verdict::limit) {
         return held_up(door, app, asked, limit);
@@ -266,6 +291,10 @@ fn complete(request: &mut http::Request<Incoming>, local: SocketAddr) -> Result<
     if version >= Version::HTTP_2 && request.uri().authority().is_some() {
         return Ok(());
     }
+    if version < Version::HTTP_2 {
+        check_target(request.method(), request.uri())?;
+        check_codings(request.headers())?;
+    }
     let mut hosts = request.headers().get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
         (Some(host), None) if is_host(host) => Ok(()),
@@ -283,9 +312,48 @@ fn complete(request: &mut http::Request<Incoming>, local: SocketAddr) -> Result<
     }
 }
 
-/// Host and perhaps port, and no user information (RFC 9110 section 7.2).
+/// The forms of a target (RFC 9112 section 3.2): a path, a whole URI, and `*` for OPTIONS.
+fn check_target(method: &Method, uri: &http::Uri) -> Result<(), Problem> {
+    let bad = || Problem::new(StatusCode::BAD_REQUEST, "the request's target is none");
+    match (uri.scheme_str(), uri.authority()) {
+        (None, None) if uri.path().starts_with('/') => Ok(()),
+        (None, None) if uri.path() == "*" && method == Method::OPTIONS => Ok(()),
+        (Some("http"), Some(authority)) if is_authority(authority) => Ok(()),
+        // It came in the clear, whatever it says, and a guest would believe it (RFC 9110 section 7.4).
+        (Some(scheme), _) if scheme != "http" => Err(Problem::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "this server does not answer for this scheme",
+        )),
+        _ => Err(bad()),
+    }
+}
+
+/// hyper takes content in chunks whatever is below them, and guests would take that for the content (RFC 9112 section
+/// 6.1).
+fn check_codings(headers: &http::HeaderMap) -> Result<(), Problem> {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => Err(Problem::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "the only transfer coding here is chunked, once",
+        )),
+    }
+}
+
 fn is_host(value: &HeaderValue) -> bool {
-    !value.as_bytes().contains(&b'@') && Authority::try_from(value.as_bytes()).is_ok()
+    Authority::try_from(value.as_bytes()).is_ok_and(|authority| is_authority(&authority))
+}
+
+/// Host and perhaps port, and no user information (RFC 9110 section 7.2). The `http` crate takes any word for a port.
+fn is_authority(authority: &Authority) -> bool {
+    let host = authority.host();
+    let Some(port) = authority.as_str().strip_prefix(host) else {
+        return false;
+    };
+    let digits = port.strip_prefix(':').unwrap_or(port);
+    !host.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Some responses have no body on the wire (RFC 9110 section 6.4.1), whatever the guest writes.

@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Target};
 use crate::limits::ServerLimits;
-use crate::load::Load;
 use crate::metrics::Metrics;
 use crate::places::Places;
 use crate::route::RouteTable;
+use crate::turns::Turns;
 
 /// Clients that are turned away with a word at a time; more get none.
 const REFUSALS_MAX: usize = 256;
@@ -24,7 +24,7 @@ pub(crate) struct Door {
     pub limits: ServerLimits,
     pub metrics: Arc<Metrics>,
     pub places: Places,
-    pub load: Load,
+    pub turns: Turns,
     /// For clients that are turned away with a word.
     pub refusals: Semaphore,
     /// The server takes no more connections, and ends those that have no request.
@@ -50,7 +50,7 @@ impl Door {
         Self {
             apps: ArcSwap::from_pointee(Apps::new(apps)),
             places: Places::new(&limits),
-            load: Load::new(),
+            turns: Turns::new(std::thread::available_parallelism().map_or(1, usize::from)),
             refusals: Semaphore::new(REFUSALS_MAX),
             limits,
             metrics,

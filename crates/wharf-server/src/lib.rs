@@ -17,6 +17,7 @@ mod places;
 mod problem;
 mod reload;
 mod route;
+mod turns;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -121,9 +122,9 @@ impl Server {
         let (door, connections) = (self.door, TaskTracker::new());
         let admin = Admin { door: door.clone() };
         let admin = self.admin.map(|listener| tokio::spawn(admin.serve(listener)));
-        let load = tokio::spawn({
+        let watch = tokio::spawn({
             let door = door.clone();
-            async move { load::watch(&door).await }
+            async move { tokio::join!(load::watch(&door), places::make_room(&door)) }
         });
         let serve = self.listeners.iter().map(|listener| {
             listener.serve(|stream, peer| {
@@ -144,7 +145,7 @@ impl Server {
             }
         };
         let finished = tokio::time::timeout(self.drain_timeout, finish).await;
-        load.abort();
+        watch.abort();
         if let Some(admin) = admin {
             admin.abort();
             // The listener goes with it, and its socket's file.

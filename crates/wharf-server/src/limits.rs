@@ -101,10 +101,11 @@ pub(crate) enum Limit {
     CpuTime,
     Memory,
     Load,
+    SlowClients,
 }
 
 impl Limit {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Connections,
         Self::ConnectionsPerClient,
         Self::RequestsPerConnection,
@@ -123,9 +124,10 @@ impl Limit {
         Self::CpuTime,
         Self::Memory,
         Self::Load,
+        Self::SlowClients,
     ];
 
-    /// Its key in the manifest, and its label in the metrics.
+    /// Its label in the metrics, and its key in the manifest, but for the last two, which have none.
     pub fn name(self) -> &'static str {
         match self {
             Self::Connections => "connections",
@@ -146,6 +148,7 @@ impl Limit {
             Self::CpuTime => "cpu-time",
             Self::Memory => "memory",
             Self::Load => "load",
+            Self::SlowClients => "slow-clients",
         }
     }
 }

@@ -7,9 +7,11 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use slab::Slab;
 
+use crate::app::App;
 use crate::connection::activity::Activity;
 use crate::door::Door;
 use crate::limits::{Limit, ServerLimits};
@@ -36,6 +38,8 @@ struct Taken {
 struct Connected {
     client: IpAddr,
     activity: Arc<Activity>,
+    /// It was told to make room, and is not counted any more.
+    leaving: bool,
 }
 
 /// A place, until it is dropped.
@@ -58,6 +62,40 @@ impl Places {
     }
 }
 
+/// Bytes per second that a client sends or takes at least while others wait for the instance that waits for it. A tenth of
+/// what the slowest links in use carry.
+const SLOW_BYTES: u64 = 1024;
+
+/// How often it is looked for such clients, so that the number above is one per second.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Ends requests that hold an instance and wait for a slow client, as long as others wait for an instance: those of the same
+/// app, and all where the pool is empty. Never ends.
+pub(crate) async fn make_room(door: &Door) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let apps = door.apps();
+        let waiting: Vec<(usize, usize)> = apps.all.iter().map(|app| (app.key(), app.waiting())).collect();
+        let mut wanted: usize = waiting.iter().map(|(_, waiting)| waiting).sum();
+        if wanted == 0 {
+            continue;
+        }
+        let pool_is_empty = apps.all.iter().any(App::waits_for_pool);
+        let waits = |app: usize| waiting.iter().any(|&(key, waiting)| key == app && waiting > 0);
+        let taken = door.places.taken();
+        for (_, connected) in &taken.all {
+            let activity = &connected.activity;
+            // Looked at whether or not it can go: a look compares with the one before.
+            let slow = activity.is_slow(SLOW_BYTES) && !activity.is_evicted();
+            if slow && wanted > 0 && (pool_is_empty || waits(activity.app())) {
+                wanted -= 1;
+                door.metrics.reached(Limit::SlowClients);
+                activity.evict_for_slowness();
+            }
+        }
+    }
+}
+
 impl Place {
     /// A place for a connection of `client`'s, or the limit that it meets.
     pub fn take(door: &Arc<Door>, client: IpAddr, activity: Arc<Activity>) -> Result<Self, Limit> {
@@ -75,7 +113,11 @@ impl Place {
             door.metrics.reached(Limit::Connections);
             taken.evict(None).ok_or(Limit::Connections)?;
         }
-        let key = taken.insert(Connected { client, activity });
+        let key = taken.insert(Connected {
+            client,
+            activity,
+            leaving: false,
+        });
         drop(taken);
         Ok(Self {
             door: door.clone(),
@@ -99,7 +141,7 @@ impl Taken {
 
     fn remove(&mut self, key: usize) {
         let connected = self.all.remove(key);
-        if !connected.activity.is_evicted() {
+        if !connected.leaving {
             self.discount(connected.client);
         }
     }
@@ -121,7 +163,7 @@ impl Taken {
         let staying = self
             .all
             .iter()
-            .filter(|(_, connected)| !connected.activity.is_evicted());
+            .filter(|(_, connected)| !connected.leaving);
         let mut spare: Vec<_> = staying
             .filter(|(_, connected)| theirs(connected))
             .filter_map(|(key, connected)| Some((connected.activity.idle()?, key)))
@@ -130,8 +172,11 @@ impl Taken {
         let nth = (self.staying / EVICTED_PART).min(last);
         spare.select_nth_unstable_by(nth, |(one, _), (other, _)| other.cmp(one));
         for &(_, key) in &spare[..=nth] {
-            self.all[key].activity.evict();
-            self.discount(self.all[key].client);
+            let connected = &mut self.all[key];
+            connected.activity.evict();
+            connected.leaving = true;
+            let client = connected.client;
+            self.discount(client);
         }
         Some(())
     }

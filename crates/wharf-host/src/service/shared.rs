@@ -82,7 +82,7 @@ impl Service {
         }
         match again {
             // Its place among the requests is free again: it went with the instance.
-            Some(request) => self.exclusive(request, deadline).await,
+            Some(request) => self.exclusive(request, deadline, None).await,
             None => Err(Failure::SharedInstanceEnded {
                 reason: worker.state.reason(),
             }),

@@ -36,16 +36,36 @@ pub(crate) struct Activity {
     head_since: AtomicU64,
     /// HTTP/2, where frames come that are no head.
     http2: AtomicBool,
+    pub traffic: Traffic,
+    /// Bodies of requests that guests wait for.
+    awaited: AtomicUsize,
+    /// Which app the last request was for, as [`App::key`] has it.
+    app: AtomicUsize,
     /// Requests taken back in the window that began at the time in the second.
     resets: AtomicUsize,
     resets_since: AtomicU64,
     told: Told,
 }
 
+/// What has gone over the connection.
+#[derive(Default)]
+pub(crate) struct Traffic {
+    read: AtomicU64,
+    written: AtomicU64,
+    /// What had been written when the last request began.
+    written_before: AtomicU64,
+    /// The last write found no room: the client has more to take.
+    blocked: AtomicBool,
+    /// What had been read and written at the last look, and whether the client was waited for then.
+    looked: AtomicU64,
+    waited: AtomicBool,
+}
+
 /// What the connection has been told by others than its client.
 #[derive(Default)]
 struct Told {
     evicted: AtomicBool,
+    slow: AtomicBool,
     notify: Notify,
 }
 
@@ -60,6 +80,9 @@ impl Activity {
             idle_since: AtomicU64::new(0),
             head_since: AtomicU64::new(NEVER),
             http2: AtomicBool::new(false),
+            traffic: Traffic::default(),
+            awaited: AtomicUsize::new(0),
+            app: AtomicUsize::new(0),
             resets: AtomicUsize::new(0),
             resets_since: AtomicU64::new(0),
             told: Told::default(),
@@ -71,6 +94,7 @@ impl Activity {
         self.requests.fetch_add(1, Ordering::AcqRel);
         self.door.metrics.requests.inc();
         self.head_since.store(NEVER, Ordering::Relaxed);
+        self.traffic.request_begins();
         let nth = self.carried.fetch_add(1, Ordering::Relaxed) + 1;
         let is_last = nth == self.door.limits.requests_per_connection_max;
         if is_last {
@@ -91,7 +115,8 @@ impl Activity {
     }
 
     /// Bytes have come. Between requests they are the beginning of a head.
-    pub fn received(&self) {
+    pub fn received(&self, bytes: usize) {
+        self.traffic.read.fetch_add(bytes as u64, Ordering::Relaxed);
         if self.http2.load(Ordering::Relaxed) {
             return;
         }
@@ -125,6 +150,44 @@ impl Activity {
         self.told.evicted.load(Ordering::Acquire)
     }
 
+    /// Tells the connection to go because its client is slow and others wait.
+    pub fn evict_for_slowness(&self) {
+        self.told.slow.store(true, Ordering::Release);
+        self.evict();
+    }
+
+    pub fn was_slow(&self) -> bool {
+        self.told.slow.load(Ordering::Acquire)
+    }
+
+    /// Whether a raw answer over HTTP/1.1 would be the request's only one.
+    pub fn is_unanswered(&self) -> bool {
+        let traffic = &self.traffic;
+        let before = traffic.written_before.load(Ordering::Relaxed);
+        !self.http2.load(Ordering::Relaxed) && traffic.written.load(Ordering::Relaxed) == before
+    }
+
+    /// A guest waits for a body of this connection until what this returns is dropped.
+    pub fn await_body(self: &Arc<Self>) -> Awaits {
+        self.awaited.fetch_add(1, Ordering::Relaxed);
+        Awaits(self.clone())
+    }
+
+    /// Which app its last request was for.
+    pub fn app(&self) -> usize {
+        self.app.load(Ordering::Relaxed)
+    }
+
+    /// Whether the client has been waited for at this look and the one before, and `bytes` or more have not moved between.
+    pub fn is_slow(&self, bytes: u64) -> bool {
+        let traffic = &self.traffic;
+        let waits = traffic.blocked.load(Ordering::Relaxed) || self.awaited.load(Ordering::Relaxed) > 0;
+        let waited = traffic.waited.swap(waits, Ordering::Relaxed);
+        let moved = traffic.read.load(Ordering::Relaxed) + traffic.written.load(Ordering::Relaxed);
+        let before = traffic.looked.swap(moved, Ordering::Relaxed);
+        waits && waited && moved - before < bytes
+    }
+
     /// Until the connection is told something.
     pub async fn told(&self) {
         self.told.notify.notified().await;
@@ -150,6 +213,39 @@ impl Activity {
     }
 }
 
+impl Traffic {
+    fn request_begins(&self) {
+        let written = self.written.load(Ordering::Relaxed);
+        self.written_before.store(written, Ordering::Relaxed);
+    }
+
+    /// Bytes have been written.
+    pub fn wrote(&self, bytes: usize) {
+        self.blocked.store(false, Ordering::Relaxed);
+        self.written.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Nothing more can be written until the client has taken something.
+    pub fn block(&self) {
+        self.blocked.store(true, Ordering::Relaxed);
+    }
+
+    /// Bytes written so far, and whether more wait for the client.
+    pub fn written(&self) -> (u64, bool) {
+        let written = self.written.load(Ordering::Relaxed);
+        (written, self.blocked.load(Ordering::Relaxed))
+    }
+}
+
+/// A guest waits for a body.
+pub(crate) struct Awaits(Arc<Activity>);
+
+impl Drop for Awaits {
+    fn drop(&mut self) {
+        self.0.awaited.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Drop for Activity {
     fn drop(&mut self) {
         self.door.metrics.connections.dec();
@@ -168,7 +264,12 @@ pub(crate) struct Begun {
 
 impl Begun {
     pub fn belongs_to(&mut self, app: &App) {
+        self.activity.app.store(app.key(), Ordering::Relaxed);
         self.app = Some(app.begin());
+    }
+
+    pub fn activity(&self) -> &Arc<Activity> {
+        &self.activity
     }
 
     pub fn app(&self) -> Option<&App> {

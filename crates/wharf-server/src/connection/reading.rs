@@ -1,6 +1,7 @@
 //! A request's body as its client sends it, held to the limits of its app.
 //!
-//! Time counts only while the guest waits for the client: a guest that takes its time costs the client nothing.
+//! Time counts only while the guest waits for the client: a guest that takes its time costs the client nothing. Small bodies of
+//! known length are read before a guest is asked, so that a client that is slow to send one holds no instance.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,14 +11,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 use wharf_host::http::{ErrorCode, Payload};
 
+use super::activity::{Activity, Awaits};
 use crate::limits::{Limit, RequestLimits};
 
 /// How long a guest has waited in all before the rate is looked at: a packet that had to be sent again makes no slow client.
 const RATE_GRACE: Duration = Duration::from_secs(10);
+
+/// Bodies up to this length are read before a guest is asked. What a form or a call's arguments take; more is a stream.
+const SMALL_BYTES: u64 = 64 << 10;
 
 /// Which limit a body has met, for whoever answers its request.
 #[derive(Clone, Debug, Default)]
@@ -49,25 +55,43 @@ pub(crate) struct Reading {
     waits_since: Option<Instant>,
     /// One for the whole body, which looks now and then.
     timer: Option<Pin<Box<Sleep>>>,
+    activity: Arc<Activity>,
+    awaits: Option<Awaits>,
 }
 
 impl Reading {
-    /// The body to give to a guest, and what will tell of the limits it meets. Most requests have none, and nothing to limit.
-    pub fn limited(body: Incoming, limits: &RequestLimits) -> (Payload, Option<Verdict>) {
-        if body.is_end_stream() {
-            return (Payload::default(), None);
-        }
-        let verdict = Verdict::default();
-        let reading = Self {
+    /// A body that `activity` sends.
+    pub fn new(body: Incoming, limits: &RequestLimits, activity: &Arc<Activity>) -> Self {
+        Self {
             body,
             limits: limits.clone(),
-            verdict: verdict.clone(),
+            verdict: Verdict::default(),
             received: 0,
             waited: Duration::ZERO,
             waits_since: None,
             timer: None,
-        };
-        (Payload::from(wharf_host::http::Body::new(reading)), Some(verdict))
+            activity: activity.clone(),
+            awaits: None,
+        }
+    }
+
+    /// What will tell of a limit that it meets.
+    pub fn verdict(&self) -> Verdict {
+        self.verdict.clone()
+    }
+
+    /// The body to give to a guest. Waits for all of a small one, unless the client waits to be asked for it (RFC 9110
+    /// section 10.1.1); one that breaks off meanwhile does so for the guest.
+    pub async fn payload(self, is_to_be_asked_for: bool) -> Payload {
+        let small = self.body.size_hint().exact().is_some_and(|bytes| bytes <= SMALL_BYTES);
+        if !small || is_to_be_asked_for {
+            return Payload::from(wharf_host::http::Body::new(self));
+        }
+        match self.collect().await {
+            Ok(whole) if whole.trailers().is_none() => Payload::from(whole.to_bytes()),
+            Ok(whole) => Payload::from(wharf_host::http::Body::new(whole.map_err(|never| match never {}))),
+            Err(code) => Payload::from(wharf_host::http::Body::new(BrokenOff(Some(code)))),
+        }
     }
 
     fn refuse(&mut self, limit: Limit) -> ErrorCode {
@@ -100,6 +124,9 @@ impl Reading {
             }
             let idle_over = since + self.limits.body_idle_timeout;
             let rate_over = now + RATE_GRACE.saturating_sub(waited).max(Duration::from_secs(1));
+            if self.awaits.is_none() {
+                self.awaits = Some(self.activity.await_body());
+            }
             let timer = self
                 .timer
                 .get_or_insert_with(|| Box::pin(sleep_until(idle_over.min(rate_over))));
@@ -129,6 +156,7 @@ impl Body for Reading {
         };
         if let Some(since) = self.waits_since.take() {
             self.waited += since.elapsed();
+            self.awaits = None;
         }
         let Some(frame) = frame else {
             return Poll::Ready(None);
@@ -148,5 +176,17 @@ impl Body for Reading {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// A body of which no more comes.
+struct BrokenOff(Option<ErrorCode>);
+
+impl Body for BrokenOff {
+    type Data = Bytes;
+    type Error = ErrorCode;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ErrorCode>>> {
+        Poll::Ready(self.0.take().map(Err))
     }
 }

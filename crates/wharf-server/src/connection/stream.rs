@@ -3,7 +3,6 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -21,6 +20,7 @@ const HTTP2_BEGINS: &[u8] = b"PRI ";
 pub(super) struct Stream {
     reader: TokioIo<Reader>,
     writer: Socket,
+    activity: Arc<Activity>,
 }
 
 /// The half that is read, which tells of what comes.
@@ -33,31 +33,20 @@ struct Reader {
 
 /// A connection's socket, to watch and to write to.
 #[derive(Clone)]
-pub(super) struct Socket(Arc<Watched>);
-
-struct Watched {
-    half: OwnedWriteHalf,
-    written: AtomicU64,
-    /// The last write found no room.
-    blocked: AtomicBool,
-}
+pub(super) struct Socket(Arc<OwnedWriteHalf>);
 
 impl Stream {
     pub fn new(socket: TcpStream, activity: Arc<Activity>) -> Self {
         let (reader, half) = socket.into_split();
         let reader = Reader {
             half: reader,
-            activity,
+            activity: activity.clone(),
             fresh: true,
-        };
-        let watched = Watched {
-            half,
-            written: AtomicU64::new(0),
-            blocked: AtomicBool::new(false),
         };
         Self {
             reader: TokioIo::new(reader),
-            writer: Socket(Arc::new(watched)),
+            writer: Socket(Arc::new(half)),
+            activity,
         }
     }
 
@@ -70,18 +59,16 @@ impl Stream {
         cx: &mut Context<'_>,
         write: impl Fn(&TcpStream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        let watched = &*self.writer.0;
-        let socket = self.writer.tcp();
+        let (socket, traffic) = (self.writer.tcp(), &self.activity.traffic);
         loop {
             if socket.poll_write_ready(cx)?.is_pending() {
-                watched.blocked.store(true, Ordering::Relaxed);
+                traffic.block();
                 return Poll::Pending;
             }
             match write(socket) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Ok(bytes) => {
-                    watched.blocked.store(false, Ordering::Relaxed);
-                    watched.written.fetch_add(bytes as u64, Ordering::Relaxed);
+                    traffic.wrote(bytes);
                     return Poll::Ready(Ok(bytes));
                 }
                 Err(error) => return Poll::Ready(Err(error)),
@@ -92,16 +79,7 @@ impl Stream {
 
 impl Socket {
     pub fn tcp(&self) -> &TcpStream {
-        self.0.half.as_ref()
-    }
-
-    /// Bytes written so far, and whether more wait for the peer.
-    pub fn written(&self) -> (u64, bool) {
-        let watched = &*self.0;
-        (
-            watched.written.load(Ordering::Relaxed),
-            watched.blocked.load(Ordering::Relaxed),
-        )
+        (*self.0).as_ref()
     }
 }
 
@@ -116,7 +94,7 @@ impl AsyncRead for Reader {
         if std::mem::take(&mut self.fresh) && bytes.starts_with(HTTP2_BEGINS) {
             self.activity.speaks_http2();
         }
-        self.activity.received();
+        self.activity.received(bytes.len());
         Poll::Ready(Ok(()))
     }
 }

@@ -1,0 +1,347 @@
+//! Whose turn it is to compute, while there is more to compute than there are processors.
+//!
+//! A guest computes in the task of its connection, and what waits for a processor is in the scheduler's queue, where nobody
+//! can see it, let alone refuse it. In a crowd (`load.rs`) a guest therefore waits here until it is its turn, one for
+//! each processor: connections are read meanwhile, and whom there is no time for is told at once. Apps take turns with each
+//! other, so that one with thousands of requests delays another by a turn or two; and a guest that computes for long goes
+//! back to the end of its app's queue with each tick of the engine's clock. Without a crowd none of this costs anything.
+
+use std::collections::{HashMap, VecDeque};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+/// How long the first of an app's queue has waited when newcomers are refused: what people take for at once. A page's
+/// hundred calls that come at the same moment are answered within it, and a crowd's answers are not later than that.
+const WAIT_MAX: Duration = Duration::from_millis(200);
+
+/// The turns of a server. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Turns(Arc<Inner>);
+
+struct Inner {
+    /// Turns are to be waited for.
+    crowded: AtomicBool,
+    queues: Mutex<Queues>,
+}
+
+struct Queues {
+    /// Processors that nobody's turn takes.
+    free: usize,
+    of_app: HashMap<usize, VecDeque<Waiting>>,
+    /// Apps with a queue, in the order in which they are next.
+    order: VecDeque<usize>,
+}
+
+struct Waiting {
+    since: Instant,
+    turn: oneshot::Sender<Turn>,
+}
+
+/// A turn, until it is dropped.
+struct Turn(Option<Turns>);
+
+/// There is no time for another request of this app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NoTime;
+
+impl Turns {
+    /// As many at a time as there are `processors`.
+    pub fn new(processors: usize) -> Self {
+        Self(Arc::new(Inner {
+            crowded: AtomicBool::new(false),
+            queues: Mutex::new(Queues {
+                free: processors.max(1),
+                of_app: HashMap::new(),
+                order: VecDeque::new(),
+            }),
+        }))
+    }
+
+    /// Says whether turns are to be waited for.
+    pub fn set_crowded(&self, crowded: bool) {
+        self.0.crowded.store(crowded, Ordering::Relaxed);
+    }
+
+    /// Whether anybody waits.
+    pub fn is_any_waiting(&self) -> bool {
+        !self.queues().order.is_empty()
+    }
+
+    /// Lets `work` compute for the app with the key `app` when it is its turn. `wants_turn` is set by `work` when it has used up
+    /// a turn and wants another.
+    pub async fn drive<T>(
+        &self,
+        app: usize,
+        wants_turn: &AtomicBool,
+        work: impl Future<Output = T>,
+    ) -> Result<T, NoTime> {
+        let waits = match self.is_crowded() {
+            true => self.join(app, true)?,
+            false => Waits::Nothing,
+        };
+        let work = Driven {
+            turns: self,
+            app,
+            wants_turn,
+            waits,
+            work: std::pin::pin!(work),
+        };
+        Ok(work.await)
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.0.crowded.load(Ordering::Relaxed)
+    }
+
+    fn queues(&self) -> MutexGuard<'_, Queues> {
+        self.0.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a free turn, or a place at the end of the app's queue.
+    fn join(&self, app: usize, is_new: bool) -> Result<Waits, NoTime> {
+        let mut queues = self.queues();
+        if queues.free > 0 && queues.order.is_empty() {
+            queues.free -= 1;
+            return Ok(Waits::Has(Turn(Some(self.clone()))));
+        }
+        if is_new && queues.is_late(app) {
+            return Err(NoTime);
+        }
+        let (turn, comes) = oneshot::channel();
+        queues.push(app, turn);
+        Ok(Waits::For(comes))
+    }
+}
+
+impl Queues {
+    fn push(&mut self, app: usize, turn: oneshot::Sender<Turn>) {
+        let queue = self.of_app.entry(app).or_default();
+        if queue.is_empty() {
+            self.order.push_back(app);
+        }
+        queue.push_back(Waiting {
+            since: Instant::now(),
+            turn,
+        });
+    }
+
+    /// Whether the first of the app's queue has waited for as long as anybody may.
+    fn is_late(&mut self, app: usize) -> bool {
+        let Some(queue) = self.of_app.get_mut(&app) else {
+            return false;
+        };
+        // The last one stays, so that the app keeps its place in the order.
+        while queue.len() > 1 && queue.front().is_some_and(|first| first.turn.is_closed()) {
+            queue.pop_front();
+        }
+        queue.front().is_some_and(|first| first.since.elapsed() > WAIT_MAX)
+    }
+
+    /// Who is next: the first of the app whose turn it is.
+    fn next(&mut self) -> Option<Waiting> {
+        let app = self.order.pop_front()?;
+        let queue = self.of_app.get_mut(&app)?;
+        let next = queue.pop_front();
+        match queue.is_empty() {
+            true => drop(self.of_app.remove(&app)),
+            false => self.order.push_back(app),
+        }
+        next
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let Some(turns) = self.0.take() else { return };
+        let mut queues = turns.queues();
+        while let Some(next) = queues.next() {
+            match next.turn.send(Turn(Some(turns.clone()))) {
+                Ok(()) => return,
+                // Nobody waits for it any more.
+                Err(mut turn) => turn.0 = None,
+            }
+        }
+        queues.free += 1;
+    }
+}
+
+/// What a request waits for before it computes.
+enum Waits {
+    /// Nothing: there is no crowd, or it computes what an event outside has left it to do.
+    Nothing,
+    For(oneshot::Receiver<Turn>),
+    Has(Turn),
+}
+
+/// Work that takes turns.
+struct Driven<'a, F> {
+    turns: &'a Turns,
+    app: usize,
+    wants_turn: &'a AtomicBool,
+    waits: Waits,
+    work: Pin<&'a mut F>,
+}
+
+impl<F: Future> Future for Driven<'_, F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        loop {
+            if let Waits::For(turn) = &mut self.waits {
+                // Whoever would give it is never gone before; if so, there is nothing to wait for.
+                let turn = ready!(Pin::new(turn).poll(cx));
+                self.waits = turn.map_or(Waits::Nothing, Waits::Has);
+            }
+            let polled = self.work.as_mut().poll(cx);
+            self.waits = Waits::Nothing;
+            if polled.is_ready() || !self.wants_turn.swap(false, Ordering::Relaxed) || !self.turns.is_crowded() {
+                return polled;
+            }
+            // It was let in: it is not refused in the middle.
+            match self.turns.join(self.app, false) {
+                // Nobody else wants to compute; but others may have something to read.
+                Ok(Waits::Has(turn)) => {
+                    drop(turn);
+                    return Poll::Pending;
+                }
+                Ok(waits) => self.waits = waits,
+                Err(NoTime) => return Poll::Pending,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static NEVER: AtomicBool = AtomicBool::new(false);
+
+    fn crowded(processors: usize) -> Turns {
+        let turns = Turns::new(processors);
+        turns.set_crowded(true);
+        turns
+    }
+
+    /// Work that ends when it is told to.
+    fn held() -> (oneshot::Sender<()>, impl Future<Output = ()>) {
+        let (end, ends) = oneshot::channel();
+        (end, async move {
+            let _ = ends.await;
+        })
+    }
+
+    #[tokio::test]
+    async fn without_a_crowd_nobody_waits() {
+        let turns = Turns::new(1);
+        let _turn = turns.join(1, true);
+        assert_eq!(turns.drive(1, &NEVER, async { 7 }).await, Ok(7));
+    }
+
+    #[tokio::test]
+    async fn apps_take_turns() {
+        let turns = crowded(1);
+        let first = turns.join(1, true);
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let mut waiting = Vec::new();
+        for (nth, app) in [1, 1, 1, 2].into_iter().enumerate() {
+            let (turns, order) = (turns.clone(), order.clone());
+            waiting.push(tokio::spawn(async move {
+                let work = async { order.lock().unwrap().push((app, nth)) };
+                turns.drive(app, &NEVER, work).await
+            }));
+            tokio::task::yield_now().await;
+        }
+        assert!(turns.is_any_waiting());
+        drop(first);
+        for waiting in waiting {
+            assert_eq!(waiting.await.unwrap(), Ok(()));
+        }
+        assert_eq!(*order.lock().unwrap(), [(1, 0), (2, 3), (1, 1), (1, 2)]);
+        assert_eq!(turns.queues().free, 1);
+    }
+
+    #[tokio::test]
+    async fn newcomers_are_refused_once_the_first_has_waited_too_long() {
+        let turns = crowded(1);
+        let first = turns.join(1, true);
+        let waits = turns.join(1, true).ok();
+        assert!(turns.join(1, true).is_ok(), "there is time");
+        tokio::time::sleep(WAIT_MAX + Duration::from_millis(50)).await;
+        assert_eq!(turns.drive(1, &NEVER, async {}).await, Err(NoTime));
+        assert!(turns.join(1, false).is_ok(), "who was let in is not refused");
+        assert!(turns.join(2, true).is_ok(), "another app has a queue of its own");
+        drop((first, waits));
+        assert_eq!(turns.queues().free, 1, "nobody waits any more");
+        assert_eq!(turns.drive(1, &NEVER, async {}).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn who_leaves_takes_no_turn() {
+        let turns = crowded(1);
+        let first = turns.join(1, true);
+        let left = turns.join(1, true);
+        let mut next = Box::pin(turns.drive(1, &NEVER, async {}));
+        assert!(futures_util::poll!(&mut next).is_pending());
+        drop(left);
+        drop(first);
+        assert_eq!(next.await, Ok(()));
+        assert_eq!(turns.queues().free, 1);
+    }
+
+    /// A turn that was given and never taken is not lost.
+    #[tokio::test]
+    async fn who_leaves_with_a_turn_gives_it_back() {
+        let turns = crowded(1);
+        let first = turns.join(1, true);
+        let second = turns.join(1, true);
+        drop(first);
+        assert_eq!(turns.queues().free, 0);
+        drop(second);
+        assert_eq!(turns.queues().free, 1);
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_something_else_holds_no_turn() {
+        let turns = crowded(1);
+        let (end, work) = held();
+        let mut waiting = Box::pin(turns.drive(1, &NEVER, work));
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        assert_eq!(turns.queues().free, 1);
+        drop(end);
+        assert_eq!(waiting.await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn who_computes_for_long_goes_to_the_end() {
+        let turns = crowded(1);
+        let wants_turn = AtomicBool::new(false);
+        let order = Mutex::new(Vec::new());
+        let first = turns.join(1, true);
+        let mut left = 3;
+        let long = std::future::poll_fn(|cx| {
+            order.lock().unwrap().push("long");
+            left -= 1;
+            if left == 0 {
+                return Poll::Ready(());
+            }
+            wants_turn.store(true, Ordering::Relaxed);
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        });
+        let long = turns.drive(1, &wants_turn, long);
+        let short = turns.drive(1, &NEVER, async { order.lock().unwrap().push("short") });
+        let start = async {
+            tokio::task::yield_now().await;
+            drop(first);
+        };
+        let (long, short, ()) = tokio::join!(long, short, start);
+        assert_eq!((long, short), (Ok(()), Ok(())));
+        assert_eq!(*order.lock().unwrap(), ["long", "short", "long", "long"]);
+    }
+}
