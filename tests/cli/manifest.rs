@@ -189,3 +189,31 @@ fn it_serves_on_a_socket_that_was_passed_on() {
         "it ends",
     );
 }
+
+/// The process that a component is compiled in has limits of its own, and meets them alone.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_compiler_that_wants_more_than_it_may_have_fails_alone() {
+    let scratch = Scratch::new();
+    let component = std::fs::read(guest("http-echo")).expect("it was just built");
+    let compile = |memory: &str, cpu_seconds: &str| {
+        let mut command = wharf();
+        command.arg("compile-apart").arg("--cache").arg(scratch.join("cache"));
+        command.args(["--memory", memory, "--cpu-seconds", cpu_seconds, "app.wasm"]);
+        finish(&mut command, &component)
+    };
+    let starved = compile("8000000", "600");
+    assert_ne!(starved.code(), Some(0), "{starved:?}");
+    // Bytes that take a compiler longer than a second, as one function of a few megabytes does.
+    let slow = wat::parse_str(format!(
+        "(component (core module (func (result i64) i64.const 1 {})))",
+        "i64.const 3 i64.mul i64.const 5 i64.xor ".repeat(200_000)
+    ));
+    let mut command = wharf();
+    command.arg("compile-apart").arg("--cache").arg(scratch.join("cache"));
+    command.args(["--memory", "4000000000", "--cpu-seconds", "1", "app.wasm"]);
+    let overdue = finish(&mut command, slow.expect("it is a component"));
+    assert_ne!(overdue.code(), Some(0), "{overdue:?}");
+    let fine = compile("4000000000", "600");
+    assert_eq!(fine.code(), Some(0), "{fine:?}");
+}

@@ -269,6 +269,14 @@ pub struct Compile {
     #[arg(long)]
     pub cache: PathBuf,
 
+    /// Memory that it may use, in bytes
+    #[arg(long)]
+    pub memory: u64,
+
+    /// Processor time that it may use, in seconds of all its threads
+    #[arg(long)]
+    pub cpu_seconds: u64,
+
     /// In messages
     pub name: String,
 }

@@ -16,11 +16,9 @@ use crate::cli::Compile;
 pub const COMMAND: &str = "compile-apart";
 
 /// Memory that a compiler may use. A Python interpreter of 30 MiB takes a fifth of it.
-#[cfg(unix)]
 const MEMORY_BYTES_MAX: u64 = 4 << 30;
 
 /// Processor time that a compiler may use, in seconds of all its threads. The same interpreter takes a tenth of it.
-#[cfg(unix)]
 const CPU_SECONDS_MAX: u64 = 600;
 
 /// How much a compiler steps back behind those who serve: the most there is.
@@ -40,6 +38,8 @@ pub fn apart(engine: &Engine, name: &str, bytes: &[u8], cache: &CodeCache) -> an
         .arg(COMMAND)
         .arg("--cache")
         .arg(cache.folder())
+        .args(["--memory", &MEMORY_BYTES_MAX.to_string()])
+        .args(["--cpu-seconds", &CPU_SECONDS_MAX.to_string()])
         .arg(name)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
@@ -97,7 +97,7 @@ pub fn compile(compile: &Compile) -> ExitCode {
 }
 
 fn try_compile(compile: &Compile) -> anyhow::Result<()> {
-    limit()?;
+    limit(compile)?;
     let mut bytes = Vec::new();
     io::stdin()
         .read_to_end(&mut bytes)
@@ -114,21 +114,21 @@ fn try_compile(compile: &Compile) -> anyhow::Result<()> {
 }
 
 #[cfg(unix)]
-fn limit() -> io::Result<()> {
+fn limit(compile: &Compile) -> io::Result<()> {
     use rustix::process::{Resource, Rlimit, nice, setrlimit};
     let most = |most: u64| Rlimit {
         current: Some(most),
         maximum: Some(most),
     };
     // What is written to, not what is only reserved: the engine reserves more than there is memory.
-    setrlimit(Resource::Data, most(MEMORY_BYTES_MAX))?;
-    setrlimit(Resource::Cpu, most(CPU_SECONDS_MAX))?;
+    setrlimit(Resource::Data, most(compile.memory))?;
+    setrlimit(Resource::Cpu, most(compile.cpu_seconds))?;
     setrlimit(Resource::Core, most(0))?;
     nice(NICENESS)?;
     Ok(())
 }
 
 #[cfg(not(unix))]
-fn limit() -> io::Result<()> {
+fn limit(_: &Compile) -> io::Result<()> {
     Ok(())
 }

@@ -52,7 +52,8 @@ pub struct AppManifest {
     #[serde(default)]
     pub environment: BTreeMap<At<String>, At<String>>,
     /// Further variables of the guests' environment whose values stand elsewhere, as `NAME = { file = "..." }` or
-    /// `NAME = { variable = "..." }`. Values are read when the app starts, and are never printed.
+    /// `NAME = { variable = "..." }`. Values are read when the
+    /// app starts, and again when the file changes; they are never printed.
     #[serde(default)]
     pub secrets: BTreeMap<At<String>, At<Secret>>,
     /// Folders of this machine that guests see, as `"/guest/path" = "folder"`. Guests only read, unless a table says
@@ -148,7 +149,7 @@ pub struct Files {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Limits {
     /// Memory of one instance, all its components together. Past it the guest is refused more, which most guests answer with
-    /// a trap: that request fails with 500. Default: 512MiB, which holds an interpreter and a large working set; a leak
+    /// a trap: that request fails with 502. Default: 512MiB, which holds an interpreter and a large working set; a leak
     /// ends long before the machine does.
     pub memory: Option<At<Size>>,
     /// How long an instance may compute without once waiting. Past it the instance ends and its requests get 504. Default: 10s;
@@ -157,13 +158,14 @@ pub struct Limits {
     /// How many instances each of the app's components may have at a time. Past it requests wait in the queue. Under
     /// `isolation = "shared"` instances come and go as they are needed. Default: as many as the server has for all apps.
     pub instances: Option<At<Count>>,
-    /// How many of the app's requests are worked on at a time. Further ones wait in the queue. Default: 10000; a parked request
-    /// costs some kilobytes.
+    /// How many requests each of the app's components works on at a time. Further ones wait in its queue. Default: 10000; a
+    /// parked request costs some kilobytes.
     pub requests: Option<At<Count>>,
-    /// How many requests wait for an instance. One more gets 503 at once. Default: 1000: some megabytes, and what a fast guest
+    /// How many requests wait for an instance of a component. One more gets 503 at once. Default: 1000: some megabytes, and what a fast guest
     /// works off within `queue-time`.
     pub queue: Option<At<Count>>,
-    /// How long a request waits for an instance. Past it, 503. Default: 5s; whoever waits longer has most likely gone.
+    /// How long a request waits for an instance. Past it, 503. In a queue that has not been empty for a quarter of a second it is
+    /// 20 ms at most: that is no burst, but more than can be done. Default: 5s; whoever waits longer has most likely gone.
     pub queue_time: Option<At<Duration>>,
     /// From a request's arrival until its response begins. Past it the request gets 504 and its work ends. Default: 30s, what
     /// most proxies wait.
@@ -266,8 +268,8 @@ pub struct Server {
     /// app. Names that begin with a dot are passed over. An app that is wrong is reported, and does not keep the others from
     /// being served. Default: none, only the apps in this file.
     pub apps: Option<At<String>>,
-    /// How long requests may take to finish once the server stops. Past it they are cut off. Default: 30s, what orchestrators
-    /// grant between SIGTERM and SIGKILL.
+    /// How long requests may take to finish once the server stops, or once their app was replaced by another version. Past it
+    /// they are cut off. Default: 30s, what orchestrators grant between SIGTERM and SIGKILL.
     pub drain_timeout: Option<At<Duration>>,
     /// What connections and all apps together may use.
     #[serde(default)]

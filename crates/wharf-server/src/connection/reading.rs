@@ -56,6 +56,8 @@ pub(crate) struct Reading {
     /// One for the whole body, which looks now and then.
     timer: Option<Pin<Box<Sleep>>>,
     activity: Arc<Activity>,
+    /// A guest has been asked, and holds an instance while it waits.
+    is_guests: bool,
     awaits: Option<Awaits>,
 }
 
@@ -71,6 +73,7 @@ impl Reading {
             waits_since: None,
             timer: None,
             activity: activity.clone(),
+            is_guests: false,
             awaits: None,
         }
     }
@@ -82,9 +85,10 @@ impl Reading {
 
     /// The body to give to a guest. Waits for all of a small one, unless the client waits to be asked for it (RFC 9110
     /// section 10.1.1); one that breaks off meanwhile does so for the guest.
-    pub async fn payload(self, is_to_be_asked_for: bool) -> Payload {
+    pub async fn payload(mut self, is_to_be_asked_for: bool) -> Payload {
         let small = self.body.size_hint().exact().is_some_and(|bytes| bytes <= SMALL_BYTES);
         if !small || is_to_be_asked_for {
+            self.is_guests = true;
             return Payload::from(wharf_host::http::Body::new(self));
         }
         match self.collect().await {
@@ -124,7 +128,7 @@ impl Reading {
             }
             let idle_over = since + self.limits.body_idle_timeout;
             let rate_over = now + RATE_GRACE.saturating_sub(waited).max(Duration::from_secs(1));
-            if self.awaits.is_none() {
+            if self.is_guests && self.awaits.is_none() {
                 self.awaits = Some(self.activity.await_body());
             }
             let timer = self

@@ -3,10 +3,10 @@
 use std::io;
 use std::process::ExitCode;
 
-use wharf_server::manifest::{self, Problem};
+use wharf_capabilities::AllowList;
+use wharf_server::manifest::{self, Configuration, Problem, Subject};
 
 use crate::cli::Check;
-use crate::grants;
 
 /// Reads everything and runs nothing.
 pub fn check(check: &Check) -> ExitCode {
@@ -17,11 +17,7 @@ pub fn check(check: &Check) -> ExitCode {
     let mut said: Vec<String> = Vec::new();
     said.extend(configuration.broken.iter().map(|broken| broken.problems.to_string()));
     said.extend(manifest::check(&configuration).iter().map(Problem::to_string));
-    for app in &configuration.apps {
-        if let Err(error) = grants::capabilities(app) {
-            said.push(format!("error: app `{}`: {error:#}", app.name));
-        }
-    }
+    said.extend(patterns(&configuration).iter().map(Problem::to_string));
     if !said.is_empty() {
         return wrong(&said.join("\n"));
     }
@@ -32,6 +28,24 @@ pub fn check(check: &Check) -> ExitCode {
         &format!("{}: {apps}, {routes}, nothing wrong\n", check.file.display()),
     );
     ExitCode::SUCCESS
+}
+
+/// What is granted and is no pattern. Only those who keep to patterns know them.
+fn patterns(configuration: &Configuration) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for app in &configuration.apps {
+        let mut check = |patterns: &[String], subject: fn(usize) -> Subject| {
+            for (nth, pattern) in patterns.iter().enumerate() {
+                if let Err(error) = AllowList::parse([pattern]) {
+                    let place = configuration.place(&app.name, &subject(nth));
+                    problems.push(Problem::new(place.cloned(), error.to_string()));
+                }
+            }
+        };
+        check(&app.http_client.allow, Subject::HttpClientAllow);
+        check(&app.sockets.allow, Subject::SocketsAllow);
+    }
+    problems
 }
 
 /// Prints the schema of manifests.
