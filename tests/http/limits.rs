@@ -441,7 +441,10 @@ fn slow_clients_make_room() {
     for connection in &mut small {
         connection.send("POST / HTTP/1.1\r\nhost: a.test\r\ncontent-length: 1000\r\n\r\nabc");
     }
-    eventually(|| metric(limited.admin, "wharf_requests") == Some(5.0), "they have begun");
+    eventually(
+        || metric(limited.admin, "wharf_requests") == Some(5.0),
+        "they have begun",
+    );
     let echo = "POST / HTTP/1.1\r\nhost: a.test\r\ncontent-length: 3\r\nconnection: close\r\n\r\nabc";
     assert_eq!(limited.send(echo).text(), "abc");
     // A large one does, until somebody waits for it.
@@ -452,5 +455,8 @@ fn slow_clients_make_room() {
     }
     assert_eq!(limited.send(echo).text(), "abc");
     limited.check_reached("slow-clients", 1.0);
-    assert!(large.iter_mut().any(|connection| connection.try_body().is_err()), "one was broken off");
+    assert!(
+        large.iter_mut().any(|connection| connection.try_body().is_err()),
+        "one was broken off"
+    );
 }

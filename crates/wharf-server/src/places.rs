@@ -160,10 +160,7 @@ impl Taken {
     /// be spared.
     fn evict(&mut self, client: Option<IpAddr>) -> Option<()> {
         let theirs = |connected: &Connected| client.is_none_or(|client| client == connected.client);
-        let staying = self
-            .all
-            .iter()
-            .filter(|(_, connected)| !connected.leaving);
+        let staying = self.all.iter().filter(|(_, connected)| !connected.leaving);
         let mut spare: Vec<_> = staying
             .filter(|(_, connected)| theirs(connected))
             .filter_map(|(key, connected)| Some((connected.activity.idle()?, key)))

@@ -1,5 +1,8 @@
 //! `wharf serve`: apps that answer HTTP requests, from a component with flags or from a manifest.
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;

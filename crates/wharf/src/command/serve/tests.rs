@@ -1,0 +1,118 @@
+//! What texts say of defaults is what the defaults are.
+
+use clap::CommandFactory as _;
+use serde_json::Value;
+use wharf_server::RequestLimits;
+use wharf_server::manifest::{self, value};
+
+use super::*;
+use crate::cli::Cli;
+
+/// What a manifest's reference gives as the default of a limit, up to the first mark that cannot be part of it.
+fn documented(section: &str, key: &str) -> String {
+    let schema: Value = serde_json::from_str(&manifest::schema()).unwrap();
+    let description = &schema["$defs"][section]["properties"][key]["description"];
+    let description = description.as_str().unwrap_or_else(|| panic!("{section}.{key}"));
+    let (_, default) = description
+        .split_once("Default: ")
+        .unwrap_or_else(|| panic!("{section}.{key}"));
+    default
+        .split([',', ';', ':', ' '])
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches('.')
+        .to_owned()
+}
+
+#[track_caller]
+fn check_duration(section: &str, key: &str, default: Duration) {
+    assert_eq!(
+        value::duration(&documented(section, key)),
+        Ok(default),
+        "{section}.{key}"
+    );
+}
+
+#[track_caller]
+fn check_number(section: &str, key: &str, default: u64) {
+    let text = documented(section, key);
+    let number = text.parse().or_else(|_| value::size(&text));
+    assert_eq!(number, Ok(default), "{section}.{key}: {text}");
+}
+
+#[test]
+fn the_reference_says_what_the_defaults_of_an_app_are() {
+    let (limits, service) = (wharf_host::Limits::default(), wharf_host::ServiceOptions::default());
+    let requests = RequestLimits::default();
+    check_number("Limits", "memory", limits.memory_bytes_max as u64);
+    check_duration("Limits", "cpu-time", limits.cpu_time_max);
+    check_number("Limits", "requests", service.requests_max as u64);
+    check_number("Limits", "queue", limits.queue_length_max as u64);
+    check_duration("Limits", "queue-time", limits.queue_timeout);
+    check_duration("Limits", "response-time", limits.response_timeout);
+    check_duration("Limits", "background-time", limits.background_timeout);
+    check_number("Limits", "body", requests.body_bytes_max);
+    check_number("Limits", "body-rate", requests.body_rate_min);
+    check_duration("Limits", "body-idle-time", requests.body_idle_timeout);
+    check_number("Limits", "reuse", service.reuse_max.into());
+}
+
+#[test]
+fn the_reference_says_what_the_defaults_of_a_server_are() {
+    let (limits, options) = (ServerLimits::default(), ServerOptions::default());
+    check_duration("Server", "drain-timeout", options.drain_timeout);
+    check_number("ServerLimits", "connections", limits.connections_max as u64);
+    assert_eq!(limits.connections_per_client_max, limits.connections_max.div_ceil(2));
+    check_number(
+        "ServerLimits",
+        "requests-per-connection",
+        limits.requests_per_connection_max,
+    );
+    check_number("ServerLimits", "requests", limits.requests_max as u64);
+    check_number("ServerLimits", "header-bytes", limits.head_bytes_max as u64);
+    check_number("ServerLimits", "header-count", limits.head_fields_max as u64);
+    check_duration("ServerLimits", "head-timeout", limits.head_timeout);
+    check_duration("ServerLimits", "idle-timeout", limits.idle_timeout);
+    check_number("ServerLimits", "write-rate", limits.write_rate_min);
+    check_duration("ServerLimits", "write-timeout", limits.write_timeout);
+    check_number("ServerLimits", "streams", limits.streams_max.into());
+    check_number("ServerLimits", "resets", limits.resets_max.into());
+    check_number(
+        "ServerLimits",
+        "instances",
+        EngineOptions::default().instances_max.into(),
+    );
+}
+
+#[test]
+fn help_says_what_the_defaults_are() {
+    let (limits, server) = (wharf_host::Limits::default(), ServerLimits::default());
+    let mut command = Cli::command();
+    let serve = command.find_subcommand_mut("serve").unwrap();
+    let default = |flag: &str| {
+        let flag = serve
+            .get_arguments()
+            .find(|argument| argument.get_long() == Some(flag))
+            .unwrap();
+        let help = flag.get_help().unwrap().to_string();
+        let (_, default) = help.split_once("[default: ").unwrap();
+        default.trim_end_matches(']').to_owned()
+    };
+    let durations = [
+        ("drain-timeout", ServerOptions::default().drain_timeout),
+        ("head-timeout", server.head_timeout),
+        ("idle-timeout", server.idle_timeout),
+        ("max-cpu-time", limits.cpu_time_max),
+        ("timeout", limits.response_timeout),
+        ("queue-timeout", limits.queue_timeout),
+        ("background-timeout", limits.background_timeout),
+    ];
+    for (flag, expected) in durations {
+        assert_eq!(value::duration(&default(flag)), Ok(expected), "--{flag}");
+    }
+    assert_eq!(value::size(&default("max-memory")), Ok(limits.memory_bytes_max as u64));
+    let instances = EngineOptions::default().instances_max.to_string();
+    assert_eq!(default("max-instances"), instances);
+    assert_eq!(ServerOptions::default().listen.len(), 1);
+    assert!(matches!(ServerOptions::default().listen[0], Listen::At(addr) if addr.to_string() == default("addr")));
+}
