@@ -275,7 +275,8 @@ impl Service {
                 }
             }
         };
-        self.queue(deadline, instance).await?
+        // Boxed: a request that need not wait is moved about without room for that.
+        Box::pin(self.queue(deadline, instance)).await?
     }
 
     /// Waits in the queue for `what`, for as long as that and the request's deadline allow.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -21,6 +22,7 @@ use crate::files::{self, Files};
 use crate::limits::Limit;
 use crate::problem::{Asked, ErrorId, Problem};
 use crate::route::{Found, normal};
+use crate::turns::NoTime;
 
 /// Answers `request`, whatever happens.
 pub(crate) async fn answer(
@@ -32,7 +34,15 @@ pub(crate) async fn answer(
     let version = request.version();
     let asked = Asked::of(&request);
     let mut response = match meet(door, &mut request, local, &mut begun) {
-        Ok((route, taken)) => serve(door, &route, taken, request, &asked, &begun).await,
+        Ok((route, taken)) => match &route.target {
+            Target::Service(service) => ask(door, &route.app, service, request, &asked, &begun).await,
+            // Boxed, as everything is that few requests need: the rest of them would be moved about with room for it.
+            Target::Files(files) => Box::pin(read(&route.app, files, taken, &request, &asked)).await,
+            Target::Broken => {
+                let broken = (StatusCode::SERVICE_UNAVAILABLE, "the app is not available");
+                failed(&route.app, &asked, broken, &NotLoaded)
+            }
+        },
         Err(problem) => {
             let pages = begun.app().map(|app| &app.inner().error_pages);
             let mut response = problem.response(&asked, pages);
@@ -131,25 +141,6 @@ fn crowded(door: &Door, app: &App, limit: Limit) -> Problem {
     }
 }
 
-async fn serve(
-    door: &Door,
-    route: &Route,
-    taken: usize,
-    request: http::Request<Incoming>,
-    asked: &Asked,
-    begun: &Begun,
-) -> http::Response<Payload> {
-    let app = &route.app;
-    match &route.target {
-        Target::Service(service) => ask(door, app, service, request, asked, begun).await,
-        Target::Files(files) => read(app, files, taken, &request, asked).await,
-        Target::Broken => {
-            let broken = (StatusCode::SERVICE_UNAVAILABLE, "the app is not available");
-            failed(app, asked, broken, &NotLoaded)
-        }
-    }
-}
-
 /// A folder answers.
 async fn read(
     app: &App,
@@ -210,26 +201,30 @@ async fn ask(
     if request.body().size_hint().lower() > limits.body_bytes_max {
         return held_up(door, app, asked, Limit::Body);
     }
-    let (head, body) = request.into_parts();
-    let (body, verdict) = match body.is_end_stream() {
+    let mut verdict = None;
+    let request = match request.body().is_end_stream() {
         // As most requests are: there is nothing to limit.
-        true => (Payload::default(), None),
+        true => request.map(|_| Payload::default()),
         false => {
+            let (head, body) = request.into_parts();
             let reading = Reading::new(body, limits, begun.activity());
-            let verdict = reading.verdict();
-            let body = reading.payload(head.headers.contains_key(header::EXPECT)).await;
-            if let Some(limit) = verdict.limit() {
+            let limit = verdict.insert(reading.verdict());
+            let body = Box::pin(reading.payload(head.headers.contains_key(header::EXPECT))).await;
+            if let Some(limit) = limit.limit() {
                 return held_up(door, app, asked, limit);
             }
-            (body, Some(verdict))
+            http::Request::from_parts(head, body)
         }
     };
-    let request = http::Request::from_parts(head, body);
     let wants_turn = AtomicBool::new(false);
-    let work = service.handle_by_turns(request, &wants_turn);
-    let Ok(answered) = door.turns.drive(app.key(), &wants_turn, work).await else {
-        let problem = crowded(door, app, Limit::Load);
-        return problem.response(asked, Some(&app.inner().error_pages));
+    // Pinned here: a future that is passed on by value is in the caller's, too.
+    let work = pin!(service.handle_by_turns(request, &wants_turn));
+    let answered = match door.turns.drive(app.key(), &wants_turn, work) {
+        Ok(work) => work.await,
+        Err(NoTime) => {
+            let problem = crowded(door, app, Limit::Load);
+            return problem.response(asked, Some(&app.inner().error_pages));
+        }
     };
     // Whatever the guest made of it: its client has not kept to what it may send.
     if let Some(limit) = verdict.as_ref().and_then(Verdict::limit) {

@@ -74,24 +74,26 @@ impl Turns {
 
     /// Lets `work` compute for the app with the key `app` when it is its turn. `wants_turn` is set by `work` when it has used up
     /// a turn and wants another.
-    pub async fn drive<T>(
-        &self,
+    ///
+    /// # Errors
+    /// When there is no time for it.
+    pub fn drive<'a, F: Future>(
+        &'a self,
         app: usize,
-        wants_turn: &AtomicBool,
-        work: impl Future<Output = T>,
-    ) -> Result<T, NoTime> {
+        wants_turn: &'a AtomicBool,
+        work: Pin<&'a mut F>,
+    ) -> Result<Driven<'a, F>, NoTime> {
         let waits = match self.is_crowded() {
             true => self.join(app, true)?,
             false => Waits::Nothing,
         };
-        let work = Driven {
+        Ok(Driven {
             turns: self,
             app,
             wants_turn,
             waits,
-            work: std::pin::pin!(work),
-        };
-        Ok(work.await)
+            work,
+        })
     }
 
     fn is_crowded(&self) -> bool {
@@ -179,7 +181,7 @@ enum Waits {
 }
 
 /// Work that takes turns.
-struct Driven<'a, F> {
+pub(crate) struct Driven<'a, F> {
     turns: &'a Turns,
     app: usize,
     wants_turn: &'a AtomicBool,
@@ -222,6 +224,11 @@ mod tests {
 
     static NEVER: AtomicBool = AtomicBool::new(false);
 
+    /// What comes of work for an app.
+    async fn driven<T>(turns: &Turns, app: usize, work: impl Future<Output = T>) -> Result<T, NoTime> {
+        Ok(turns.drive(app, &NEVER, std::pin::pin!(work))?.await)
+    }
+
     fn crowded(processors: usize) -> Turns {
         let turns = Turns::new(processors);
         turns.set_crowded(true);
@@ -240,7 +247,7 @@ mod tests {
     async fn without_a_crowd_nobody_waits() {
         let turns = Turns::new(1);
         let _turn = turns.join(1, true);
-        assert_eq!(turns.drive(1, &NEVER, async { 7 }).await, Ok(7));
+        assert_eq!(driven(&turns, 1, async { 7 }).await, Ok(7));
     }
 
     #[tokio::test]
@@ -253,7 +260,7 @@ mod tests {
             let (turns, order) = (turns.clone(), order.clone());
             waiting.push(tokio::spawn(async move {
                 let work = async { order.lock().unwrap().push((app, nth)) };
-                turns.drive(app, &NEVER, work).await
+                driven(&turns, app, work).await
             }));
             tokio::task::yield_now().await;
         }
@@ -273,12 +280,12 @@ mod tests {
         let waits = turns.join(1, true).ok();
         assert!(turns.join(1, true).is_ok(), "there is time");
         tokio::time::sleep(WAIT_MAX + Duration::from_millis(50)).await;
-        assert_eq!(turns.drive(1, &NEVER, async {}).await, Err(NoTime));
+        assert_eq!(driven(&turns, 1, async {}).await, Err(NoTime));
         assert!(turns.join(1, false).is_ok(), "who was let in is not refused");
         assert!(turns.join(2, true).is_ok(), "another app has a queue of its own");
         drop((first, waits));
         assert_eq!(turns.queues().free, 1, "nobody waits any more");
-        assert_eq!(turns.drive(1, &NEVER, async {}).await, Ok(()));
+        assert_eq!(driven(&turns, 1, async {}).await, Ok(()));
     }
 
     #[tokio::test]
@@ -286,7 +293,7 @@ mod tests {
         let turns = crowded(1);
         let first = turns.join(1, true);
         let left = turns.join(1, true);
-        let mut next = Box::pin(turns.drive(1, &NEVER, async {}));
+        let mut next = Box::pin(driven(&turns, 1, async {}));
         assert!(futures_util::poll!(&mut next).is_pending());
         drop(left);
         drop(first);
@@ -310,7 +317,7 @@ mod tests {
     async fn who_waits_for_something_else_holds_no_turn() {
         let turns = crowded(1);
         let (end, work) = held();
-        let mut waiting = Box::pin(turns.drive(1, &NEVER, work));
+        let mut waiting = Box::pin(driven(&turns, 1, work));
         assert!(futures_util::poll!(&mut waiting).is_pending());
         assert_eq!(turns.queues().free, 1);
         drop(end);
@@ -334,14 +341,15 @@ mod tests {
             cx.waker().wake_by_ref();
             Poll::Pending
         });
-        let long = turns.drive(1, &wants_turn, long);
-        let short = turns.drive(1, &NEVER, async { order.lock().unwrap().push("short") });
+        let mut long = std::pin::pin!(long);
+        let long = turns.drive(1, &wants_turn, long.as_mut()).ok().unwrap();
+        let short = driven(&turns, 1, async { order.lock().unwrap().push("short") });
         let start = async {
             tokio::task::yield_now().await;
             drop(first);
         };
         let (long, short, ()) = tokio::join!(long, short, start);
-        assert_eq!((long, short), (Ok(()), Ok(())));
+        assert_eq!((long, short), ((), Ok(())));
         assert_eq!(*order.lock().unwrap(), ["long", "short", "long", "long"]);
     }
 }

@@ -61,7 +61,7 @@ impl Service {
     pub(super) async fn shared(&self, request: http::Request<Payload>, deadline: Deadline) -> Answer {
         let place = match self.0.places.clone().try_acquire_owned() {
             Ok(place) => place,
-            Err(_) => match self.queue(deadline, self.0.places.clone().acquire_owned()).await? {
+            Err(_) => match Box::pin(self.queue(deadline, self.0.places.clone().acquire_owned())).await? {
                 Ok(place) => place,
                 // It is never closed.
                 Err(_) => return Err(Failure::NoResponse),
@@ -82,7 +82,7 @@ impl Service {
         }
         match again {
             // Its place among the requests is free again: it went with the instance.
-            Some(request) => self.exclusive(request, deadline, None).await,
+            Some(request) => Box::pin(self.exclusive(request, deadline, None)).await,
             None => Err(Failure::SharedInstanceEnded {
                 reason: worker.state.reason(),
             }),
