@@ -460,3 +460,21 @@ fn slow_clients_make_room() {
         "one was broken off"
     );
 }
+
+/// The system's own limit leaves nobody without an answer: connections that say nothing make room there, too.
+#[cfg(target_os = "linux")]
+#[test]
+fn open_files() {
+    let scratch = Scratch::new();
+    let manifest = format!("component = '{}'\n", guest("http-hello").display());
+    let serve = Server::command(scratch.write("wharf.toml", manifest), &[]);
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "ulimit -n 200; exec \"$0\" \"$@\""]);
+    command.arg(serve.get_program()).args(serve.get_args());
+    let server = Server::spawn(command);
+    let silent: Vec<_> = (0..400).map(|_| TcpStream::connect(server.addr())).collect();
+    for _ in 0..20 {
+        assert_eq!(get(server.addr(), "/").text(), "hello, wharf");
+    }
+    drop(silent);
+}

@@ -282,7 +282,7 @@ pub struct Server {
 pub struct ServerLimits {
     /// How many connections are open at a time. One more takes the place of the one that has been without a request for the
     /// longest time; where all have requests, it gets 503 and is closed. Default: 20000; one that waits costs about
-    /// 10 KiB.
+    /// 10 KiB. Never more than nine tenths of the files that the system lets the server open.
     pub connections: Option<At<Count>>,
     /// The same for one client's address. Default: half of `connections`: no client alone keeps others out, and a proxy in
     /// front has enough.

@@ -66,11 +66,11 @@ fn try_serve(serve: Serve, stdout: &Lines, stderr: &Lines) -> anyhow::Result<Dra
 async fn start_and_drain(serve: Serve, stdout: &Lines, stderr: &Lines) -> anyhow::Result<Drained> {
     // Before anything can be served: a signal that comes early is not lost.
     let mut signals = signals()?;
-    raise_open_files();
+    let open_files = raise_open_files();
     let serve = Arc::new(serve);
     let begun = async {
         let site = Site::read(&serve)?;
-        let options = site.options(&serve).await?;
+        let options = site.options(&serve, open_files).await?;
         let starting = tokio::task::spawn_blocking({
             let (serve, stdout, stderr) = (serve.clone(), stdout.clone(), stderr.clone());
             move || site.start(&serve, &stdout, &stderr)
@@ -112,24 +112,37 @@ async fn start_and_drain(serve: Serve, stdout: &Lines, stderr: &Lines) -> anyhow
     Ok(drained)
 }
 
-/// Connections and files are open files, of which a process has few until it asks for all that it may have.
-fn raise_open_files() {
+/// Connections and files are open files, of which a process has few until it asks for all that it may have. How many that is
+/// in the end, where it is known.
+fn raise_open_files() -> Option<u64> {
     #[cfg(unix)]
     {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
         let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
         if current != maximum
-            && let Err(error) = setrlimit(
-                Resource::Nofile,
-                Rlimit {
-                    current: maximum,
-                    maximum,
-                },
-            )
+            && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
         {
             tracing::debug!(%error, "cannot open as many files as the system allows");
         }
+        getrlimit(Resource::Nofile).current
     }
+    #[cfg(not(unix))]
+    None
+}
+
+/// Of the files that may be open, as many are left for what guests open and call.
+const FILES_BESIDE_CONNECTIONS: f64 = 0.1;
+
+/// As many connections as are wanted, or as the system permits: past that it would refuse them itself, and none would make
+/// room.
+fn connections_max(given: Option<u32>, usual: usize, open_files: Option<u64>) -> usize {
+    let permitted = open_files.map(|files| (files as f64 * (1.0 - FILES_BESIDE_CONNECTIONS)) as usize);
+    let permitted = permitted.unwrap_or(usize::MAX).max(1);
+    let wanted = given.map_or(usual, |given| given as usize);
+    if wanted > permitted && given.is_some() {
+        tracing::warn!(wanted, permitted, "`connections` is more than the limit of open files permits");
+    }
+    wanted.min(permitted)
 }
 
 /// What is said once the server can be reached.
@@ -201,7 +214,7 @@ impl Site {
     }
 
     /// What flags say goes before what the manifest says.
-    async fn options(&self, serve: &Serve) -> anyhow::Result<ServerOptions> {
+    async fn options(&self, serve: &Serve, open_files: Option<u64>) -> anyhow::Result<ServerOptions> {
         let settings = &self.configuration.server;
         let usual = ServerOptions::default();
         let drain_timeout = serve.drain_timeout.or(settings.drain_timeout);
@@ -209,7 +222,7 @@ impl Site {
             listen: listen(serve, settings).await?,
             admin: admin(serve, settings).await?,
             drain_timeout: drain_timeout.unwrap_or(usual.drain_timeout),
-            limits: server_limits(serve, &settings.limits),
+            limits: server_limits(serve, &settings.limits, open_files),
         })
     }
 }
@@ -270,10 +283,10 @@ async fn admin(serve: &Serve, settings: &plan::ServerSettings) -> anyhow::Result
     })
 }
 
-fn server_limits(serve: &Serve, given: &plan::ServerLimits) -> ServerLimits {
+fn server_limits(serve: &Serve, given: &plan::ServerLimits, open_files: Option<u64>) -> ServerLimits {
     let usual = ServerLimits::default();
     let count = |given: Option<u32>, usual: usize| given.map_or(usual, |given| given as usize);
-    let connections_max = count(given.connections_max, usual.connections_max);
+    let connections_max = connections_max(given.connections_max, usual.connections_max, open_files);
     // Half of all, unless somebody says otherwise.
     let per_client = connections_max.div_ceil(2);
     ServerLimits {
