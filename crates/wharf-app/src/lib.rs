@@ -8,6 +8,7 @@ pub mod compose;
 pub mod imports;
 pub mod inspect;
 pub mod manifest;
+pub mod read;
 pub mod route;
 
 pub use app::App;

@@ -84,6 +84,8 @@ pub enum Pooling {
     /// A pool where the address space allows one, else memory mapped for each instance, little of it (39-bit boards).
     #[default]
     Auto,
+    /// Memory mapped for each instance, little of it, as `Auto` does where there is too little address space for a pool.
+    LittleSpace,
     /// Memory mapped for each instance.
     Never,
 }
@@ -155,6 +157,7 @@ impl Engine {
     pub fn new(options: EngineOptions) -> wasmtime::Result<Self> {
         let (wasmtime, pooled) = match options.pooling {
             Pooling::Never => (wasmtime::Engine::new(&config())?, false),
+            Pooling::LittleSpace => (wasmtime::Engine::new(&in_little_space())?, false),
             Pooling::Auto => match wasmtime::Engine::new(&pooled(&options)) {
                 Ok(engine) => (engine, true),
                 Err(error) => {

@@ -18,6 +18,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::component::Component;
@@ -112,8 +113,9 @@ struct Inner {
     /// Room for requests at work.
     places: Arc<Semaphore>,
     shared: shared::Shared,
-    /// Instances at work in tasks of their own.
+    /// Instances at work in tasks of their own, and what ends them.
     tasks: TaskTracker,
+    aborted: CancellationToken,
 }
 
 impl Service {
@@ -152,6 +154,7 @@ impl Service {
             places: Arc::new(Semaphore::new(places)),
             shared: shared::Shared::default(),
             tasks: TaskTracker::new(),
+            aborted: CancellationToken::new(),
         })))
     }
 
@@ -223,6 +226,11 @@ impl Service {
         self.0.tasks.close();
         self.0.shared.stop();
         self.0.tasks.wait().await;
+    }
+
+    /// Ends what guests still do in tasks of their own: shared instances, responses under way, work after them.
+    pub fn abort(&self) {
+        self.0.aborted.cancel();
     }
 
     /// In an instance of the request's own while it lasts.
@@ -426,7 +434,10 @@ impl Exchange<'_> {
         };
         let service = self.service.clone();
         let task = self.service.0.tasks.spawn(async move {
-            let (live, result) = running.await;
+            let aborted = service.0.aborted.clone();
+            let Some((live, result)) = aborted.run_until_cancelled(running).await else {
+                return;
+            };
             match result {
                 Ok(()) => service.keep(live),
                 Err(error) => {

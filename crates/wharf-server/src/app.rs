@@ -145,6 +145,14 @@ impl App {
         }
     }
 
+    /// Ends what it does: responses break off, and its components' instances end.
+    pub(crate) fn cut_off(&self) {
+        self.0.cut.cancel();
+        for service in self.services() {
+            service.abort();
+        }
+    }
+
     /// Requests that have not ended.
     pub(crate) fn open(&self) -> usize {
         self.0.open.load(Ordering::Acquire)

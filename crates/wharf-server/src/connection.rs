@@ -159,6 +159,7 @@ impl Connection {
                 () = self.patience.timer.as_mut() => match self.patience.look(&self.activity) {
                     Look::Fine => {}
                     Look::Idle => {
+                        self.door.metrics.reached(Limit::IdleTimeout);
                         connection.as_mut().graceful_shutdown();
                         self.patience.close();
                     }
@@ -192,8 +193,13 @@ impl Connection {
         let Err(error) = ended else { return };
         let hyper = error.downcast_ref::<hyper::Error>();
         if hyper.is_some_and(hyper::Error::is_parse_too_large) {
-            // hyper has answered with 431, or 414.
-            self.door.metrics.reached(Limit::HeadBytes);
+            // hyper has answered with 431, or 414, and does not say for which of the two.
+            let bytes = usize::try_from(self.activity.read_since_request()).unwrap_or(usize::MAX);
+            let limit = match bytes < self.door.limits.head_bytes_max {
+                true => Limit::HeadFields,
+                false => Limit::HeadBytes,
+            };
+            self.door.metrics.reached(limit);
         }
         tracing::debug!(%error, "connection ended");
     }
@@ -275,6 +281,9 @@ impl Patience {
 
     /// Whether the client has taken too little for too long of what waits for it.
     fn is_behind(&mut self, activity: &Activity) -> bool {
+        if activity.stream_untaken().is_some_and(|untaken| untaken >= self.write_timeout) {
+            return true;
+        }
         let (written, waits) = activity.traffic.written();
         if !waits {
             self.behind = None;

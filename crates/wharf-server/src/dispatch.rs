@@ -282,9 +282,8 @@ fn complete(request: &mut http::Request<Incoming>, local: SocketAddr) -> Result<
         return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "CONNECT is for proxies"));
     }
     let version = request.version();
-    // HTTP/2 names it with the request (RFC 9113 section 8.3.1).
     if version >= Version::HTTP_2 && request.uri().authority().is_some() {
-        return Ok(());
+        return complete_http2(request);
     }
     if version < Version::HTTP_2 {
         check_target(request.method(), request.uri())?;
@@ -304,6 +303,38 @@ fn complete(request: &mut http::Request<Incoming>, local: SocketAddr) -> Result<
             StatusCode::BAD_REQUEST,
             "the request's Host header is not one host",
         )),
+    }
+}
+
+/// HTTP/2 names the origin with the request (RFC 9113 section 8.3.1). What came in the clear is `http`, whatever a proxy has
+/// made of it: a guest would believe the scheme.
+fn complete_http2(request: &mut http::Request<Incoming>) -> Result<(), Problem> {
+    let bad = |reason| Err(Problem::new(StatusCode::BAD_REQUEST, reason));
+    let mut uri = request.uri().clone().into_parts();
+    let Some(authority) = uri.authority.as_ref().filter(|authority| is_authority(authority)) else {
+        return bad("the request's authority is not one host");
+    };
+    let host = request.headers().get(header::HOST);
+    if host.is_some_and(|host| !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())) {
+        return bad("the request names two hosts");
+    }
+    match uri.scheme.as_ref().map(http::uri::Scheme::as_str) {
+        Some("http") => return check_path(request.method(), request.uri()),
+        Some("https") => uri.scheme = Some(http::uri::Scheme::HTTP),
+        _ => return bad("the request's scheme is none of this server's"),
+    }
+    if let Ok(uri) = http::Uri::from_parts(uri) {
+        *request.uri_mut() = uri;
+    }
+    check_path(request.method(), request.uri())
+}
+
+/// A path, or `*` for OPTIONS.
+fn check_path(method: &Method, uri: &http::Uri) -> Result<(), Problem> {
+    match uri.path() {
+        "*" if method == Method::OPTIONS => Ok(()),
+        path if path.starts_with('/') => Ok(()),
+        _ => Err(Problem::new(StatusCode::BAD_REQUEST, "the request's target is none")),
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::app::{App, Target};
 use crate::limits::ServerLimits;
@@ -27,6 +28,8 @@ pub(crate) struct Door {
     pub turns: Turns,
     /// For clients that are turned away with a word.
     pub refusals: Semaphore,
+    /// Apps that were replaced and have not finished.
+    pub retiring: TaskTracker,
     /// The server takes no more connections, and ends those that have no request.
     pub drain: CancellationToken,
 }
@@ -54,6 +57,7 @@ impl Door {
             refusals: Semaphore::new(REFUSALS_MAX),
             limits,
             metrics,
+            retiring: TaskTracker::new(),
             drain: CancellationToken::new(),
         }
     }

@@ -140,6 +140,8 @@ impl Server {
         connections.close();
         let finish = async {
             connections.wait().await;
+            door.retiring.close();
+            door.retiring.wait().await;
             for app in &door.apps().all {
                 app.finished().await;
             }
@@ -175,7 +177,7 @@ impl Apps {
     /// finishes what it has begun, for as long as the server's drain allows.
     pub fn replace(&self, apps: Vec<App>) {
         for gone in self.door.replace(apps) {
-            tokio::spawn(retire(gone, self.drain_timeout));
+            self.door.retiring.spawn(retire(self.door.clone(), gone, self.drain_timeout));
         }
     }
 
@@ -185,15 +187,13 @@ impl Apps {
     }
 }
 
-/// Lets an app finish that answers no new requests.
-async fn retire(app: App, timeout: Duration) {
+/// Lets an app finish that answers no new requests, and ends what it does when its time is over.
+async fn retire(door: Arc<Door>, app: App, timeout: Duration) {
     if tokio::time::timeout(timeout, app.finished()).await.is_err() {
         let requests = app.open();
-        tracing::warn!(
-            app = app.name(),
-            requests,
-            "cut off requests of a version that was replaced"
-        );
-        app.inner().cut.cancel();
+        tracing::warn!(app = app.name(), requests, "cut off requests of a version that was replaced");
+        app.cut_off();
+        // Responses that nobody takes are not asked for another piece, and would not find out.
+        door.places.close_untaken(&app);
     }
 }

@@ -90,6 +90,7 @@ pub(crate) enum Limit {
     HeadBytes,
     HeadFields,
     HeadTimeout,
+    IdleTimeout,
     WriteRate,
     Resets,
     Body,
@@ -105,7 +106,7 @@ pub(crate) enum Limit {
 }
 
 impl Limit {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Connections,
         Self::ConnectionsPerClient,
         Self::RequestsPerConnection,
@@ -113,6 +114,7 @@ impl Limit {
         Self::HeadBytes,
         Self::HeadFields,
         Self::HeadTimeout,
+        Self::IdleTimeout,
         Self::WriteRate,
         Self::Resets,
         Self::Body,
@@ -137,6 +139,7 @@ impl Limit {
             Self::HeadBytes => "header-bytes",
             Self::HeadFields => "header-count",
             Self::HeadTimeout => "head-timeout",
+            Self::IdleTimeout => "idle-timeout",
             Self::WriteRate => "write-rate",
             Self::Resets => "resets",
             Self::Body => "body",

@@ -44,10 +44,19 @@ impl fmt::Display for AdminAt {
 
 /// Why an address cannot be listened at.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen at {at}: {error}{}", advice(error))]
+#[error("cannot listen at {at}: {error}{}", if *is_path { advice_for_path(error) } else { advice(error) })]
 pub struct BindError {
     at: String,
     error: io::Error,
+    is_path: bool,
+}
+
+fn advice_for_path(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "; another server listens there, or a file is in the way: choose another path",
+        io::ErrorKind::InvalidInput => "; the path is too long for a socket: choose one of at most 107 bytes",
+        _ => "; choose a path in a folder that this user can write to, or none with `--admin none`",
+    }
 }
 
 fn advice(error: &io::Error) -> &'static str {
@@ -71,10 +80,12 @@ impl Listener {
             Listen::At(addr) => Self::at(addr).map_err(|error| BindError {
                 at: addr.to_string(),
                 error,
+                is_path: false,
             }),
             Listen::On(socket) => Self::on(socket).map_err(|error| BindError {
                 at: "the socket that was passed on".into(),
                 error,
+                is_path: false,
             }),
         }
     }
@@ -145,12 +156,14 @@ impl AdminListener {
                 Err(error) => Err(BindError {
                     at: path.display().to_string(),
                     error,
+                    is_path: true,
                 }),
             },
             #[cfg(not(unix))]
             AdminAt::Unix(path) => Err(BindError {
                 at: path.display().to_string(),
                 error: io::ErrorKind::Unsupported.into(),
+                is_path: true,
             }),
         }
     }

@@ -57,6 +57,15 @@ impl Places {
         }
     }
 
+    /// Closes connections whose client does not take a response of `app`'s.
+    pub fn close_untaken(&self, app: &App) {
+        let taken = self.taken();
+        let untaken = taken.all.iter().map(|(_, connected)| &connected.activity);
+        for activity in untaken.filter(|activity| activity.app() == app.key() && activity.is_untaken()) {
+            activity.evict();
+        }
+    }
+
     fn taken(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }

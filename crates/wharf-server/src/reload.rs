@@ -18,6 +18,7 @@ use http::header::HeaderValue;
 use wharf_app::app::{self as plan, Answer, AppComponent};
 use wharf_app::compose;
 use wharf_app::manifest::{self, Configuration, Problems};
+use wharf_app::read;
 use wharf_app::route::RoutePattern;
 use wharf_host::Service;
 
@@ -59,7 +60,17 @@ pub struct Deployment {
     source: Source,
     assemble: Arc<dyn Assemble>,
     loaded: Vec<Loaded>,
+    /// Versions that could not be made, by their app's name: they are not tried again.
+    refused: BTreeMap<String, Refused>,
+    settings: Option<plan::ServerSettings>,
     seen: Seen,
+}
+
+/// A version of an app that could not be made.
+struct Refused {
+    plan: plan::App,
+    inputs: blake3::Hash,
+    trouble: String,
 }
 
 /// An app, and what it was made from.
@@ -79,6 +90,8 @@ pub struct Reloaded {
     pub gone: Vec<String>,
     /// What could not be taken, by app: its old version goes on, where there is one.
     pub refused: Vec<(String, String)>,
+    /// The server's own settings read otherwise than at the start, which changes nothing.
+    pub settings_changed: bool,
 }
 
 impl Deployment {
@@ -88,6 +101,8 @@ impl Deployment {
             source,
             assemble,
             loaded: Vec::new(),
+            refused: BTreeMap::new(),
+            settings: None,
             seen: Seen::default(),
         }
     }
@@ -108,14 +123,15 @@ impl Deployment {
     /// # Errors
     /// When the manifest is wrong, or for the reason of [`Deployment::load`]. Then nothing changes.
     pub fn reload(&mut self) -> Result<Reloaded, String> {
-        match Self::configuration(&self.source) {
+        // Before reading: what changes meanwhile is another look than this.
+        let before = self.seen.again();
+        let loaded = match Self::configuration(&self.source) {
             Ok(configuration) => self.load(configuration),
-            Err(problems) => {
-                // Read again once it changes again, and not before.
-                self.seen = self.seen.again();
-                Err(problems.to_string())
-            }
-        }
+            Err(problems) => Err(problems.to_string()),
+        };
+        // Also where it is wrong: it is read again once it changes again, and not before.
+        self.seen.keep(before);
+        loaded
     }
 
     /// Makes the apps of `configuration`, and keeps what is the same as before. Blocks while components are compiled.
@@ -125,6 +141,8 @@ impl Deployment {
     /// changes.
     pub fn load(&mut self, configuration: Configuration) -> Result<Reloaded, String> {
         self.seen = Seen::of(&self.source, &configuration);
+        let settings = self.settings.get_or_insert_with(|| configuration.server.clone());
+        let settings_changed = *settings != configuration.server;
         let mut refused = Vec::new();
         let mut next: Vec<Loaded> = Vec::new();
         let mut changed = Vec::new();
@@ -165,6 +183,7 @@ impl Deployment {
             changed,
             gone,
             refused,
+            settings_changed,
         })
     }
 
@@ -188,7 +207,7 @@ impl Deployment {
     }
 
     /// The app, and whether it is another one than before.
-    fn make(&self, plan: plan::App) -> Result<(Loaded, bool), (Box<plan::App>, String)> {
+    fn make(&mut self, plan: plan::App) -> Result<(Loaded, bool), (Box<plan::App>, String)> {
         let inputs = match Inputs::read(&plan) {
             Ok(inputs) => inputs,
             Err(error) => return Err((Box::new(plan), error)),
@@ -197,6 +216,10 @@ impl Deployment {
         let same = |old: &Loaded| old.plan == plan && old.inputs == hash && old.app.trouble().is_none();
         if let Some(old) = self.kept(&plan.name).filter(same) {
             return Ok((old, false));
+        }
+        let known = self.refused.get(&plan.name);
+        if let Some(known) = known.filter(|known| known.plan == plan && known.inputs == hash) {
+            return Err((Box::new(plan), known.trouble.clone()));
         }
         match self.assembled(&plan, inputs) {
             Ok(app) => Ok((
@@ -207,7 +230,15 @@ impl Deployment {
                 },
                 true,
             )),
-            Err(trouble) => Err((Box::new(plan), trouble)),
+            Err(trouble) => {
+                let refused = Refused {
+                    plan: plan.clone(),
+                    inputs: hash,
+                    trouble: trouble.clone(),
+                };
+                self.refused.insert(plan.name.clone(), refused);
+                Err((Box::new(plan), trouble))
+            }
         }
     }
 
@@ -279,7 +310,8 @@ impl Inputs {
     fn read(plan: &plan::App) -> Result<Self, String> {
         let mut files = BTreeMap::new();
         for path in files_of(plan) {
-            let content = fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+            let content = read::regular(&path, read::COMPONENT_BYTES_MAX)
+                .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
             files.insert(path, Bytes::from(content));
         }
         let secrets = plan.secrets.iter();
@@ -342,8 +374,11 @@ fn files_of(plan: &plan::App) -> Vec<PathBuf> {
 fn secret(name: &str, source: &plan::SecretSource) -> Result<String, String> {
     match source {
         plan::SecretSource::File(path) => {
-            let value = fs::read_to_string(path)
-                .map_err(|error| format!("cannot read the secret {name} from {}: {error}", path.display()))?;
+            let wrong = |error: &dyn std::fmt::Display| {
+                format!("cannot read the secret {name} from {}: {error}", path.display())
+            };
+            let value = read::regular(path, read::FILE_BYTES_MAX).map_err(|error| wrong(&error))?;
+            let value = String::from_utf8(value).map_err(|_| wrong(&"it is not UTF-8"))?;
             Ok(value
                 .strip_suffix('\n')
                 .map(|value| value.strip_suffix('\r').unwrap_or(value))
@@ -443,6 +478,15 @@ impl Seen {
             paths.push(folder.clone());
         }
         Self(paths.into_iter().map(|path| (path.clone(), Stamp::of(&path))).collect())
+    }
+
+    /// Takes over what an earlier look saw of the same files.
+    fn keep(&mut self, before: Self) {
+        for (path, stamp) in before.0 {
+            if let Some(known) = self.0.get_mut(&path) {
+                *known = stamp;
+            }
+        }
     }
 
     fn again(&self) -> Self {

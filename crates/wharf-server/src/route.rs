@@ -161,7 +161,8 @@ fn lower_case(host: &str) -> Cow<'_, str> {
     }
 }
 
-/// A path as routes are compared with it: characters that need no encoding are not encoded, and there are no dot segments
+/// A path as routes are compared with it: characters that need no encoding are not encoded, the others in capitals, and there
+/// are no dot segments
 /// (RFC 3986 section 6.2.2). Otherwise `/a/%2e%2e/b` and `/%61dmin` would reach one app under another's name.
 pub(crate) fn normal(path: &str) -> Cow<'_, str> {
     if !path.contains('%') && !path.contains("/.") {
@@ -182,7 +183,7 @@ fn decode_unreserved(path: &str) -> Option<String> {
         let character = char::from(u8::from_str_radix(&escape[1..], 16).ok()?);
         match is_unreserved(character) {
             true => decoded.push(character),
-            false => decoded.push_str(escape),
+            false => decoded.push_str(&escape.to_ascii_uppercase()),
         }
         rest = &rest[at + 3..];
     }
@@ -311,13 +312,13 @@ mod tests {
         }
         check("/a/b", "/a/b");
         check("/%61pi", "/api");
-        check("/a%2fb", "/a%2fb");
+        check("/a%2fb", "/a%2Fb");
         check("/a%2", "/a%2");
         check("/a%", "/a%");
         check("/a%zz%41", "/a%zz%41");
         check("/%%32e", "/%%32e");
         check("/a%+1", "/a%+1");
-        check("/%e4", "/%e4");
+        check("/%c3%a4", "/%C3%A4");
         check("/a/../b", "/b");
         check("/a/%2e%2E/b", "/b");
         check("/a/./b/.", "/a/b/");

@@ -1,6 +1,7 @@
 //! From a manifest's app to a service: what its guests may reach, how they are limited, where their code is compiled.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use wharf_host::stdio::Output as GuestOutput;
 use wharf_host::{CodeCache, Component, Engine, Environment, Limits, ServiceOptions, TimeZone};
@@ -18,7 +19,7 @@ pub struct Assembler {
     pub stdout: Lines,
     pub stderr: Lines,
     /// Components are compiled in a process of their own.
-    pub apart: bool,
+    pub apart: AtomicBool,
 }
 
 impl Assemble for Assembler {
@@ -56,7 +57,7 @@ impl Assemble for Assembler {
 impl Assembler {
     fn compiled(&self, name: &str, bytes: &[u8]) -> anyhow::Result<Component> {
         match &self.cache {
-            Some(cache) if self.apart => compile::apart(&self.engine, name, bytes, cache),
+            Some(cache) if self.apart.load(Ordering::Relaxed) => compile::apart(&self.engine, name, bytes, cache),
             cache => Ok(Component::new(&self.engine, name, bytes, cache.as_ref())?),
         }
     }

@@ -277,6 +277,10 @@ pub struct Compile {
     #[arg(long)]
     pub cpu_seconds: u64,
 
+    /// For an engine whose address space holds no pool of instances
+    #[arg(long)]
+    pub in_little_space: bool,
+
     /// In messages
     pub name: String,
 }

@@ -4,11 +4,12 @@
 //! limit of both, and a component that wants more fails alone; the server answers meanwhile.
 
 use std::io::{self, Read as _, Write as _};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use wharf_host::{CodeCache, Component, Engine, EngineOptions};
+use wharf_host::{CodeCache, Component, Engine, EngineOptions, Pooling};
 
 use crate::cli::Compile;
 
@@ -20,6 +21,15 @@ const MEMORY_BYTES_MAX: u64 = 4 << 30;
 
 /// Processor time that a compiler may use, in seconds of all its threads. The same interpreter takes a tenth of it.
 const CPU_SECONDS_MAX: u64 = 600;
+
+/// How long a compiler may take, on a machine that has little time for it.
+const TIME_MAX: Duration = Duration::from_secs(30 * 60);
+
+/// How often it is looked whether it has ended.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// As much of what it says is read.
+const SAID_BYTES_MAX: u64 = 64 << 10;
 
 /// How much a compiler steps back behind those who serve: the most there is.
 #[cfg(unix)]
@@ -34,32 +44,32 @@ pub fn apart(engine: &Engine, name: &str, bytes: &[u8], cache: &CodeCache) -> an
         return Ok(component);
     }
     let program = std::env::current_exe().context("cannot find this program's own file, to compile with")?;
-    let mut child = Command::new(program)
-        .arg(COMMAND)
-        .arg("--cache")
-        .arg(cache.folder())
-        .args(["--memory", &MEMORY_BYTES_MAX.to_string()])
-        .args(["--cpu-seconds", &CPU_SECONDS_MAX.to_string()])
-        .arg(name)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .context("cannot start a process to compile in")?;
+    let mut command = Command::new(program);
+    command.arg(COMMAND).arg("--cache").arg(cache.folder());
+    command.args(["--memory", &MEMORY_BYTES_MAX.to_string()]);
+    command.args(["--cpu-seconds", &CPU_SECONDS_MAX.to_string()]);
+    // Code is tied to the layout of memory.
+    if !engine.is_pooled() {
+        command.arg("--in-little-space");
+    }
+    command.arg(name).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().context("cannot start a process to compile in")?;
     let stdin = child.stdin.take();
     let given = bytes.to_vec();
-    // In a thread: a compiler that fails early reads only a part.
+    // In threads: a compiler that fails early reads only a part, and may say more than a pipe holds.
     let giving = thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(&given)));
-    let output = child.wait_with_output().context("cannot wait for the compiler")?;
+    let stderr = child.stderr.take();
+    let saying = thread::spawn(move || {
+        let mut said = String::new();
+        stderr.map(|stderr| stderr.take(SAID_BYTES_MAX).read_to_string(&mut said));
+        said
+    });
+    let status = wait(&mut child).with_context(|| format!("{name}: cannot be compiled"))?;
     let _ = giving.join();
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
+    let said = saying.join().unwrap_or_default();
+    if !status.success() {
         match said.trim() {
-            "" => bail!(
-                "{name}: cannot be compiled: the compiler ended with {}{}",
-                output.status,
-                why(output.status)
-            ),
+            "" => bail!("{name}: cannot be compiled: the compiler ended with {status}{}", why(status)),
             said => bail!("{}", said.strip_prefix("error: ").unwrap_or(said)),
         }
     }
@@ -67,8 +77,24 @@ pub fn apart(engine: &Engine, name: &str, bytes: &[u8], cache: &CodeCache) -> an
         .with_context(|| format!("{name}: the compiler left nothing in {}", cache.folder().display()))
 }
 
+/// Waits until the compiler has ended, and ends it when its time is over.
+fn wait(child: &mut Child) -> anyhow::Result<ExitStatus> {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if begun.elapsed() > TIME_MAX {
+            let _ = child.kill();
+            child.wait()?;
+            bail!("the compiler took longer than {} minutes", TIME_MAX.as_secs() / 60);
+        }
+        thread::sleep(LOOK);
+    }
+}
+
 #[cfg(unix)]
-fn why(status: std::process::ExitStatus) -> &'static str {
+fn why(status: ExitStatus) -> &'static str {
     use std::os::unix::process::ExitStatusExt as _;
     const ABORTED: i32 = 6;
     const KILLED: i32 = 9;
@@ -81,7 +107,7 @@ fn why(status: std::process::ExitStatus) -> &'static str {
 }
 
 #[cfg(not(unix))]
-fn why(_: std::process::ExitStatus) -> &'static str {
+fn why(_: ExitStatus) -> &'static str {
     ""
 }
 
@@ -102,9 +128,14 @@ fn try_compile(compile: &Compile) -> anyhow::Result<()> {
     io::stdin()
         .read_to_end(&mut bytes)
         .context("cannot read the component")?;
-    // Its code fits every engine of this machine: it depends on the layout of memory, not on the number of instances.
+    // Its code depends on the layout of memory, and not on the number of instances.
+    let pooling = match compile.in_little_space {
+        true => Pooling::LittleSpace,
+        false => Pooling::Auto,
+    };
     let engine = Engine::new(EngineOptions {
         instances_max: 1,
+        pooling,
         ..EngineOptions::default()
     })
     .map_err(|error| anyhow::Error::msg(format!("cannot compile on this machine: {error:#}")))?;
@@ -124,6 +155,9 @@ fn limit(compile: &Compile) -> io::Result<()> {
     setrlimit(Resource::Data, most(compile.memory))?;
     setrlimit(Resource::Cpu, most(compile.cpu_seconds))?;
     setrlimit(Resource::Core, most(0))?;
+    // Whoever started it has no use for it once it is gone.
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     nice(NICENESS)?;
     Ok(())
 }

@@ -46,9 +46,10 @@ pub fn sockets() -> io::Result<Vec<TcpListener>> {
 
 /// The folder for what lives as long as this process: the service's, else the user's.
 pub fn runtime_folder() -> Option<PathBuf> {
-    let names = ["RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"];
-    let folders = names.into_iter().filter_map(std::env::var_os).map(PathBuf::from);
-    folders
-        .into_iter()
-        .find(|folder| folder.is_absolute() && folder.is_dir())
+    // Of several folders, which stand apart by colons, the first.
+    let first = |folders: std::ffi::OsString| std::env::split_paths(&folders).next();
+    let service = std::env::var_os("RUNTIME_DIRECTORY").and_then(first);
+    let user = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let mut folders = service.into_iter().chain(user);
+    folders.find(|folder| folder.is_absolute() && folder.is_dir())
 }

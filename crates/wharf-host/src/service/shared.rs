@@ -108,9 +108,11 @@ impl Service {
             state: state.clone(),
         });
         *current = Some(worker.clone());
-        self.0
-            .tasks
-            .spawn(run(self.0.blueprint.clone(), self.0.handler.clone(), state, jobs));
+        let run = run(self.0.blueprint.clone(), self.0.handler.clone(), state, jobs);
+        let aborted = self.0.aborted.clone();
+        self.0.tasks.spawn(async move {
+            aborted.run_until_cancelled(run).await;
+        });
         worker
     }
 }

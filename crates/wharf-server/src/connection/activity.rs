@@ -1,14 +1,15 @@
 //! What a connection does: whether it has requests, since when it has none, and what it was told.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
+use slab::Slab;
 use tokio::sync::Notify;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use wharf_host::http::{ErrorCode, Payload};
@@ -19,6 +20,9 @@ use crate::limits::Limit;
 
 /// The time in which requests that a client takes back are counted.
 const RESETS_WINDOW: Duration = Duration::from_secs(30);
+
+/// A piece of a response that is not taken for so long is one that the client has to be waited for.
+const UNTAKEN: Duration = Duration::from_secs(1);
 
 /// Stands for "never", in milliseconds since a connection began.
 const NEVER: u64 = u64::MAX;
@@ -39,6 +43,8 @@ pub(crate) struct Activity {
     pub traffic: Traffic,
     /// Bodies of requests that guests wait for.
     awaited: AtomicUsize,
+    /// Responses under way over HTTP/2, where a client can stop one without stopping the connection.
+    streams: Mutex<Slab<Arc<Taken>>>,
     /// Which app the last request was for, as [`App::key`] has it.
     app: AtomicUsize,
     /// Requests taken back in the window that began at the time in the second.
@@ -47,13 +53,20 @@ pub(crate) struct Activity {
     told: Told,
 }
 
+/// When a piece of a response over HTTP/2 was last asked for.
+struct Taken {
+    /// In milliseconds since the connection began; [`NEVER`] while the guest is waited for.
+    since: AtomicU64,
+}
+
 /// What has gone over the connection.
 #[derive(Default)]
 pub(crate) struct Traffic {
     read: AtomicU64,
     written: AtomicU64,
-    /// What had been written when the last request began.
+    /// What had been written and read when the last request began.
     written_before: AtomicU64,
+    read_before: AtomicU64,
     /// The last write found no room: the client has more to take.
     blocked: AtomicBool,
     /// What had been read and written at the last look, and whether the client was waited for then.
@@ -82,6 +95,7 @@ impl Activity {
             http2: AtomicBool::new(false),
             traffic: Traffic::default(),
             awaited: AtomicUsize::new(0),
+            streams: Mutex::default(),
             app: AtomicUsize::new(0),
             resets: AtomicUsize::new(0),
             resets_since: AtomicU64::new(0),
@@ -96,7 +110,12 @@ impl Activity {
         self.head_since.store(NEVER, Ordering::Relaxed);
         self.traffic.request_begins();
         let nth = self.carried.fetch_add(1, Ordering::Relaxed) + 1;
-        let is_last = nth == self.door.limits.requests_per_connection_max;
+        let most = self.door.limits.requests_per_connection_max;
+        let is_last = nth == most;
+        if nth > most.saturating_add(self.door.limits.streams_max.into()) {
+            // Over HTTP/2 it was told that no more are taken, and has had time to hear it.
+            self.evict();
+        }
         if is_last {
             self.door.metrics.reached(Limit::RequestsPerConnection);
             self.told.notify.notify_one();
@@ -160,11 +179,31 @@ impl Activity {
         self.told.slow.load(Ordering::Acquire)
     }
 
+    /// Bytes that have come since the last request began.
+    pub fn read_since_request(&self) -> u64 {
+        let before = self.traffic.read_before.load(Ordering::Relaxed);
+        self.traffic.read.load(Ordering::Relaxed) - before
+    }
+
     /// Whether a raw answer over HTTP/1.1 would be the request's only one.
     pub fn is_unanswered(&self) -> bool {
         let traffic = &self.traffic;
         let before = traffic.written_before.load(Ordering::Relaxed);
         !self.http2.load(Ordering::Relaxed) && traffic.written.load(Ordering::Relaxed) == before
+    }
+
+    fn stream_begins(self: &Arc<Self>) -> Stream {
+        let taken = Arc::new(Taken {
+            since: AtomicU64::new(self.now()),
+        });
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = streams.insert(taken.clone());
+        drop(streams);
+        Stream {
+            activity: self.clone(),
+            taken,
+            key,
+        }
     }
 
     /// A guest waits for a body of this connection until what this returns is dropped.
@@ -178,10 +217,24 @@ impl Activity {
         self.app.load(Ordering::Relaxed)
     }
 
+    /// Whether the client has something to take now.
+    pub fn is_untaken(&self) -> bool {
+        self.traffic.blocked.load(Ordering::Relaxed) || self.stream_untaken().is_some()
+    }
+
+    /// For how long the client has not taken a piece of the response of which it has taken none for the longest time.
+    pub fn stream_untaken(&self) -> Option<Duration> {
+        let streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = streams.iter().map(|(_, taken)| taken.since.load(Ordering::Relaxed)).min()?;
+        (since != NEVER).then(|| self.began.elapsed().saturating_sub(Duration::from_millis(since)))
+    }
+
     /// Whether the client has been waited for at this look and the one before, and `bytes` or more have not moved between.
     pub fn is_slow(&self, bytes: u64) -> bool {
         let traffic = &self.traffic;
-        let waits = traffic.blocked.load(Ordering::Relaxed) || self.awaited.load(Ordering::Relaxed) > 0;
+        let waits = traffic.blocked.load(Ordering::Relaxed)
+            || self.awaited.load(Ordering::Relaxed) > 0
+            || self.stream_untaken().is_some_and(|untaken| untaken > UNTAKEN);
         let waited = traffic.waited.swap(waits, Ordering::Relaxed);
         let moved = traffic.read.load(Ordering::Relaxed) + traffic.written.load(Ordering::Relaxed);
         let before = traffic.looked.swap(moved, Ordering::Relaxed);
@@ -217,6 +270,8 @@ impl Traffic {
     fn request_begins(&self) {
         let written = self.written.load(Ordering::Relaxed);
         self.written_before.store(written, Ordering::Relaxed);
+        let read = self.read.load(Ordering::Relaxed);
+        self.read_before.store(read, Ordering::Relaxed);
     }
 
     /// Bytes have been written.
@@ -284,10 +339,15 @@ impl Begun {
     /// The request lasts as long as the body of its response.
     pub fn with(mut self, body: Payload) -> Answer {
         self.ended = body.is_end_stream();
+        let stream = match self.ended || !self.activity.http2.load(Ordering::Relaxed) {
+            true => None,
+            false => Some(self.activity.stream_begins()),
+        };
         Answer {
             body,
             request: self,
             cut: None,
+            stream,
         }
     }
 }
@@ -303,15 +363,47 @@ impl Drop for Begun {
     }
 }
 
+/// A response under way over HTTP/2.
+struct Stream {
+    activity: Arc<Activity>,
+    taken: Arc<Taken>,
+    key: usize,
+}
+
+impl Stream {
+    /// The client has asked for a piece; `waits` says that it has to wait for the guest.
+    fn asked(&self, waits: bool) {
+        let since = if waits { NEVER } else { self.activity.now() };
+        self.taken.since.store(since, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let mut streams = self.activity.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        streams.remove(self.key);
+    }
+}
+
 /// A response's body, as long as which its request lasts.
 pub(crate) struct Answer {
     body: Payload,
     request: Begun,
+    stream: Option<Stream>,
     /// Made when this one first has to wait.
     cut: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
 impl Answer {
+    fn is_cut(&self) -> bool {
+        self.request.app().is_some_and(|app| app.inner().cut.is_cancelled())
+    }
+
+    fn break_off(&mut self) -> Poll<Option<Result<Frame<Bytes>, ErrorCode>>> {
+        self.request.ended = true;
+        Poll::Ready(Some(Err(ErrorCode::ConnectionTerminated)))
+    }
+
     /// Ready when the app's responses are to break off.
     fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.cut.is_none() {
@@ -330,7 +422,13 @@ impl Body for Answer {
     type Error = ErrorCode;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ErrorCode>>> {
+        if self.is_cut() {
+            return self.break_off();
+        }
         let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if let Some(stream) = &self.stream {
+            stream.asked(frame.is_pending());
+        }
         match &frame {
             Poll::Ready(Some(Ok(_))) => self.request.ended = self.body.is_end_stream(),
             Poll::Ready(None) => self.request.ended = true,
@@ -341,8 +439,7 @@ impl Body for Answer {
             }
             Poll::Pending => {
                 if self.poll_cut(cx).is_ready() {
-                    self.request.ended = true;
-                    return Poll::Ready(Some(Err(ErrorCode::ConnectionTerminated)));
+                    return self.break_off();
                 }
             }
         }

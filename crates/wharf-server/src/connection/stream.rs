@@ -14,7 +14,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use super::activity::Activity;
 
 /// What an HTTP/2 connection begins with (RFC 9113 section 3.4), as far as it is no request of HTTP/1.1.
-const HTTP2_BEGINS: &[u8] = b"PRI ";
+const HTTP2_BEGINS: &[u8; 14] = b"PRI * HTTP/2.0";
 
 /// A TCP connection for hyper. Its reading half is hyper's alone, which lets Tokio read into hyper's own buffer.
 pub(super) struct Stream {
@@ -27,8 +27,8 @@ pub(super) struct Stream {
 struct Reader {
     half: OwnedReadHalf,
     activity: Arc<Activity>,
-    /// Nothing has come yet.
-    fresh: bool,
+    /// How much of what HTTP/2 begins with has come; `None` once something else has, or all of it.
+    preface: Option<usize>,
 }
 
 /// A connection's socket, to watch and to write to.
@@ -41,7 +41,7 @@ impl Stream {
         let reader = Reader {
             half: reader,
             activity: activity.clone(),
-            fresh: true,
+            preface: Some(0),
         };
         Self {
             reader: TokioIo::new(reader),
@@ -91,12 +91,23 @@ impl AsyncRead for Reader {
         if bytes.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        if std::mem::take(&mut self.fresh) && bytes.starts_with(HTTP2_BEGINS) {
-            self.activity.speaks_http2();
+        if let Some(come) = self.preface {
+            self.preface = preface(come, bytes);
+            if self.preface == Some(HTTP2_BEGINS.len()) {
+                self.preface = None;
+                self.activity.speaks_http2();
+            }
         }
         self.activity.received(bytes.len());
         Poll::Ready(Ok(()))
     }
+}
+
+/// How much of what HTTP/2 begins with has come with `bytes`, after `come` of it, if nothing else has.
+fn preface(come: usize, bytes: &[u8]) -> Option<usize> {
+    let left = HTTP2_BEGINS.get(come..)?;
+    let compared = left.len().min(bytes.len());
+    (left[..compared] == bytes[..compared]).then_some(come + compared)
 }
 
 impl Read for Stream {

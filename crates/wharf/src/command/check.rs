@@ -7,6 +7,7 @@ use wharf_capabilities::AllowList;
 use wharf_server::manifest::{self, Configuration, Problem, Subject};
 
 use crate::cli::Check;
+use crate::grants;
 
 /// Reads everything and runs nothing.
 pub fn check(check: &Check) -> ExitCode {
@@ -18,6 +19,14 @@ pub fn check(check: &Check) -> ExitCode {
     said.extend(configuration.broken.iter().map(|broken| broken.problems.to_string()));
     said.extend(manifest::check(&configuration).iter().map(Problem::to_string));
     said.extend(patterns(&configuration).iter().map(Problem::to_string));
+    if said.is_empty() {
+        // What only those who grant it can tell, such as whether a file holds certificates.
+        let refused = configuration.apps.iter().filter_map(|app| {
+            let error = grants::capabilities(app).err()?;
+            Some(format!("app `{}`: {error:#}", app.name))
+        });
+        said.extend(refused);
+    }
     if !said.is_empty() {
         return wrong(&said.join("\n"));
     }

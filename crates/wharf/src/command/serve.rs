@@ -7,6 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -200,12 +201,15 @@ impl Site {
             cache: load::cache(&serve.machine)?,
             stdout: stdout.clone(),
             stderr: stderr.clone(),
-            apart: matches!(self.source, Source::Manifest(_)),
+            // A component alone is compiled here at the start: there is nobody else to be held up.
+            apart: AtomicBool::new(matches!(self.source, Source::Manifest(_))),
         };
+        let assembler = Arc::new(assembler);
         let apps = self.configuration.apps.len() + self.configuration.broken.len();
-        let mut deployment = Deployment::new(self.source, Arc::new(assembler));
+        let mut deployment = Deployment::new(self.source, assembler.clone());
         let loaded = deployment.load(self.configuration).map_err(anyhow::Error::msg)?;
-        if loaded.refused.len() == apps {
+        assembler.apart.store(true, Ordering::Relaxed);
+        if apps > 0 && loaded.refused.len() == apps {
             let said: Vec<&str> = loaded.refused.iter().map(|(_, trouble)| trouble.as_str()).collect();
             return Err(anyhow::Error::new(Said(said.join("\n"))));
         }
@@ -348,6 +352,9 @@ fn take(apps: &Apps, loaded: Result<Reloaded, String>) {
             say_refused(&loaded);
             let (changed, gone) = (loaded.changed.join(" "), loaded.gone.join(" "));
             tracing::info!(changed, gone, refused = loaded.refused.len(), "reloaded");
+            if loaded.settings_changed {
+                tracing::warn!("`[server]` has changed, which is read at the start only: start the server anew for that");
+            }
             apps.reloaded(loaded.refused.is_empty());
             apps.replace(loaded.apps);
         }
