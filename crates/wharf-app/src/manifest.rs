@@ -9,11 +9,13 @@ mod meaning;
 mod places;
 mod problem;
 mod reference;
+mod rivals;
 mod schema;
 mod shape;
 pub mod value;
 mod written;
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -22,10 +24,10 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::app::{App, ServerSettings};
-use crate::route::RoutePattern;
-use meaning::Naming;
+use meaning::{Naming, in_name};
 use places::Places;
 use problem::Source;
+use rivals::{Read, Rivals};
 use written::{AppManifest, ServerManifest};
 
 pub use check::check;
@@ -52,7 +54,8 @@ pub struct Configuration {
 /// An app that cannot be served as it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broken {
-    /// What it is called, as far as that can be known; its file, where another app has that name.
+    /// What it is called, as far as that can be known; its file, where another app has that name. What cannot be in a name
+    /// is `_` here.
     pub name: String,
     /// Its manifest.
     pub file: PathBuf,
@@ -179,7 +182,28 @@ fn sorted(problems: Vec<Problem>) -> Problems {
     }
 }
 
-/// An app of a server's folder.
+/// An app of a server's folder, as far as it is right by itself.
+fn read_file_of_folder(file: PathBuf) -> Result<Read, Broken> {
+    let (name, problems) = match Source::read(&file) {
+        Ok(source) => match read_app_of_folder(&source) {
+            Ok((app, places)) => {
+                return Ok(Read {
+                    app,
+                    places,
+                    file: Some(file),
+                });
+            }
+            Err(problems) => (name_of_broken(&source), problems),
+        },
+        Err(problem) => (name_by_path(&file), problem.into()),
+    };
+    Err(Broken {
+        name: meaning::as_name(&name),
+        file,
+        problems,
+    })
+}
+
 fn read_app_of_folder(source: &Source) -> Result<(App, Places), Problems> {
     let document = parse(source)?;
     is_app(source, &document)?;
@@ -211,17 +235,20 @@ fn name_of_broken(source: &Source) -> String {
 fn read_server(source: &Source, document: Spanned<DeTable<'_>>) -> Result<Configuration, Problems> {
     let written: ServerManifest = decode(source, document, "ServerManifest")?;
     let (server, folder_place, mut problems) = meaning::server(&written.server, source);
-    let mut configuration = Configuration {
-        server,
-        ..Configuration::default()
-    };
+    let mut apps = Vec::new();
     for (name, app) in written.apps {
         let whole = name.span();
         match meaning::app(app.into_inner(), Naming::Section(name), whole, source) {
-            Ok((app, places)) => problems.extend(configuration.add(app, places)),
+            Ok((app, places)) => apps.push(Read {
+                app,
+                places,
+                file: None,
+            }),
             Err(found) => problems.extend(found),
         }
     }
+    let rivals = Rivals::new(&apps);
+    problems.extend((0..apps.len()).flat_map(|nth| rivals.of(nth)));
     let files = match &written.server.apps {
         Some(folder) => files_of_apps(&source.beside(folder)).unwrap_or_else(|error| {
             let message = format!("the folder of apps cannot be read: {error}");
@@ -231,9 +258,17 @@ fn read_server(source: &Source, document: Spanned<DeTable<'_>>) -> Result<Config
         None => Vec::new(),
     };
     fail_with(problems)?;
+    let mut configuration = Configuration {
+        server,
+        ..Configuration::default()
+    };
     for file in files {
-        configuration.add_from_folder(&file);
+        match read_file_of_folder(file) {
+            Ok(read) => apps.push(read),
+            Err(broken) => configuration.broken.push(broken),
+        }
     }
+    configuration.add(apps);
     configuration.tell_broken_apart();
     Ok(configuration)
 }
@@ -257,83 +292,49 @@ fn files_of_apps(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
 }
 
 impl Configuration {
-    fn add_from_folder(&mut self, file: &Path) {
-        let (name, problems) = match Source::read(file) {
-            Ok(source) => match read_app_of_folder(&source) {
-                Ok((app, places)) => (app.name.clone(), self.add(app, places)),
-                Err(problems) => (name_of_broken(&source), problems.problems),
-            },
-            Err(problem) => (name_by_path(file), vec![problem]),
-        };
-        if let Err(problems) = fail_with(problems) {
-            self.broken.push(Broken {
-                name,
-                file: file.to_owned(),
-                problems,
-            });
+    /// Takes in apps that are right by themselves, but for those of the folder that stand against others.
+    fn add(&mut self, apps: Vec<Read>) {
+        let rivals = Rivals::new(&apps);
+        let problems: Vec<_> = (0..apps.len()).map(|nth| fail_with(rivals.of(nth))).collect();
+        for (Read { app, places, file }, problems) in apps.into_iter().zip(problems) {
+            match (file, problems) {
+                (Some(file), Err(problems)) => self.broken.push(Broken {
+                    name: app.name,
+                    file,
+                    problems,
+                }),
+                // Those of the server's own manifest are known to have nothing in common.
+                (_, _) => {
+                    self.places.extend(places);
+                    self.apps.push(app);
+                }
+            }
         }
+        self.broken.sort_by(|one, other| one.file.cmp(&other.file));
     }
 
     /// Gives every app that is wrong a name that no other one has, so that nobody takes one for the other.
     fn tell_broken_apart(&mut self) {
-        for nth in 0..self.broken.len() {
-            let (before, rest) = self.broken.split_at_mut(nth);
-            let Some(broken) = rest.first_mut() else { return };
-            let mut apps = self
-                .apps
-                .iter()
-                .map(|app| &app.name)
-                .chain(before.iter().map(|broken| &broken.name));
-            if apps.any(|name| *name == broken.name) {
-                broken.name = broken.file.display().to_string();
+        let mut taken: BTreeSet<String> = self.apps.iter().map(|app| app.name.clone()).collect();
+        for broken in &mut self.broken {
+            if taken.contains(&broken.name) {
+                broken.name = free_name(&broken.file, &taken);
             }
+            taken.insert(broken.name.clone());
         }
-    }
-
-    /// Takes an app in, unless it stands against one that is there: the one that comes first by name stays, so that the same
-    /// files always make the same server.
-    fn add(&mut self, app: App, places: Places) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        if self.apps.iter().any(|known| known.name == app.name) {
-            let message = format!(
-                "there is an app `{}` already{}",
-                app.name,
-                at(self.place(&app.name, &Subject::App))
-            );
-            let place = places.get(&app.name, &Subject::App).cloned();
-            problems.push(Problem::new(place, message).with_help("give one of the two another name"));
-        }
-        for (nth, route) in app.routes.iter().enumerate() {
-            for (other, other_nth) in self.overlapping(&route.pattern) {
-                let message = format!(
-                    "this route answers the same requests as one of the app `{other}`{}: {}",
-                    at(self.place(other, &Subject::Route(other_nth))),
-                    route.pattern
-                );
-                let place = places.get(&app.name, &Subject::Route(nth)).cloned();
-                problems.push(Problem::new(place, message).with_help("give one of the two another host or path"));
-            }
-        }
-        if problems.is_empty() {
-            self.apps.push(app);
-            self.places.extend(places);
-        }
-        problems
-    }
-
-    /// The routes of all apps that overlap with a pattern: the app's name, and the place in its list.
-    fn overlapping(&self, pattern: &RoutePattern) -> Vec<(&str, usize)> {
-        let routes = self.apps.iter().flat_map(|app| {
-            let routes = app.routes.iter().enumerate();
-            routes.map(|(nth, route)| (app.name.as_str(), nth, route))
-        });
-        let overlapping = routes.filter(|(_, _, route)| route.pattern.overlaps(pattern));
-        overlapping.map(|(app, nth, _)| (app, nth)).collect()
     }
 }
 
-fn at(place: Option<&Place>) -> String {
-    place.map(|place| format!(" at {place}")).unwrap_or_default()
+/// What an app is called whose own name is taken: its file. No app's name has a slash, and few have two files whose names
+/// differ in nothing but what no name may hold.
+fn free_name(file: &Path, taken: &BTreeSet<String>) -> String {
+    let path = file.display().to_string();
+    let in_path = |c: char| if c == '/' { c } else { in_name(c) };
+    let mut name: String = path.chars().map(in_path).collect();
+    while taken.contains(&name) {
+        name.push('_');
+    }
+    name
 }
 
 fn is_no_server(source: &Source, document: &DeTable<'_>) -> Result<(), Problems> {

@@ -3,6 +3,7 @@
 //! Pure text. Which route answers a request, and how a request's path is brought to its normal form, is up to
 //! `wharf-server`; where a route is written, to [`crate::manifest`].
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -44,16 +45,18 @@ impl RoutePattern {
 
     /// Whether a request may be meant for both, so that neither is the more specific one.
     pub fn overlaps(&self, other: &Self) -> bool {
-        let share_methods = match (&self.methods, &other.methods) {
-            (Some(own), Some(others)) => takes_any(own, others) || takes_any(others, own),
+        let share_methods = || match (&self.methods, &other.methods) {
+            (Some(own), Some(others)) => answered(own).any(|method| takes(others, method)),
             _ => true,
         };
-        self.host == other.host && self.path == other.path && share_methods
+        self.host == other.host && self.path == other.path && share_methods()
     }
 }
 
-fn takes_any(methods: &BTreeSet<String>, wanted: &BTreeSet<String>) -> bool {
-    wanted.iter().any(|method| takes(methods, method))
+/// The methods that a route of these methods answers.
+pub(crate) fn answered(methods: &BTreeSet<String>) -> impl Iterator<Item = &str> {
+    let head = takes(methods, "HEAD") && !methods.contains("HEAD");
+    methods.iter().map(String::as_str).chain(head.then_some("HEAD"))
 }
 
 fn takes(methods: &BTreeSet<String>, method: &str) -> bool {
@@ -190,12 +193,12 @@ pub enum PathError {
     /// A character that is not in URLs.
     #[error("`{0}` is not in the paths of requests as it is; write it percent-encoded")]
     Character(char),
-    /// A character that need not be encoded, and so is not where it is compared.
-    #[error("`{0}` is a character that needs no encoding; write it as it is")]
-    Encoded(String),
+    /// A percent sign that begins no escape.
+    #[error("`%` begins an escape of two hexadecimal digits; write the sign itself as `%25`")]
+    Escape,
 }
 
-/// A prefix of paths, without a slash at its end.
+/// A prefix of paths, without a slash at its end and with its escapes in one form.
 ///
 /// # Errors
 /// When no request's path could begin so.
@@ -213,10 +216,9 @@ pub fn path(text: &str) -> Result<String, PathError> {
     {
         return Err(PathError::Character(character));
     }
-    if let Some(code) = needless_code(text) {
-        return Err(PathError::Encoded(code.to_owned()));
-    }
-    let inner = inner.strip_suffix('/').unwrap_or(inner);
+    // What an escape stands for is looked at below: `%2e` is a dot.
+    let inner = escapes(inner).ok_or(PathError::Escape)?;
+    let inner = inner.strip_suffix('/').unwrap_or(&inner);
     for segment in inner.split('/').filter(|_| !inner.is_empty()) {
         match segment {
             "" => return Err(PathError::EmptySegment),
@@ -231,14 +233,33 @@ pub fn path(text: &str) -> Result<String, PathError> {
     }
 }
 
-/// The first `%XX` that stands for a character which RFC 3986 section 2.3 leaves as it is.
-fn needless_code(text: &str) -> Option<&str> {
-    let codes = text.match_indices('%').filter_map(|(at, _)| text.get(at..at + 3));
-    let mut needless = codes.filter(|code| {
-        let byte = u8::from_str_radix(&code[1..], 16);
-        byte.is_ok_and(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
-    });
-    needless.next()
+/// A path whose escapes have one form: hexadecimal digits are in upper case, and characters that need no escape have none
+/// (RFC 3986 sections 6.2.2.1 and 6.2.2.2). `None` where a percent sign begins no escape.
+fn escapes(path: &str) -> Option<Cow<'_, str>> {
+    if !path.contains('%') {
+        return Some(Cow::Borrowed(path));
+    }
+    let mut parts = path.split('%');
+    let mut normal = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2)?;
+        // Looked at one by one: a sign would pass for a part of a number.
+        if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return None;
+        }
+        let byte = u8::from_str_radix(digits, 16).ok()?;
+        match is_unreserved(byte) {
+            true => normal.push(char::from(byte)),
+            false => normal.push_str(&format!("%{byte:02X}")),
+        }
+        normal.push_str(rest);
+    }
+    Some(Cow::Owned(normal))
+}
+
+/// RFC 3986 section 2.3.
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
 }
 
 /// Text is no method.
@@ -322,6 +343,11 @@ mod tests {
         check_path("/api/", Ok("/api"));
         check_path("/a/b.c/~d", Ok("/a/b.c/~d"));
         check_path("/%C3%A4", Ok("/%C3%A4"));
+        check_path("/%c3%a4/", Ok("/%C3%A4"));
+        check_path("/%61p%69%2D%7e", Ok("/api-~"));
+        check_path("/a%2fb", Ok("/a%2Fb"));
+        check_path("/%2561", Ok("/%2561"));
+        check_path("/%2A%3F", Ok("/%2A%3F"));
     }
 
     #[test]
@@ -337,8 +363,11 @@ mod tests {
         check_path("//", Err(PathError::EmptySegment));
         check_path("/a b", Err(PathError::Character(' ')));
         check_path("/ä", Err(PathError::Character('ä')));
-        check_path("/%61pi", Err(PathError::Encoded("%61".into())));
-        check_path("/%2e%2e", Err(PathError::Encoded("%2e".into())));
+        check_path("/%2e%2E", Err(PathError::Dots));
+        check_path("/a/.%2e", Err(PathError::Dots));
+        for text in ["/%", "/%4", "/%zz", "/%+1", "/%%36%31", "/a%/b"] {
+            check_path(text, Err(PathError::Escape));
+        }
     }
 
     #[test]
@@ -372,6 +401,8 @@ mod tests {
         check_overlap(("a.b", "/x", ""), ("A.B.", "/x/", "GET"), true);
         check_overlap(("a.b", "/x", "GET POST"), ("a.b", "/x", "POST PUT"), true);
         check_overlap(("a.b", "/x", "GET"), ("a.b", "/x", "HEAD"), true);
+        check_overlap(("a.b", "/%c3%a4", ""), ("a.b", "/%C3%A4", ""), true);
+        check_overlap(("a.b", "/%78", ""), ("a.b", "/x", ""), true);
         check_overlap(("a.b", "/x", "GET"), ("a.b", "/x", "POST"), false);
         check_overlap(("a.b", "/x", ""), ("a.b", "/x/y", ""), false);
         check_overlap(("a.b", "/", ""), ("", "/", ""), false);

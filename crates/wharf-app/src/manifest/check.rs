@@ -13,6 +13,7 @@ use crate::app::{Answer, App, AppComponent, Isolation, SecretSource};
 use crate::compose::{AssembleError, assemble};
 use crate::imports::{Missing, Reason, missing};
 use crate::inspect::{Inspection, World};
+use crate::read;
 
 /// Everything that is wrong with what the apps of `configuration` name.
 pub fn check(configuration: &Configuration) -> Vec<Problem> {
@@ -42,7 +43,7 @@ impl Files {
         if let Some(bytes) = self.0.get(file) {
             return Ok(bytes.clone());
         }
-        let bytes: Arc<[u8]> = fs::read(file)?.into();
+        let bytes: Arc<[u8]> = read::regular(file, read::COMPONENT_BYTES_MAX)?.into();
         self.0.insert(file.to_owned(), bytes.clone());
         Ok(bytes)
     }
@@ -186,7 +187,11 @@ impl Check<'_> {
             if let Answer::Files(files) = &route.answer {
                 let is_folder = self.folder(&Subject::Files(nth), &files.folder);
                 if let Some(fallback) = files.fallback.as_ref().filter(|_| is_folder) {
-                    self.file(&Subject::Fallback(nth), &files.folder.join(fallback));
+                    // Of any size: it is sent as it is, and never held.
+                    let fallback = files.folder.join(fallback);
+                    self.file(&Subject::Fallback(nth), &fallback, |file| {
+                        read::open(file, u64::MAX).map(|_| ())
+                    });
                 }
             }
         }
@@ -194,10 +199,10 @@ impl Check<'_> {
             self.folder(&Subject::Folder(folder.guest.clone()), &folder.host);
         }
         for (nth, file) in app.http_client.trust.iter().enumerate() {
-            self.file(&Subject::Trust(nth), file);
+            self.content(&Subject::Trust(nth), file, read::FILE_BYTES_MAX);
         }
         for (key, file) in app.error_pages.files() {
-            self.file(&Subject::ErrorPage(key), file);
+            self.content(&Subject::ErrorPage(key), file, read::FILE_BYTES_MAX);
         }
     }
 
@@ -206,7 +211,7 @@ impl Check<'_> {
             let subject = Subject::Secret(name.clone());
             match source {
                 SecretSource::File(file) => {
-                    self.file(&subject, file);
+                    self.secret(&subject, file);
                 }
                 SecretSource::Variable(variable) => match std::env::var(variable) {
                     Ok(_) => {}
@@ -231,14 +236,27 @@ impl Check<'_> {
         self.report(subject, folder, found)
     }
 
-    fn file(&mut self, subject: &Subject, file: &Path) -> bool {
-        // Opened, not only looked at: what may not be read is as good as missing.
-        let found = match fs::File::open(file).and_then(|file| file.metadata()) {
-            Ok(metadata) if metadata.is_dir() => Err("is a folder, not a file".to_owned()),
-            Ok(_) => Ok(()),
-            Err(error) => Err(format!("cannot be read: {error}")),
+    /// The file's content, if it can be had.
+    fn content(&mut self, subject: &Subject, file: &Path, bytes_max: u64) -> Option<Vec<u8>> {
+        self.file(subject, file, |file| read::regular(file, bytes_max))
+    }
+
+    /// What `read` makes of a file. It opens the file: what may not be read is as good as missing.
+    fn file<T>(&mut self, subject: &Subject, file: &Path, read: impl FnOnce(&Path) -> io::Result<T>) -> Option<T> {
+        let found = match file.is_dir() {
+            true => Err("is a folder, not a file".to_owned()),
+            false => read(file).map_err(|error| format!("cannot be read: {error}")),
         };
-        self.report(subject, file, found)
+        found.map_err(|message| self.report(subject, file, Err(message))).ok()
+    }
+
+    /// The value is a variable of the guests' environment, which holds texts.
+    fn secret(&mut self, subject: &Subject, file: &Path) {
+        let content = self.content(subject, file, read::FILE_BYTES_MAX);
+        if content.is_some_and(|content| String::from_utf8(content).is_err()) {
+            self.problem(subject, format!("{} is not UTF-8 text", file.display()))
+                .help = Some("write the value as text, such as Base64, and let the guest decode it".to_owned());
+        }
     }
 
     fn report(&mut self, subject: &Subject, path: &Path, found: Result<(), String>) -> bool {

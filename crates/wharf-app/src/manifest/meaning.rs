@@ -3,6 +3,7 @@
 //! All mistakes of a file are gathered before any is reported. Nothing here looks at the files that a manifest names: that
 //! is `manifest/check.rs`.
 
+mod links;
 mod routes;
 mod server;
 
@@ -242,26 +243,6 @@ impl<'a> Meaning<'a> {
         }
     }
 
-    /// Links lead to components of the app, and not round in a circle: no component could be made first.
-    fn links(&mut self, written: &AppManifest, components: &[AppComponent]) {
-        let mut has_circle = false;
-        for (name, component) in &written.components {
-            for (import, other) in &component.links {
-                if !written.components.contains_key(other.as_str()) {
-                    self.unknown_component(other, components);
-                } else if !has_circle && let Some(way) = way(components, other, name) {
-                    has_circle = true;
-                    let message = format!(
-                        "links lead round in a circle: {name} -> {}",
-                        way.join(" -> "),
-                        name = **name
-                    );
-                    self.problem(import.span(), message);
-                }
-            }
-        }
-    }
-
     fn unknown_component(&mut self, name: &At<String>, components: &[AppComponent]) {
         let known: Vec<&str> = components.iter().map(|component| component.name.as_str()).collect();
         let message = match nearest(name, known.iter().copied()) {
@@ -416,34 +397,35 @@ fn count(written: &Option<At<Count>>) -> Option<u32> {
     written.as_ref().map(|count| count.0)
 }
 
-/// The names on a way of links from one component to another, if there is one.
-fn way<'a>(components: &'a [AppComponent], from: &str, to: &str) -> Option<Vec<&'a str>> {
-    fn walk<'a>(components: &'a [AppComponent], from: &str, to: &str, seen: &mut Vec<&'a str>) -> bool {
-        let Some(component) = components.iter().find(|component| component.name == from) else {
-            return false;
-        };
-        if seen.contains(&component.name.as_str()) {
-            return false;
-        }
-        seen.push(&component.name);
-        let mut links = component.links.iter();
-        let found = from == to || links.any(|link| walk(components, &link.component, to, seen));
-        if !found {
-            seen.pop();
-        }
-        found
-    }
-    let mut seen = Vec::new();
-    walk(components, from, to, &mut seen).then_some(seen)
-}
+const NAME_BYTES_MAX: usize = 64;
 
 /// Names are labels of metrics, parts of URLs and of file names.
 fn is_name(name: &str) -> bool {
-    let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    (1..=64).contains(&name.len()) && name.bytes().all(is_fine) && !name.starts_with(['.', '-'])
+    let is_fine = |c: char| in_name(c) == c;
+    (1..=NAME_BYTES_MAX).contains(&name.len()) && name.chars().all(is_fine) && !name.starts_with(['.', '-'])
+}
+
+/// A character as it may be in a name: `_` for those that may not.
+pub(super) fn in_name(c: char) -> char {
+    match c.is_ascii_alphanumeric() || "-_.".contains(c) {
+        true => c,
+        false => '_',
+    }
+}
+
+/// The name that comes closest to a text: for what is wrong, and has to be called something nevertheless.
+pub(super) fn as_name(text: &str) -> String {
+    let mut name: String = text.chars().map(in_name).take(NAME_BYTES_MAX).collect();
+    if name.is_empty() || name.starts_with(['.', '-']) {
+        // All of it is ASCII, whatever it was.
+        name.replace_range(..name.len().min(1), "_");
+    }
+    name
 }
 
 fn not_a_name(name: &str, of: &str) -> String {
+    // Lines and marks that it may hold are not those of the message.
+    let name = name.escape_debug();
     format!("`{name}` cannot be the name of {of}: that is ASCII letters, digits, `-`, `_` and `.`, at most 64")
 }
 

@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use crate::read;
+
 /// Something that is wrong with a manifest, or with a file that it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -142,8 +144,8 @@ impl Source {
             file: file.to_owned(),
             position: None,
         };
-        let bytes =
-            std::fs::read(file).map_err(|error| Problem::new(whole.clone(), format!("cannot be read: {error}")))?;
+        let bytes = read::regular(file, read::MANIFEST_BYTES_MAX)
+            .map_err(|error| Problem::new(whole.clone(), format!("cannot be read: {error}")))?;
         let absolute = std::path::absolute(file)
             .map_err(|error| Problem::new(whole, format!("the folder it is in cannot be found: {error}")))?;
         let folder = absolute.parent().unwrap_or(Path::new("/")).to_owned();

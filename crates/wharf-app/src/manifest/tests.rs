@@ -9,8 +9,9 @@ use super::*;
 use crate::app::{
     Access, AdminAddress, Answer, AppLimits, Files, Folder, Isolation, Link, Route, SecretSource, ServerLimits,
 };
-use crate::route::HostPattern;
+use crate::route::{HostPattern, RoutePattern};
 
+mod apps;
 mod files;
 
 /// A folder of its own, which goes when it is dropped.
@@ -347,62 +348,6 @@ fn what_a_server_does_not_say_has_its_default() {
 }
 
 #[test]
-fn an_app_that_is_wrong_leaves_the_others() {
-    let app = |host: &str| format!("component = 'app.wasm'\n[[routes]]\nhost = '{host}'").into_bytes();
-    let tree = Tree::new(&[
-        (
-            FILE_NAME,
-            b"[server]\napps = 'apps'\n[apps.inline]\ncomponent = 'a.wasm'",
-        ),
-        ("apps/a.toml", &app("a.test")),
-        ("apps/b.toml", &app("a.test")),
-        ("apps/c.toml", b"componnt = 'c.wasm'"),
-        ("apps/d.toml", b"component = 'c.wasm'\n[server]\n"),
-        (
-            "apps/e.toml",
-            b"name = 'a'\ncomponent = 'c.wasm'\n[[routes]]\nhost = 'e.test'",
-        ),
-        ("apps/f.toml", b"\xff"),
-        ("apps/g.toml", b"component = 'g.wasm'"),
-        ("apps/h.toml", &app("h.test")),
-        ("apps/i.toml", b"name = 'till'\nmemory = "),
-    ]);
-    let configuration = configuration(&tree);
-    let names: Vec<&str> = configuration.apps.iter().map(|app| app.name.as_str()).collect();
-    assert_eq!(names, ["inline", "a", "h"]);
-    let broken = configuration.broken.iter();
-    let said: Vec<_> = broken
-        .map(|broken| (tree.relative(&broken.name), tree.relative(&broken.problems)))
-        .collect();
-    let expected = [
-        (
-            "b",
-            "apps/b.toml:2:1: this route answers the same requests as one of the app `a` at apps/a.toml:2:1: a.test/",
-        ),
-        ("c", "unknown key `componnt`; did you mean `component`?"),
-        (
-            "d",
-            "apps/d.toml:2:2: an app of a server's folder has no section `[server]`",
-        ),
-        (
-            "apps/e.toml",
-            "apps/e.toml:1:8: there is an app `a` already at apps/a.toml",
-        ),
-        ("f", "apps/f.toml:1:1: this is not UTF-8"),
-        (
-            "g",
-            "apps/g.toml: this route answers the same requests as one of the app `inline` at wharf.toml:3:7: /",
-        ),
-        ("till", "apps/i.toml:2:10: this is not TOML"),
-    ];
-    assert_eq!(said.len(), expected.len(), "{said:?}");
-    for ((name, said), (expected_name, expected)) in said.iter().zip(expected) {
-        assert_eq!(name, expected_name);
-        assert!(said.contains(expected), "{said}\ndoes not hold\n{expected}");
-    }
-}
-
-#[test]
 fn a_server_that_is_wrong_is_refused() {
     let two = "[server]\n[apps.a]\ncomponent = 'a.wasm'\n[apps.b]\ncomponent = 'b.wasm'";
     check_wrong(
@@ -429,9 +374,43 @@ fn a_server_that_is_wrong_is_refused() {
         &["2:9: `admin`: the socket's path is missing"],
     );
     check_wrong(
+        &format!("[server]\nadmin = 'unix:/{}'", "a".repeat(107)),
+        &["2:9: `admin`: the socket's path has 108 bytes, and the system takes 107: /aaa"],
+    );
+    check_wrong(
         "server = 1",
         &["1:10: `server` is a whole number here, and has to be a table"],
     );
+}
+
+#[test]
+fn a_server_has_no_limits_that_nobody_can_keep() {
+    for (within, beyond, expected) in [
+        (
+            "header-count = 10000",
+            "header-count = 10001",
+            "2:16: `header-count` is a number from 1 to 10000\n  |\n2 | header-count = 10001\n  |                ^^^^^\n  = help: write 10000, or less",
+        ),
+        (
+            "header-bytes = '8KiB'",
+            "header-bytes = 8191",
+            "2:16: `header-bytes` is from 8KiB to 16MiB",
+        ),
+        (
+            "header-bytes = '16MiB'",
+            "header-bytes = '16385KiB'",
+            "2:16: `header-bytes` is from 8KiB to 16MiB",
+        ),
+        (
+            "instances = 100000",
+            "instances = 100001",
+            "2:13: `instances` is a number from 1 to 100000",
+        ),
+    ] {
+        configuration(&Tree::of(&format!("[server.limits]\n{within}")));
+        check_wrong(&format!("[server.limits]\n{beyond}"), &[expected]);
+    }
+    configuration(&Tree::of(&format!("[server]\nadmin = 'unix:/{}'", "a".repeat(106))));
 }
 
 #[test]
@@ -609,6 +588,15 @@ fn what_is_no_manifest_is_told_what_one_is() {
         "{problems}"
     );
     let tree = Tree::new(&[]);
+    std::fs::File::create(tree.path(FILE_NAME))
+        .and_then(|file| file.set_len(1 << 40))
+        .unwrap();
+    let problems = read(&tree.0).unwrap_err();
+    assert_eq!(
+        tree.relative(&problems),
+        "wharf.toml: cannot be read: it is larger than 1 MiB"
+    );
+    let tree = Tree::new(&[]);
     let problems = read(&tree.0).unwrap_err();
     assert!(
         tree.relative(&problems).starts_with("wharf.toml: cannot be read: "),
@@ -651,6 +639,35 @@ fn links_lead_to_components_and_not_in_circles() {
     check_wrong(&manifest, &["links lead round in a circle: cache -> front -> cache"]);
     let manifest = component("front", "'a:b/c' = 'front'") + route;
     check_wrong(&manifest, &["3:11: links lead round in a circle: front -> front"]);
+    let manifest = component("a", "'a:b/c' = 'b'")
+        + &component("b", "'a:b/c' = 'leaf', 'a:b/d' = 'c'")
+        + &component("c", "'a:b/c' = 'leaf', 'a:b/d' = 'b'")
+        + &component("leaf", "")
+        + "[[routes]]\ncomponent = 'a'";
+    check_wrong(&manifest, &["6:29: links lead round in a circle: b -> c -> b"]);
+}
+
+/// There are 2^60 ways through it.
+#[test]
+fn layers_of_links_are_read_at_once() {
+    let component = |layer: usize, side: &str| {
+        let links = match layer {
+            59 => String::new(),
+            _ => format!("'a:b/l' = 'l{0}', 'a:b/r' = 'r{0}'", layer + 1),
+        };
+        format!("[components.{side}{layer}]\nfile = 'a.wasm'\nlinks = {{ {links} }}\n")
+    };
+    let layers = (0..60).flat_map(|layer| [component(layer, "l"), component(layer, "r")]);
+    let manifest = layers.collect::<String>() + "[[routes]]\ncomponent = 'l0'";
+    assert_eq!(configuration(&Tree::of(&manifest)).apps[0].components.len(), 120);
+    // Back from the last layer to the first.
+    let manifest = manifest.replace("links = {  }", "links = { 'a:b/l' = 'l0' }");
+    let problems = read(&Tree::of(&manifest).0).unwrap_err();
+    assert!(
+        problems
+            .to_string()
+            .contains("links lead round in a circle: l0 -> l1 -> ")
+    );
 }
 
 #[test]

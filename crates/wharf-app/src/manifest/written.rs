@@ -113,8 +113,8 @@ pub struct Route {
     /// IPv6 in brackets. Without a port. Names beyond ASCII are written as browsers send them (`xn--...`). Default: every
     /// host that no other route names.
     pub host: Option<At<String>>,
-    /// The beginning of the path, by segments: `/api` answers `/api` and `/api/users`, not `/apiary`. Default: `/`, every
-    /// path.
+    /// The beginning of the path, by segments: `/api` answers `/api` and `/api/users`, not `/apiary`. What is not in URLs is
+    /// percent-encoded, in either case: `/%c3%a4` is `/%C3%A4`. Default: `/`, every path.
     pub path: Option<At<String>>,
     /// The methods that are answered; others get 405. `GET` includes `HEAD`. Default: all.
     pub methods: Option<At<Vec<At<String>>>>,
@@ -262,11 +262,12 @@ pub struct Server {
     pub listen: Option<At<OneOrMany>>,
     /// Where those who run it ask for its state: `unix:PATH` for a socket, `HOST:PORT`, or `none`. Whoever reaches it is
     /// trusted. Default: the socket `wharf-PID.sock` in the folder that the environment names in `RUNTIME_DIRECTORY` or
-    /// `XDG_RUNTIME_DIR`, else none.
+    /// `XDG_RUNTIME_DIR`, else none. The path of a socket has 107 bytes at most, with the folders above it.
     pub admin: Option<At<String>>,
     /// The folder of its apps: the wharf.toml of each folder in it, and each file in it whose name ends in `.toml`, is one
     /// app. Names that begin with a dot are passed over. An app that is wrong is reported, and does not keep the others from
-    /// being served. Default: none, only the apps in this file.
+    /// being served. Two apps of one name, or with routes for the same requests, are both wrong, unless one is in this
+    /// file: that one is served. Default: none, only the apps in this file.
     pub apps: Option<At<String>>,
     /// How long requests may take to finish once the server stops, or once their app was replaced by another version. Past it
     /// they are cut off. Default: 30s, what orchestrators grant between SIGTERM and SIGKILL.
@@ -292,9 +293,9 @@ pub struct ServerLimits {
     pub requests_per_connection: Option<At<Count>>,
     /// How many requests of all apps are under way at a time. One more gets 503 at once. Default: 20000.
     pub requests: Option<At<Count>>,
-    /// A request's head. Past it, 431. At least 8KiB. Default: 128KiB.
+    /// A request's head. Past it, 431. At least 8KiB, at most 16MiB. Default: 128KiB.
     pub header_bytes: Option<At<Size>>,
-    /// How many fields a request's head has. Past it, 431. Default: 100; browsers send twenty, proxies add ten.
+    /// How many fields a request's head has. Past it, 431. At most 10000. Default: 100; browsers send twenty, proxies add ten.
     pub header_count: Option<At<Count>>,
     /// From the first byte of a request's head to its last. Past it, 408. Default: 30s; a head is a packet or two.
     pub head_timeout: Option<At<Duration>>,
@@ -311,6 +312,7 @@ pub struct ServerLimits {
     /// How many requests the client of an HTTP/2 connection may take back within half a minute. Past it the connection is
     /// closed. Default: 1000; leaving a page with hundreds of pictures is far below.
     pub resets: Option<At<Count>>,
-    /// How many instances of all apps there are at a time. Past it requests wait in their app's queue. Default: 1000.
+    /// How many instances of all apps there are at a time. Past it requests wait in their app's queue. At most 100000: each
+    /// reserves addresses. Default: 1000.
     pub instances: Option<At<Count>>,
 }

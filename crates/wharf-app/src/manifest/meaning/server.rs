@@ -1,14 +1,27 @@
 //! What the section `[server]` means.
 
-use std::path::PathBuf;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 
 use super::{Meaning, count};
 use crate::app::{AdminAddress, ServerLimits, ServerSettings};
-use crate::manifest::field::At;
+use crate::manifest::field::{At, Count, Size};
 use crate::manifest::problem::{Place, Problem, Source};
 use crate::manifest::{value, written};
 
 const LISTEN: &str = "127.0.0.1:8080";
+
+/// Below, ordinary requests of browsers are refused; above, one client holds memory that is meant for thousands.
+const HEADER_BYTES: RangeInclusive<u64> = 8 << 10..=16 << 20;
+
+/// More fields are looked through longer than any request takes.
+const HEADER_COUNT_MAX: u32 = 10_000;
+
+/// The engine reserves addresses for each instance before there is one, and a process has no more of them.
+const INSTANCES_MAX: u32 = 100_000;
+
+/// What `sockaddr_un` holds on Linux (unix(7)), without the NUL at its end.
+const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 /// What `written` means, and where its folder of apps is named.
 pub(in crate::manifest) fn server(
@@ -57,6 +70,7 @@ impl Meaning<'_> {
             }
             Some(path) => {
                 let socket: PathBuf = self.path_of(path, written.span());
+                self.socket_fits(&socket, written);
                 Some(AdminAddress::Unix(socket))
             }
             None if value::address(written).is_ok() => Some(AdminAddress::Tcp(written.to_string())),
@@ -68,21 +82,52 @@ impl Meaning<'_> {
         }
     }
 
+    fn socket_fits(&mut self, socket: &Path, written: &At<String>) {
+        let bytes = socket.as_os_str().len();
+        if bytes > SOCKET_PATH_BYTES_MAX {
+            let message = format!(
+                "`admin`: the socket's path has {bytes} bytes, and the system takes {SOCKET_PATH_BYTES_MAX}: {}",
+                socket.display()
+            );
+            self.problem(written.span(), message).help = Some("put it into a folder with a shorter path".to_owned());
+        }
+    }
+
+    /// The number, which is a problem past `max`.
+    fn count_up_to(&mut self, key: &str, written: &Option<At<Count>>, max: u32) -> Option<u32> {
+        let written = written.as_ref()?;
+        if written.0 > max {
+            self.problem(written.span(), format!("`{key}` is a number from 1 to {max}"))
+                .help = Some(format!("write {max}, or less"));
+        }
+        Some(written.0)
+    }
+
+    fn header_bytes(&mut self, written: &Option<At<Size>>) -> Option<u64> {
+        let bytes = self.size("header-bytes", written)?;
+        if !HEADER_BYTES.contains(&bytes) {
+            let span = written.as_ref().map_or(Source::WHOLE, At::span);
+            self.problem(span, "`header-bytes` is from 8KiB to 16MiB").help =
+                Some("write a size between the two, or leave it out for 128KiB".to_owned());
+        }
+        Some(bytes)
+    }
+
     fn server_limits(&mut self, written: &written::ServerLimits) -> ServerLimits {
         ServerLimits {
             connections_max: count(&written.connections),
             connections_per_client_max: count(&written.connections_per_client),
             requests_per_connection_max: count(&written.requests_per_connection),
             requests_max: count(&written.requests),
-            head_bytes_max: self.size("header-bytes", &written.header_bytes),
-            head_fields_max: count(&written.header_count),
+            head_bytes_max: self.header_bytes(&written.header_bytes),
+            head_fields_max: self.count_up_to("header-count", &written.header_count, HEADER_COUNT_MAX),
             head_timeout: self.duration("head-timeout", &written.head_timeout),
             idle_timeout: self.duration("idle-timeout", &written.idle_timeout),
             write_rate_min: self.size("write-rate", &written.write_rate),
             write_timeout: self.duration("write-timeout", &written.write_timeout),
             streams_max: count(&written.streams),
             resets_max: count(&written.resets),
-            instances_max: count(&written.instances),
+            instances_max: self.count_up_to("instances", &written.instances, INSTANCES_MAX),
         }
     }
 }

@@ -148,6 +148,35 @@ fn folders_pages_certificates_and_secrets_are_there() {
 }
 
 #[test]
+fn secrets_are_texts() {
+    let tree = Tree::new(&[
+        (
+            FILE_NAME,
+            b"component = 'a.wasm'\n[secrets]\nA = { file = 'bytes' }\nB = { file = 'text' }",
+        ),
+        ("a.wasm", &wat::parse_str(HANDLER).unwrap()),
+        ("bytes", b"a\xffb"),
+        ("text", "ä\n".as_bytes()),
+    ]);
+    let problems = check(&configuration(&tree));
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    let said = tree.relative(&problems[0]);
+    assert!(said.starts_with("wharf.toml:3:14: bytes is not UTF-8 text"), "{said}");
+}
+
+#[test]
+#[cfg(unix)]
+fn what_gives_bytes_without_end_is_not_read() {
+    let manifest = "component = '/dev/zero'\n[[routes]]\nfiles = { folder = '/dev', fallback = 'zero' }\n\
+                    [[routes]]\npath = '/a'\ncomponent = 'main'\n[errors]\n404 = '/dev/zero'\n\
+                    [http-client]\ntrust = ['/dev/zero']\n[secrets]\nA = { file = '/dev/zero' }";
+    let problems = check(&configuration(&Tree::of(manifest)));
+    let refused = |problem: &Problem| problem.message.ends_with("cannot be read: it is no regular file");
+    assert_eq!(problems.len(), 5, "{problems:?}");
+    assert!(problems.iter().all(refused), "{problems:?}");
+}
+
+#[test]
 fn an_app_from_flags_is_checked_by_its_name() {
     let app = App::of_component("shop", "/nowhere/app.wasm");
     let problems = check(&app.into());
