@@ -253,6 +253,7 @@ fn fields_of_a_head() {
     };
     assert_eq!(limited.send(head(20)).status, 200);
     assert_eq!(limited.send(head(21)).status, 431);
+    limited.check_reached("header-count", 1.0);
     let status = http2::run(async {
         let handle = http2::connect(limited.server.addr()).await;
         let mut request = http::Request::get(limited.server.url("/"));
@@ -304,6 +305,7 @@ fn time_without_a_request() {
     assert_eq!(connection.reply().status, 200);
     assert!(connection.is_closed());
     assert!(limited.open().is_closed());
+    limited.check_reached("idle-timeout", 2.0);
 }
 
 #[test]
@@ -477,4 +479,38 @@ fn open_files() {
         assert_eq!(get(server.addr(), "/").text(), "hello, wharf");
     }
     drop(silent);
+}
+
+/// Over HTTP/2 a client stops a response without stopping the connection: by giving it no room.
+#[test]
+fn streams_that_are_not_taken() {
+    let limited = Limited::serve("http-download", "write-timeout = '1s'", "");
+    let ended = http2::run(async {
+        let mut builder = h2::client::Builder::new();
+        builder.initial_window_size(0);
+        let handle = http2::connect_with(limited.server.addr(), &builder).await;
+        let request = http::Request::get(limited.server.url("/?bytes=1000000"));
+        let mut handle = handle.ready().await.expect("the server takes a request");
+        let (response, _) = handle
+            .send_request(request.body(()).expect("it is one"), true)
+            .expect("it can be sent");
+        http2::collect(response).await
+    });
+    assert!(ended.is_err(), "{ended:?}");
+    limited.check_reached("write-rate", 1.0);
+    eventually(
+        || metric(limited.admin, "wharf_requests") == Some(0.0),
+        "the request has ended",
+    );
+}
+
+/// A client that is slow with one stream, and takes it, is not taken for one that does not.
+#[test]
+fn streams_whose_guest_is_slow() {
+    let limited = Limited::serve("http-slow", "write-timeout = '500ms'", "");
+    let reply = http2::run(async {
+        let handle = http2::connect(limited.server.addr()).await;
+        http2::get(&handle, limited.server.addr(), "/?delay=2500&at=body").await
+    });
+    assert_eq!(reply.text(), "begun, done");
 }

@@ -252,3 +252,74 @@ fn a_component_is_compiled_apart() {
     assert!(site.server.log().contains("exports neither"), "{}", site.server.log());
     assert_eq!(site.version("/a"), "1");
 }
+
+/// Also without a manifest.
+#[test]
+fn a_component_alone_is_replaced() {
+    let scratch = Scratch::new();
+    let file = scratch.join("app.wasm");
+    fs::copy(guest("http-state"), &file).expect("a guest can be copied");
+    let server = Server::start(file.clone(), &[]);
+    assert!(get(server.addr(), "/").text().contains("request 1"));
+    replace(&file, &fs::read(guest("http-hello")).expect("a guest can be read"));
+    eventually(
+        || get(server.addr(), "/").text() == "hello, wharf",
+        "the component's change is noticed",
+    );
+}
+
+/// A file that cannot be read to its end stops nobody else's reload.
+#[cfg(unix)]
+#[test]
+fn a_pipe_or_a_huge_file_is_no_component() {
+    let site = Site::serve();
+    let file = site.scratch.join("apps/a/app.wasm");
+    fs::remove_file(&file).expect("it is there");
+    let made = std::process::Command::new("mkfifo").arg(&file).status();
+    assert!(made.expect("there is mkfifo").success());
+    write_app(&site.scratch, "b", "2", "");
+    site.hang_up("refused");
+    assert_eq!(
+        (site.version("/a"), site.version("/b")),
+        ("1".to_owned(), "2".to_owned())
+    );
+    eventually(|| site.server.log().contains("no regular file"), "it is said");
+    fs::remove_file(&file).expect("it is there");
+    fs::File::create(&file)
+        .and_then(|file| file.set_len(1 << 30))
+        .expect("it can be made");
+    site.hang_up("refused");
+    eventually(|| site.server.log().contains("larger than"), "it is said");
+    assert!(site.server.resident_bytes() < 400 << 20);
+}
+
+/// The server's own settings are read once, which is said.
+#[test]
+fn settings_that_change_are_said_to_need_a_new_start() {
+    let site = Site::serve();
+    let manifest = "[server]\napps = 'apps'\ndrain-timeout = '1s'\n";
+    replace(&site.scratch.join("wharf.toml"), manifest.as_bytes());
+    site.hang_up("taken");
+    eventually(|| site.server.log().contains("read at the start only"), "it is said");
+}
+
+/// A client that takes its time keeps a replaced version no longer than a fast one does.
+#[test]
+fn an_old_version_does_not_wait_for_slow_readers() {
+    let scratch = Scratch::new();
+    let manifest = |version: &str| {
+        format!(
+            "[server]\ndrain-timeout = '1s'\n[apps.a]\ncomponent = '{}'\nenvironment = {{ VERSION = '{version}' }}\n",
+            guest("http-download").display()
+        )
+    };
+    let file = scratch.write("wharf.toml", manifest("1"));
+    let server = Server::start(file.clone(), &ADMIN);
+    let admin = admin(&server);
+    let mut slow = Connection::open(server.addr());
+    slow.send("GET /?bytes=100000000 HTTP/1.1\r\nhost: a.test\r\n\r\n");
+    assert_eq!(slow.head().status(), 200);
+    replace(&file, manifest("2").as_bytes());
+    eventually(|| server.log().contains("cut off requests"), "its time is over");
+    eventually(|| metric(admin, "wharf_requests") == Some(0.0), "the request has ended");
+}

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use wharf_tests::http::{Connection, Reply, get, send};
-use wharf_tests::{Scratch, Server, guest};
+use wharf_tests::{Scratch, Server, eventually, guest, http2};
 
 use crate::operator::{ADMIN, admin, metric};
 
@@ -157,8 +157,8 @@ fn a_broken_app_leaves_the_others_alone() {
     let reply = ask(&server, "GET", "bad.test", "/", "");
     assert_eq!(reply.status, 503);
     let id = reply.header("wharf-error-id").expect("it has an id").to_owned();
-    assert!(server.log().contains(&id), "{}", server.log());
-    assert!(server.log().contains("broken.wasm"), "{}", server.log());
+    eventually(|| server.log().contains(&id), "the log has the id");
+    eventually(|| server.log().contains("broken.wasm"), "the log names the file");
     let ready = get(admin, "/readyz");
     assert_eq!(ready.status, 200);
     assert!(ready.text().contains("except bad: "), "{}", ready.text());
@@ -193,8 +193,9 @@ fn failures_are_told_in_the_form_that_was_asked_for() {
          \"instance\":\"urn:wharf:error:{id}\"}}\n"
     );
     assert_eq!(problem.text(), expected);
+    eventually(|| server.log().contains(id), "the log has it");
     let log = server.log();
-    let line = log.lines().find(|line| line.contains(id)).expect("the log has it");
+    let line = log.lines().find(|line| line.contains(id)).unwrap_or_default();
     assert!(line.contains("4bf92f3577b34da6a3ce929d0e0e4736"), "{line}");
     // Nothing of the app's: it is not known whose it would be.
     let nowhere = ask(
@@ -233,4 +234,40 @@ fn secrets_are_read_from_where_they_are_kept() {
         assert!(reply.text().contains(expected), "{}", reply.text());
     }
     assert!(!server.log().contains("hunter2") && !server.log().contains("letmein"));
+}
+
+/// What HTTP/1.1 refuses, HTTP/2 does, too.
+#[test]
+fn over_http2_a_request_names_one_host_of_this_servers() {
+    let scratch = Scratch::new();
+    let server = serve(&scratch, &manifest(&[("any", "{ path = '/' }")]));
+    let status = |uri: &str, host: Option<&str>| {
+        http2::run(async {
+            let handle = http2::connect(server.addr()).await;
+            let mut request = http::Request::get(uri);
+            if let Some(host) = host {
+                request = request.header("host", host);
+            }
+            http2::send(&handle, request.body(()).expect("it is a request"))
+                .await
+                .status
+        })
+    };
+    assert_eq!(status("http://a.test/", None), 200);
+    assert_eq!(status("http://a.test:80/", Some("A.test:80")), 200);
+    // A proxy that took it over TLS says so.
+    assert_eq!(status("https://a.test/", None), 200);
+    assert_eq!(status("ftp://a.test/", None), 400);
+    assert_eq!(status("http://user@a.test/", None), 400);
+    assert_eq!(status("http://a.test:x/", None), 400);
+    assert_eq!(status("http://a.test/", Some("b.test")), 400);
+}
+
+/// A server that is to get its apps later.
+#[test]
+fn a_server_without_apps_answers_that_it_has_none() {
+    let scratch = Scratch::new();
+    std::fs::create_dir(scratch.join("apps")).expect("the folder can be made");
+    let server = serve(&scratch, "[server]\napps = 'apps'\n");
+    assert_eq!(ask(&server, "GET", "a.test", "/", "").status, 421);
 }

@@ -281,7 +281,10 @@ impl Patience {
 
     /// Whether the client has taken too little for too long of what waits for it.
     fn is_behind(&mut self, activity: &Activity) -> bool {
-        if activity.stream_untaken().is_some_and(|untaken| untaken >= self.write_timeout) {
+        if activity
+            .stream_untaken()
+            .is_some_and(|untaken| untaken >= self.write_timeout)
+        {
             return true;
         }
         let (written, waits) = activity.traffic.written();

@@ -177,7 +177,9 @@ impl Apps {
     /// finishes what it has begun, for as long as the server's drain allows.
     pub fn replace(&self, apps: Vec<App>) {
         for gone in self.door.replace(apps) {
-            self.door.retiring.spawn(retire(self.door.clone(), gone, self.drain_timeout));
+            self.door
+                .retiring
+                .spawn(retire(self.door.clone(), gone, self.drain_timeout));
         }
     }
 
@@ -191,7 +193,11 @@ impl Apps {
 async fn retire(door: Arc<Door>, app: App, timeout: Duration) {
     if tokio::time::timeout(timeout, app.finished()).await.is_err() {
         let requests = app.open();
-        tracing::warn!(app = app.name(), requests, "cut off requests of a version that was replaced");
+        tracing::warn!(
+            app = app.name(),
+            requests,
+            "cut off requests of a version that was replaced"
+        );
         app.cut_off();
         // Responses that nobody takes are not asked for another piece, and would not find out.
         door.places.close_untaken(&app);

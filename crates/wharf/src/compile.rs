@@ -52,7 +52,11 @@ pub fn apart(engine: &Engine, name: &str, bytes: &[u8], cache: &CodeCache) -> an
     if !engine.is_pooled() {
         command.arg("--in-little-space");
     }
-    command.arg(name).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+        .arg(name)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().context("cannot start a process to compile in")?;
     let stdin = child.stdin.take();
     let given = bytes.to_vec();
@@ -69,7 +73,10 @@ pub fn apart(engine: &Engine, name: &str, bytes: &[u8], cache: &CodeCache) -> an
     let said = saying.join().unwrap_or_default();
     if !status.success() {
         match said.trim() {
-            "" => bail!("{name}: cannot be compiled: the compiler ended with {status}{}", why(status)),
+            "" => bail!(
+                "{name}: cannot be compiled: the compiler ended with {status}{}",
+                why(status)
+            ),
             said => bail!("{}", said.strip_prefix("error: ").unwrap_or(said)),
         }
     }

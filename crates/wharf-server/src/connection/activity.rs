@@ -225,7 +225,10 @@ impl Activity {
     /// For how long the client has not taken a piece of the response of which it has taken none for the longest time.
     pub fn stream_untaken(&self) -> Option<Duration> {
         let streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = streams.iter().map(|(_, taken)| taken.since.load(Ordering::Relaxed)).min()?;
+        let since = streams
+            .iter()
+            .map(|(_, taken)| taken.since.load(Ordering::Relaxed))
+            .min()?;
         (since != NEVER).then(|| self.began.elapsed().saturating_sub(Duration::from_millis(since)))
     }
 

@@ -121,7 +121,13 @@ fn raise_open_files() -> Option<u64> {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
         let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
         if current != maximum
-            && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+            && let Err(error) = setrlimit(
+                Resource::Nofile,
+                Rlimit {
+                    current: maximum,
+                    maximum,
+                },
+            )
         {
             tracing::debug!(%error, "cannot open as many files as the system allows");
         }
@@ -141,7 +147,11 @@ fn connections_max(given: Option<u32>, usual: usize, open_files: Option<u64>) ->
     let permitted = permitted.unwrap_or(usize::MAX).max(1);
     let wanted = given.map_or(usual, |given| given as usize);
     if wanted > permitted && given.is_some() {
-        tracing::warn!(wanted, permitted, "`connections` is more than the limit of open files permits");
+        tracing::warn!(
+            wanted,
+            permitted,
+            "`connections` is more than the limit of open files permits"
+        );
     }
     wanted.min(permitted)
 }
@@ -353,7 +363,9 @@ fn take(apps: &Apps, loaded: Result<Reloaded, String>) {
             let (changed, gone) = (loaded.changed.join(" "), loaded.gone.join(" "));
             tracing::info!(changed, gone, refused = loaded.refused.len(), "reloaded");
             if loaded.settings_changed {
-                tracing::warn!("`[server]` has changed, which is read at the start only: start the server anew for that");
+                tracing::warn!(
+                    "`[server]` has changed, which is read at the start only: start the server anew for that"
+                );
             }
             apps.reloaded(loaded.refused.is_empty());
             apps.replace(loaded.apps);
