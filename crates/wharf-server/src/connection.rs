@@ -37,6 +37,10 @@ const CLOSE_GRACE: Duration = Duration::from_millis(250);
 /// socket that is closed with something unread takes back what was written to it.
 const REFUSAL_GRACE: Duration = Duration::from_millis(500);
 
+/// What hyper reads at a time at most, heads and bodies alike: its own figure. Less costs uploads twice the processor time; so a
+/// head may fill it before it is refused (`dispatch.rs`).
+const READ_BYTES: usize = 8192 + 4096 * 100;
+
 /// hyper's own bound, which it keeps in a place that costs no allocation.
 const USUAL_HEAD_FIELDS: usize = 100;
 
@@ -195,7 +199,7 @@ impl Connection {
         if hyper.is_some_and(hyper::Error::is_parse_too_large) {
             // hyper has answered with 431, or 414, and does not say for which of the two.
             let bytes = usize::try_from(self.activity.read_since_request()).unwrap_or(usize::MAX);
-            let limit = match bytes < self.door.limits.head_bytes_max {
+            let limit = match bytes < self.door.limits.head_bytes_max.max(READ_BYTES) {
                 true => Limit::HeadFields,
                 false => Limit::HeadBytes,
             };
@@ -314,7 +318,7 @@ fn left(limit: Duration, elapsed: Duration) -> Option<Duration> {
 fn builder(limits: &ServerLimits) -> auto::Builder<TokioExecutor> {
     // Heads have no timer of hyper's: see [`Patience`].
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().max_buf_size(limits.head_bytes_max);
+    builder.http1().max_buf_size(limits.head_bytes_max.max(READ_BYTES));
     if limits.head_fields_max != USUAL_HEAD_FIELDS {
         builder.http1().max_headers(limits.head_fields_max);
     }

@@ -86,12 +86,27 @@ fn meet(
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         return Err(Problem::new(status, "the request has too many header fields"));
     }
+    // Few come with more than that, so that few have to be counted.
+    let head_bytes_max = door.limits.head_bytes_max;
+    if begun.head_bytes_max > head_bytes_max as u64 && head_bytes(request) > head_bytes_max {
+        door.metrics.reached(Limit::HeadBytes);
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        return Err(Problem::new(status, "the request's header fields are too large"));
+    }
     let (route, taken) = find(door, request)?;
     begun.belongs_to(&route.app);
     if usize::try_from(door.metrics.requests.get()).is_ok_and(|requests| requests > door.limits.requests_max) {
         return Err(crowded(door, &route.app, Limit::Requests));
     }
     Ok((route, taken))
+}
+
+/// What a request's head has without its punctuation.
+fn head_bytes(request: &http::Request<Incoming>) -> usize {
+    let fields = request.headers().iter();
+    let fields: usize = fields.map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let path = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    request.method().as_str().len() + path + fields
 }
 
 /// The route, and how many bytes of the path are its prefix.

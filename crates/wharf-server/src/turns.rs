@@ -2,9 +2,10 @@
 //!
 //! A guest computes in the task of its connection, and what waits for a processor is in the scheduler's queue, where nobody
 //! can see it, let alone refuse it. In a crowd (`load.rs`) a guest therefore waits here until it is its turn, one for
-//! each processor: connections are read meanwhile, and whom there is no time for is told at once. Apps take turns with each
-//! other, so that one with thousands of requests delays another by a turn or two; and a guest that computes for long goes
-//! back to the end of its app's queue with each tick of the engine's clock. Without a crowd none of this costs anything.
+//! each processor. Turns are given by a task that lets all others go first: so connections are read before guests compute,
+//! and whom there is no time for is told at once. Apps take turns with each other, so that one with thousands of requests
+//! delays another by a turn or two; and a guest that computes for long goes back to the end of its app's queue with each
+//! tick of the engine's clock. Without a crowd none of this costs anything.
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
@@ -13,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 /// How long the first of an app's queue has waited when newcomers are refused: what people take for at once. A page's
 /// hundred calls that come at the same moment are answered within it, and a crowd's answers are not later than that.
@@ -27,6 +28,8 @@ struct Inner {
     /// Turns are to be waited for.
     crowded: AtomicBool,
     queues: Mutex<Queues>,
+    /// A turn has come back.
+    returned: Notify,
 }
 
 struct Queues {
@@ -35,6 +38,8 @@ struct Queues {
     of_app: HashMap<usize, VecDeque<Waiting>>,
     /// Apps with a queue, in the order in which they are next.
     order: VecDeque<usize>,
+    /// Somebody gives turns.
+    given: bool,
 }
 
 struct Waiting {
@@ -58,7 +63,9 @@ impl Turns {
                 free: processors.max(1),
                 of_app: HashMap::new(),
                 order: VecDeque::new(),
+                given: false,
             }),
+            returned: Notify::new(),
         }))
     }
 
@@ -84,7 +91,7 @@ impl Turns {
         work: Pin<&'a mut F>,
     ) -> Result<Driven<'a, F>, NoTime> {
         let waits = match self.is_crowded() {
-            true => self.join(app, true)?,
+            true => Waits::For(self.join(app, true)?),
             false => Waits::Nothing,
         };
         Ok(Driven {
@@ -104,19 +111,47 @@ impl Turns {
         self.0.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a free turn, or a place at the end of the app's queue.
-    fn join(&self, app: usize, is_new: bool) -> Result<Waits, NoTime> {
+    /// Takes a place at the end of the app's queue.
+    fn join(&self, app: usize, is_new: bool) -> Result<oneshot::Receiver<Turn>, NoTime> {
         let mut queues = self.queues();
-        if queues.free > 0 && queues.order.is_empty() {
-            queues.free -= 1;
-            return Ok(Waits::Has(Turn(Some(self.clone()))));
-        }
         if is_new && queues.is_late(app) {
             return Err(NoTime);
         }
         let (turn, comes) = oneshot::channel();
         queues.push(app, turn);
-        Ok(Waits::For(comes))
+        if !std::mem::replace(&mut queues.given, true) {
+            tokio::spawn(self.clone().give());
+        }
+        Ok(comes)
+    }
+
+    /// Gives turns as long as anybody waits for one.
+    async fn give(self) {
+        loop {
+            // Whoever has something to read goes first: Tokio looks for events before it comes back here.
+            tokio::task::yield_now().await;
+            if !self.give_free() {
+                return;
+            }
+            self.0.returned.notified().await;
+        }
+    }
+
+    /// Gives the turns that are free; whether there is more to do once one comes back.
+    fn give_free(&self) -> bool {
+        let mut queues = self.queues();
+        while queues.free > 0 {
+            let Some(next) = queues.next() else {
+                queues.given = false;
+                return false;
+            };
+            match next.turn.send(Turn(Some(self.clone()))) {
+                Ok(()) => queues.free -= 1,
+                // Nobody waits for it any more.
+                Err(mut turn) => turn.0 = None,
+            }
+        }
+        true
     }
 }
 
@@ -160,15 +195,8 @@ impl Queues {
 impl Drop for Turn {
     fn drop(&mut self) {
         let Some(turns) = self.0.take() else { return };
-        let mut queues = turns.queues();
-        while let Some(next) = queues.next() {
-            match next.turn.send(Turn(Some(turns.clone()))) {
-                Ok(()) => return,
-                // Nobody waits for it any more.
-                Err(mut turn) => turn.0 = None,
-            }
-        }
-        queues.free += 1;
+        turns.queues().free += 1;
+        turns.0.returned.notify_one();
     }
 }
 
@@ -177,7 +205,10 @@ enum Waits {
     /// Nothing: there is no crowd, or it computes what an event outside has left it to do.
     Nothing,
     For(oneshot::Receiver<Turn>),
-    Has(Turn),
+    Has {
+        /// Given back when the work has been polled.
+        _turn: Turn,
+    },
 }
 
 /// Work that takes turns.
@@ -197,7 +228,7 @@ impl<F: Future> Future for Driven<'_, F> {
             if let Waits::For(turn) = &mut self.waits {
                 // Whoever would give it is never gone before; if so, there is nothing to wait for.
                 let turn = ready!(Pin::new(turn).poll(cx));
-                self.waits = turn.map_or(Waits::Nothing, Waits::Has);
+                self.waits = turn.map_or(Waits::Nothing, |turn| Waits::Has { _turn: turn });
             }
             let polled = self.work.as_mut().poll(cx);
             self.waits = Waits::Nothing;
@@ -206,12 +237,7 @@ impl<F: Future> Future for Driven<'_, F> {
             }
             // It was let in: it is not refused in the middle.
             match self.turns.join(self.app, false) {
-                // Nobody else wants to compute; but others may have something to read.
-                Ok(Waits::Has(turn)) => {
-                    drop(turn);
-                    return Poll::Pending;
-                }
-                Ok(waits) => self.waits = waits,
+                Ok(turn) => self.waits = Waits::For(turn),
                 Err(NoTime) => return Poll::Pending,
             }
         }
@@ -229,40 +255,45 @@ mod tests {
         Ok(turns.drive(app, &NEVER, std::pin::pin!(work))?.await)
     }
 
-    fn crowded(processors: usize) -> Turns {
-        let turns = Turns::new(processors);
+    /// Turns in a crowd, and the one of one processor.
+    async fn crowded() -> (Turns, Turn) {
+        let turns = Turns::new(1);
         turns.set_crowded(true);
-        turns
+        let turn = turns.join(0, true).unwrap().await.unwrap();
+        (turns, turn)
     }
 
-    /// Work that ends when it is told to.
-    fn held() -> (oneshot::Sender<()>, impl Future<Output = ()>) {
-        let (end, ends) = oneshot::channel();
-        (end, async move {
-            let _ = ends.await;
-        })
+    #[track_caller]
+    fn check_nobody_waits(turns: &Turns) {
+        let queues = turns.queues();
+        assert_eq!((queues.free, queues.given), (1, false));
+    }
+
+    /// Until whoever gives turns has nothing left to do.
+    async fn settle() {
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
     }
 
     #[tokio::test]
     async fn without_a_crowd_nobody_waits() {
-        let turns = Turns::new(1);
-        let _turn = turns.join(1, true);
+        let (turns, _turn) = crowded().await;
+        turns.set_crowded(false);
         assert_eq!(driven(&turns, 1, async { 7 }).await, Ok(7));
     }
 
     #[tokio::test]
     async fn apps_take_turns() {
-        let turns = crowded(1);
-        let first = turns.join(1, true);
+        let (turns, first) = crowded().await;
         let order = Arc::new(Mutex::new(Vec::new()));
         let mut waiting = Vec::new();
         for (nth, app) in [1, 1, 1, 2].into_iter().enumerate() {
             let (turns, order) = (turns.clone(), order.clone());
             waiting.push(tokio::spawn(async move {
-                let work = async { order.lock().unwrap().push((app, nth)) };
-                driven(&turns, app, work).await
+                driven(&turns, app, async { order.lock().unwrap().push((app, nth)) }).await
             }));
-            tokio::task::yield_now().await;
+            settle().await;
         }
         assert!(turns.is_any_waiting());
         drop(first);
@@ -270,13 +301,34 @@ mod tests {
             assert_eq!(waiting.await.unwrap(), Ok(()));
         }
         assert_eq!(*order.lock().unwrap(), [(1, 0), (2, 3), (1, 1), (1, 2)]);
-        assert_eq!(turns.queues().free, 1);
+        settle().await;
+        check_nobody_waits(&turns);
+    }
+
+    /// What reads comes before what computes, so that it is known how many there are.
+    #[tokio::test]
+    async fn all_that_is_ready_queues_up_before_the_first_turn() {
+        let turns = Turns::new(1);
+        turns.set_crowded(true);
+        let queued = Arc::new(AtomicBool::new(false));
+        let mut waiting = Vec::new();
+        for nth in 0..10 {
+            let (turns, queued) = (turns.clone(), queued.clone());
+            waiting.push(tokio::spawn(async move {
+                if nth == 9 {
+                    queued.store(true, Ordering::Relaxed);
+                }
+                driven(&turns, 1, async { queued.load(Ordering::Relaxed) }).await
+            }));
+        }
+        for waiting in waiting {
+            assert_eq!(waiting.await.unwrap(), Ok(true));
+        }
     }
 
     #[tokio::test]
     async fn newcomers_are_refused_once_the_first_has_waited_too_long() {
-        let turns = crowded(1);
-        let first = turns.join(1, true);
+        let (turns, first) = crowded().await;
         let waits = turns.join(1, true).ok();
         assert!(turns.join(1, true).is_ok(), "there is time");
         tokio::time::sleep(WAIT_MAX + Duration::from_millis(50)).await;
@@ -284,54 +336,46 @@ mod tests {
         assert!(turns.join(1, false).is_ok(), "who was let in is not refused");
         assert!(turns.join(2, true).is_ok(), "another app has a queue of its own");
         drop((first, waits));
+        settle().await;
         assert_eq!(turns.queues().free, 1, "nobody waits any more");
         assert_eq!(driven(&turns, 1, async {}).await, Ok(()));
-    }
-
-    #[tokio::test]
-    async fn who_leaves_takes_no_turn() {
-        let turns = crowded(1);
-        let first = turns.join(1, true);
-        let left = turns.join(1, true);
-        let mut next = Box::pin(driven(&turns, 1, async {}));
-        assert!(futures_util::poll!(&mut next).is_pending());
-        drop(left);
-        drop(first);
-        assert_eq!(next.await, Ok(()));
-        assert_eq!(turns.queues().free, 1);
     }
 
     /// A turn that was given and never taken is not lost.
     #[tokio::test]
     async fn who_leaves_with_a_turn_gives_it_back() {
-        let turns = crowded(1);
-        let first = turns.join(1, true);
-        let second = turns.join(1, true);
-        drop(first);
+        let (turns, first) = crowded().await;
+        let (left, second) = (turns.join(1, true), turns.join(1, true));
+        drop((left, first));
+        settle().await;
         assert_eq!(turns.queues().free, 0);
         drop(second);
-        assert_eq!(turns.queues().free, 1);
+        settle().await;
+        check_nobody_waits(&turns);
     }
 
     #[tokio::test]
     async fn who_waits_for_something_else_holds_no_turn() {
-        let turns = crowded(1);
-        let (end, work) = held();
-        let mut waiting = Box::pin(driven(&turns, 1, work));
-        assert!(futures_util::poll!(&mut waiting).is_pending());
+        let (turns, first) = crowded().await;
+        drop(first);
+        let (end, ends) = oneshot::channel::<()>();
+        let waiting = tokio::spawn({
+            let turns = turns.clone();
+            async move { driven(&turns, 1, ends).await.is_ok() }
+        });
+        settle().await;
         assert_eq!(turns.queues().free, 1);
         drop(end);
-        assert_eq!(waiting.await, Ok(()));
+        assert!(waiting.await.unwrap());
     }
 
     #[tokio::test]
     async fn who_computes_for_long_goes_to_the_end() {
-        let turns = crowded(1);
+        let (turns, first) = crowded().await;
         let wants_turn = AtomicBool::new(false);
         let order = Mutex::new(Vec::new());
-        let first = turns.join(1, true);
         let mut left = 3;
-        let long = std::future::poll_fn(|cx| {
+        let mut long = std::pin::pin!(std::future::poll_fn(|cx| {
             order.lock().unwrap().push("long");
             left -= 1;
             if left == 0 {
@@ -340,12 +384,11 @@ mod tests {
             wants_turn.store(true, Ordering::Relaxed);
             cx.waker().wake_by_ref();
             Poll::Pending
-        });
-        let mut long = std::pin::pin!(long);
+        }));
         let long = turns.drive(1, &wants_turn, long.as_mut()).ok().unwrap();
         let short = driven(&turns, 1, async { order.lock().unwrap().push("short") });
         let start = async {
-            tokio::task::yield_now().await;
+            settle().await;
             drop(first);
         };
         let (long, short, ()) = tokio::join!(long, short, start);

@@ -72,7 +72,7 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    Serve(Serve),
+    Serve(Box<Serve>),
     Run(Run),
     Check(Check),
     /// Print the JSON schema of manifests, for editors

@@ -16,7 +16,7 @@ use clap::Parser as _;
 
 fn main() -> ExitCode {
     match cli::Cli::parse().command {
-        cli::Command::Serve(serve) => command::serve::serve(serve),
+        cli::Command::Serve(serve) => command::serve::serve(*serve),
         cli::Command::Run(run) => command::run::run(run),
         cli::Command::Check(check) => command::check::check(&check),
         cli::Command::Schema => command::check::schema(),

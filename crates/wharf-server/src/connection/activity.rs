@@ -108,6 +108,7 @@ impl Activity {
         self.requests.fetch_add(1, Ordering::AcqRel);
         self.door.metrics.requests.inc();
         self.head_since.store(NEVER, Ordering::Relaxed);
+        let head_bytes_max = self.read_since_request();
         self.traffic.request_begins();
         let nth = self.carried.fetch_add(1, Ordering::Relaxed) + 1;
         let most = self.door.limits.requests_per_connection_max;
@@ -124,6 +125,7 @@ impl Activity {
             activity: self.clone(),
             app: None,
             is_last,
+            head_bytes_max,
             ended: false,
         }
     }
@@ -316,6 +318,8 @@ pub(crate) struct Begun {
     app: Option<OfApp>,
     /// The connection carries no other after it.
     pub is_last: bool,
+    /// Its head has no more bytes than this: they came since the request before it.
+    pub head_bytes_max: u64,
     /// It was answered in full.
     ended: bool,
 }
