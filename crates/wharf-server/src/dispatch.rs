@@ -112,8 +112,10 @@ fn head_bytes(request: &http::Request<Incoming>) -> usize {
 /// The route, and how many bytes of the path are its prefix.
 fn find(door: &Door, request: &http::Request<Incoming>) -> Result<(Arc<Route>, usize), Problem> {
     let apps = door.apps();
-    let host = host(request);
-    match apps.routes.find(host, &normal(request.uri().path()), request.method()) {
+    match apps
+        .routes
+        .find(|| host(request), &normal(request.uri().path()), request.method())
+    {
         Found::Route(route, taken) => Ok((route.clone(), taken)),
         Found::NoPath => Err(Problem::new(StatusCode::NOT_FOUND, "nothing is served under this path")),
         Found::NoHost => Err(Problem::new(

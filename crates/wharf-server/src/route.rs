@@ -84,20 +84,20 @@ impl<T> RouteTable<T> {
             .push(Entry { methods, target });
     }
 
-    /// `host` is without its port; `path` is as [`normal`] has it.
-    pub fn find(&self, host: &str, path: &str, method: &Method) -> Found<'_, T> {
+    /// `host` is without its port, and asked for only where routes differ by it; `path` is as [`normal`] has it.
+    pub fn find<'a>(&self, host: impl FnOnce() -> &'a str, path: &str, method: &Method) -> Found<'_, T> {
         match self.paths(host) {
             Some(paths) => paths.find(path, method),
             None => Found::NoHost,
         }
     }
 
-    fn paths(&self, host: &str) -> Option<&Paths<T>> {
+    fn paths<'a>(&self, host: impl FnOnce() -> &'a str) -> Option<&Paths<T>> {
         // A server with one app for every host need not look at it.
         if self.exact.is_empty() && self.wildcards.is_empty() {
             return self.any.as_ref();
         }
-        let host = lower_case(host.trim_end_matches('.'));
+        let host = lower_case(host().trim_end_matches('.'));
         let wildcard = || {
             let mut wildcards = self.wildcards.iter();
             let matching = wildcards.find(|(suffix, _)| is_below(&host, suffix));
@@ -165,7 +165,8 @@ fn lower_case(host: &str) -> Cow<'_, str> {
 /// are no dot segments
 /// (RFC 3986 section 6.2.2). Otherwise `/a/%2e%2e/b` and `/%61dmin` would reach one app under another's name.
 pub(crate) fn normal(path: &str) -> Cow<'_, str> {
-    if !path.contains('%') && !path.contains("/.") {
+    let bytes = path.as_bytes();
+    if !bytes.contains(&b'%') && !bytes.windows(2).any(|pair| pair == b"/.") {
         return Cow::Borrowed(path);
     }
     // What is no escape might become one by what is decoded beside it.
@@ -253,7 +254,7 @@ mod tests {
     fn check(host: &str, path: &str, method: &str, expected: &Found<&'static str>) {
         let (table, method) = (table(), method.parse().unwrap());
         assert_eq!(
-            table.find(host, &normal(path), &method),
+            table.find(|| host, &normal(path), &method),
             *expected,
             "{method} {host}{path}"
         );
@@ -297,9 +298,9 @@ mod tests {
     #[test]
     fn a_table_without_any_host_knows_when_it_is_not_asked() {
         let table = RouteTable::new([(pattern("a.test", "/", ""), ())]);
-        assert_eq!(table.find("b.test", "/", &Method::GET), Found::NoHost);
+        assert_eq!(table.find(|| "b.test", "/", &Method::GET), Found::NoHost);
         assert_eq!(
-            RouteTable::<()>::new([]).find("b.test", "/", &Method::GET),
+            RouteTable::<()>::new([]).find(|| "b.test", "/", &Method::GET),
             Found::NoHost
         );
     }
