@@ -98,13 +98,16 @@ fn busy(drain_timeout: &str) -> (Server, http::Connection) {
 #[test]
 fn a_signal_before_it_serves_ends_it_with_0() {
     let scratch = Scratch::new();
-    let pipe = scratch.join("app.wasm");
-    // Reading it does not end.
-    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
-    assert!(made.expect("POSIX has mkfifo").success());
+    // What takes a compiler long.
+    let function = format!(
+        "(func (result i64) i64.const 1 {})",
+        "i64.const 3 i64.mul i64.const 5 i64.xor ".repeat(200_000)
+    );
+    let component = wat::parse_str(format!("(component (core module {}))", function.repeat(4)));
+    let file = scratch.write("app.wasm", component.expect("it is a component"));
     let mut child = wharf()
-        .args(["serve", "--addr", "127.0.0.1:0"])
-        .arg(&pipe)
+        .args(["serve", "--no-cache", "--addr", "127.0.0.1:0"])
+        .arg(&file)
         .stderr(std::process::Stdio::piped())
         .spawn()
         .expect("wharf is there");
