@@ -9,17 +9,18 @@ use wharf_app::manifest;
 
 use crate::workspace::Workspace;
 
-/// Each file in the repository, and what makes it.
-const PAGES: [(&str, fn() -> String); 2] = [
-    ("docs/reference/manifest.md", manifest::reference),
-    ("docs/reference/manifest.schema.json", manifest::schema),
-];
+/// Each file in the repository, and what it is to say.
+fn pages() -> [(&'static str, String); 2] {
+    [
+        ("docs/reference/manifest.md", manifest::reference()),
+        ("docs/reference/manifest.schema.json", manifest::schema()),
+    ]
+}
 
 /// Writes every page anew.
 pub fn write(workspace: &Workspace) -> Result<()> {
-    for (path, text) in PAGES {
+    for (path, text) in pages() {
         let file = workspace.root().join(path);
-        let text = text();
         if fs::read_to_string(&file).is_ok_and(|present| present == text) {
             continue;
         }
@@ -33,11 +34,11 @@ pub fn write(workspace: &Workspace) -> Result<()> {
 
 /// Fails when a page is not what `write` would make of it.
 pub fn check(workspace: &Workspace) -> Result<()> {
-    for (path, text) in PAGES {
+    for (path, text) in pages() {
         let file = workspace.root().join(path);
         let present = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
         ensure!(
-            present == text(),
+            present == text,
             "{path} is not as it would be written (run `cargo xtask docs`)"
         );
     }
