@@ -323,3 +323,15 @@ fn an_old_version_does_not_wait_for_slow_readers() {
     eventually(|| server.log().contains("cut off requests"), "its time is over");
     eventually(|| metric(admin, "wharf_requests") == Some(0.0), "the request has ended");
 }
+
+/// What is wrong may not stand in any file that is read: whoever has mended it says so.
+#[test]
+fn an_app_that_failed_is_tried_again_on_demand() {
+    let site = Site::serve();
+    write_app(&site.scratch, "a", "2", "[filesystem]\n'/data' = 'data'\n");
+    site.hang_up("refused");
+    assert_eq!(site.version("/a"), "1");
+    fs::create_dir(site.scratch.join("apps/a/data")).expect("the folder can be made");
+    site.hang_up("taken");
+    assert_eq!(site.version("/a"), "2");
+}

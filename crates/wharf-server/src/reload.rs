@@ -60,14 +60,15 @@ pub struct Deployment {
     source: Source,
     assemble: Arc<dyn Assemble>,
     loaded: Vec<Loaded>,
-    /// Versions that could not be made, by their app's name: they are not tried again.
-    refused: BTreeMap<String, Refused>,
+    /// Versions that could not be made, by their app's name: they are tried again when somebody asks for it, and not
+    /// whenever another app changes.
+    failed: BTreeMap<String, Failed>,
     settings: Option<plan::ServerSettings>,
     seen: Seen,
 }
 
 /// A version of an app that could not be made.
-struct Refused {
+struct Failed {
     plan: plan::App,
     inputs: blake3::Hash,
     trouble: String,
@@ -95,13 +96,13 @@ pub struct Reloaded {
 }
 
 impl Deployment {
-    /// Nothing is read yet but what `configuration` has from `source`.
+    /// Nothing is read yet.
     pub fn new(source: Source, assemble: Arc<dyn Assemble>) -> Self {
         Self {
             source,
             assemble,
             loaded: Vec::new(),
-            refused: BTreeMap::new(),
+            failed: BTreeMap::new(),
             settings: None,
             seen: Seen::default(),
         }
@@ -116,6 +117,12 @@ impl Deployment {
             Source::Manifest(path) => manifest::read(path),
             Source::App(app) => Ok(Configuration::from((**app).clone())),
         }
+    }
+
+    /// Tries again what could not be made, also where it reads as it did: the reason may lie elsewhere, such as in a folder
+    /// that was not there.
+    pub fn forget_failures(&mut self) {
+        self.failed.clear();
     }
 
     /// Reads the source anew, and loads what it says.
@@ -178,6 +185,8 @@ impl Deployment {
             .map(|old| old.plan.name.clone())
             .collect();
         self.loaded = next;
+        self.failed
+            .retain(|name, _| refused.iter().any(|(refused, _)| refused == name));
         Ok(Reloaded {
             apps: self.loaded.iter().map(|loaded| loaded.app.clone()).collect(),
             changed,
@@ -217,7 +226,7 @@ impl Deployment {
         if let Some(old) = self.kept(&plan.name).filter(same) {
             return Ok((old, false));
         }
-        let known = self.refused.get(&plan.name);
+        let known = self.failed.get(&plan.name);
         if let Some(known) = known.filter(|known| known.plan == plan && known.inputs == hash) {
             return Err((Box::new(plan), known.trouble.clone()));
         }
@@ -231,12 +240,12 @@ impl Deployment {
                 true,
             )),
             Err(trouble) => {
-                let refused = Refused {
+                let failed = Failed {
                     plan: plan.clone(),
                     inputs: hash,
                     trouble: trouble.clone(),
                 };
-                self.refused.insert(plan.name.clone(), refused);
+                self.failed.insert(plan.name.clone(), failed);
                 Err((Box::new(plan), trouble))
             }
         }

@@ -348,6 +348,9 @@ fn reload(mut deployment: Deployment, apps: &Apps, told: &mpsc::Receiver<()>) {
         // What is being written is read once it looks as it did before.
         if told || (deployment.is_stale(&now) && now == before) {
             notify::reloading();
+            if told {
+                deployment.forget_failures();
+            }
             take(apps, deployment.reload());
             notify::ready();
         }
