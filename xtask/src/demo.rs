@@ -18,10 +18,12 @@ pub fn demo(workspace: &Workspace, args: &[String]) -> Result<()> {
     run(&mut workspace.cargo(["build", "--package", "wharf"]))?;
 
     let mut command = Command::new(workspace.program());
-    command
-        .args(["serve", "--addr", "127.0.0.1:0"])
-        .args(args)
-        .arg(component);
+    command.arg("serve");
+    // Any free port, unless somebody wants one.
+    if !args.iter().any(|arg| arg == "--addr" || arg.starts_with("--addr=")) {
+        command.args(["--addr", "127.0.0.1:0"]);
+    }
+    command.args(args).arg(component);
     serve(command)
 }
 

@@ -20,24 +20,6 @@ const TRACK: (u64, u64) = (0, 3);
 /// Its counterpart in WASI 0.2.
 const LEGACY_HANDLER: &str = "wasi:http/incoming-handler";
 
-/// Puts components of the world `wasi:http/middleware@0.3` in front of a service.
-///
-/// A request goes through `middleware` in its order and reaches `service` last. Different releases of 0.3 mix: where
-/// parts import an interface at several versions, the joined component imports the newest of them.
-///
-/// # Errors
-/// When a part is no component, does not export (or, as middleware, import) `wasi:http/handler@0.3`, or when two parts
-/// disagree about the type of something they share. The error says which part it is.
-pub fn middleware_chain(service: &[u8], middleware: &[&[u8]]) -> Result<Vec<u8>, ComposeError> {
-    let mut graph = CompositionGraph::new();
-    let mut chain = Chain::start(&mut graph, service)?;
-    for (index, bytes) in middleware.iter().enumerate().rev() {
-        chain = chain.put_in_front(&mut graph, bytes, Part::Middleware(index))?;
-    }
-    chain.export(&mut graph)?;
-    encode(&graph)
-}
-
 /// The component that a graph describes.
 fn encode(graph: &CompositionGraph) -> Result<Vec<u8>, ComposeError> {
     let processor = Processor {
@@ -163,11 +145,6 @@ struct Chain {
 }
 
 impl Chain {
-    fn start(graph: &mut CompositionGraph, bytes: &[u8]) -> Result<Chain, ComposeError> {
-        let inspection = inspect(bytes, Part::Service)?;
-        Chain::instantiate(graph, bytes, Part::Service, &inspection).map(|(_, chain)| chain)
-    }
-
     fn put_in_front(self, graph: &mut CompositionGraph, bytes: &[u8], part: Part) -> Result<Chain, ComposeError> {
         let inspection = inspect(bytes, part)?;
         let (instance, chain) = Chain::instantiate(graph, bytes, part, &inspection)?;
@@ -300,6 +277,18 @@ mod tests {
             (import "acme:audit/log@1.0.0" (instance (export "f" (func))))
             (export "wasi:http/handler@{version}" (instance $handler))"#
         ))
+    }
+
+    /// `middleware` in its order, and `service` behind the last.
+    fn middleware_chain(service: &[u8], middleware: &[&[u8]]) -> Result<Vec<u8>, ComposeError> {
+        let mut graph = CompositionGraph::new();
+        let inspection = inspect(service, Part::Service)?;
+        let (_, mut chain) = Chain::instantiate(&mut graph, service, Part::Service, &inspection)?;
+        for (index, bytes) in middleware.iter().enumerate().rev() {
+            chain = chain.put_in_front(&mut graph, bytes, Part::Middleware(index))?;
+        }
+        chain.export(&mut graph)?;
+        encode(&graph)
     }
 
     fn component(body: &str) -> Vec<u8> {

@@ -12,6 +12,6 @@ pub mod read;
 pub mod route;
 
 pub use app::App;
-pub use compose::{ComposeError, middleware_chain};
+pub use compose::ComposeError;
 pub use imports::{Missing, MissingImports, missing};
 pub use inspect::{InspectError, Inspection, World};

@@ -33,9 +33,8 @@ const LEAVE_GRACE: Duration = Duration::from_millis(200);
 /// request before it heard of that, and over HTTP/2 it confirms what it heard.
 const CLOSE_GRACE: Duration = Duration::from_millis(250);
 
-/// How long a client that was turned away may take to read that. Its request is read and thrown away meanwhile, since a
-/// socket that is closed with something unread takes back what was written to it.
-const REFUSAL_GRACE: Duration = Duration::from_millis(500);
+/// How long a client may take to read the last that was written to it.
+const LAST_GRACE: Duration = Duration::from_millis(500);
 
 /// What hyper reads at a time at most, heads and bodies alike: its own figure. Less costs uploads twice the processor time; so a
 /// head may fill it before it is refused (`dispatch.rs`).
@@ -89,18 +88,11 @@ async fn turn_away(stream: TcpStream, door: &Door) {
         stream.writable().await?;
         stream.try_write(TURNED_AWAY)?;
         rustix::net::shutdown(&stream, rustix::net::Shutdown::Write)?;
-        let mut rest = [0; 1024];
-        loop {
-            stream.readable().await?;
-            match stream.try_read(&mut rest) {
-                Ok(0) => return Ok::<_, std::io::Error>(()),
-                Ok(_) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
+        Ok::<_, std::io::Error>(())
     };
-    let _ = tokio::time::timeout(REFUSAL_GRACE, say).await;
+    if let Ok(Ok(())) = tokio::time::timeout(LAST_GRACE, say).await {
+        linger(&stream).await;
+    }
 }
 
 /// Reads and throws away what still comes until the client closes, too: a socket that is closed with something unread, or
@@ -116,7 +108,7 @@ async fn linger(stream: &TcpStream) {
             }
         }
     };
-    let _ = tokio::time::timeout(REFUSAL_GRACE, read).await;
+    let _ = tokio::time::timeout(LAST_GRACE, read).await;
 }
 
 /// A connection seen from outside of hyper.
@@ -328,4 +320,19 @@ fn builder(limits: &ServerLimits) -> auto::Builder<TokioExecutor> {
         .max_header_list_size(u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX))
         .max_concurrent_streams(limits.streams_max);
     builder
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_that_are_written_as_they_are_have_the_length_they_say() {
+        for answer in [TURNED_AWAY, TOO_SLOW] {
+            let text = std::str::from_utf8(answer).unwrap();
+            let (head, content) = text.split_once("\r\n\r\n").unwrap();
+            let (_, length) = head.split_once("content-length: ").unwrap();
+            assert_eq!(length.parse(), Ok(content.len()), "{head}");
+        }
+    }
 }

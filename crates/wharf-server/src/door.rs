@@ -21,7 +21,7 @@ const REFUSALS_MAX: usize = 256;
 
 /// The one way in.
 pub(crate) struct Door {
-    apps: ArcSwap<Apps>,
+    apps: ArcSwap<AppSet>,
     pub limits: ServerLimits,
     pub metrics: Arc<Metrics>,
     pub places: Places,
@@ -35,7 +35,7 @@ pub(crate) struct Door {
 }
 
 /// The apps of one moment.
-pub(crate) struct Apps {
+pub(crate) struct AppSet {
     pub all: Vec<App>,
     pub routes: RouteTable<Arc<Route>>,
 }
@@ -51,7 +51,7 @@ impl Door {
         let metrics = Arc::new(Metrics::new());
         metrics.name_apps(&apps);
         Self {
-            apps: ArcSwap::from_pointee(Apps::new(apps)),
+            apps: ArcSwap::from_pointee(AppSet::new(apps)),
             places: Places::new(&limits),
             turns: Turns::new(std::thread::available_parallelism().map_or(1, usize::from)),
             refusals: Semaphore::new(REFUSALS_MAX),
@@ -63,14 +63,14 @@ impl Door {
     }
 
     /// The apps of this moment.
-    pub fn apps(&self) -> Guard<Arc<Apps>> {
+    pub fn apps(&self) -> Guard<Arc<AppSet>> {
         self.apps.load()
     }
 
     /// Puts `apps` in the place of those there are; what is not among the new ones is returned.
     pub fn replace(&self, apps: Vec<App>) -> Vec<App> {
         self.metrics.name_apps(&apps);
-        let old = self.apps.swap(Arc::new(Apps::new(apps)));
+        let old = self.apps.swap(Arc::new(AppSet::new(apps)));
         let now = self.apps.load();
         let is_kept = |app: &App| now.all.iter().any(|kept| kept.is(app));
         let gone: Vec<App> = old.all.iter().filter(|app| !is_kept(app)).cloned().collect();
@@ -79,7 +79,7 @@ impl Door {
     }
 }
 
-impl Apps {
+impl AppSet {
     fn new(all: Vec<App>) -> Self {
         let routes = all.iter().flat_map(|app| {
             let routes = app.inner().routes.iter().cloned();

@@ -3,13 +3,12 @@
 //! Here is which file answers a path (itself, a folder's index, a compressed variant, the fallback) and what the
 //! response's head says. What a path means is in `files/path.rs`, how nothing outside the folder is opened in
 //! `files/open.rs`, conditions in `files/condition.rs`, ranges in `files/range.rs`, what a client accepts in
-//! `files/accept.rs`, and the response's content in `files/content.rs`. Where no file answers, the dispatcher writes
+//! `accept.rs`, and the response's content in `files/content.rs`. Where no file answers, the dispatcher writes
 //! the response.
 //!
 //! Everything the system may block on happens on tokio's blocking threads. Nothing is cached: a file that is replaced is
 //! seen by the next request, and the system keeps what is asked for often in memory by itself.
 
-mod accept;
 mod condition;
 mod content;
 mod open;
@@ -28,7 +27,7 @@ use http::{Method, Response, StatusCode};
 use tokio::sync::Semaphore;
 use wharf_host::http::Payload;
 
-use accept::Coding;
+use crate::accept::{self, Coding};
 use condition::{Preconditions, Validators, Verdict};
 use content::Content;
 use open::{Entry, Folder, OpenFile};

@@ -3,6 +3,7 @@
 //! What a component is and how it runs is `wharf-host`'s; what a manifest says, `wharf-app`'s; where messages and signals
 //! come from and go to is the program's (`wharf`).
 
+mod accept;
 mod admin;
 mod app;
 mod connection;

@@ -2,7 +2,8 @@
 //!
 //! A connection without a request is the one that can be spared. When all places are taken, those that have been without
 //! one for the longest time make room: clients that hold connections open and say nothing, or take forever to say it, keep
-//! nobody out. Looked at when a connection begins or ends, never while it carries requests.
+//! nobody out. Looked at when a connection begins or ends, and once a second for clients that hold an instance that others
+//! wait for; a request never waits for it.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

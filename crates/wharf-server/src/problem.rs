@@ -10,6 +10,8 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 use wharf_host::http::Payload;
 
+use crate::accept::names_json;
+
 /// Names a failure in the response and in the log.
 const ERROR_ID: HeaderName = HeaderName::from_static("wharf-error-id");
 
@@ -115,7 +117,7 @@ impl Problem {
 
     /// The response, in the form that the request wants most.
     pub fn response(self, asked: &Asked, pages: Option<&ErrorPages>) -> Response<Payload> {
-        let (content, content_type) = if asked.accept.as_ref().is_some_and(wants_json) {
+        let (content, content_type) = if asked.accept.as_ref().is_some_and(names_json) {
             (Bytes::from(self.json()), PROBLEM)
         } else if let Some(page) = pages.and_then(|pages| pages.page(self.status)) {
             (page.content.clone(), page.content_type.clone())
@@ -161,18 +163,6 @@ impl Problem {
     }
 }
 
-/// Whether the client names JSON among what it accepts (RFC 9110 section 12.5.1). `*/*` alone is what every tool sends, and
-/// is no wish for it.
-fn wants_json(accepted: &HeaderValue) -> bool {
-    accepted.to_str().unwrap_or_default().split(',').any(|range| {
-        let mut parts = range.split(';').map(str::trim);
-        let media_type = parts.next().unwrap_or_default();
-        let json = ["application/problem+json", "application/json", "application/*"];
-        let refused = |part: &str| part.strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0));
-        json.iter().any(|json| media_type.eq_ignore_ascii_case(json)) && !parts.any(refused)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,7 +171,7 @@ mod tests {
     fn json_is_for_who_names_it() {
         #[track_caller]
         fn check(accept: &str, expected: bool) {
-            assert_eq!(wants_json(&accept.parse().unwrap()), expected, "{accept}");
+            assert_eq!(names_json(&accept.parse().unwrap()), expected, "{accept}");
         }
         check("application/problem+json", true);
         check("text/html, Application/JSON;q=0.5", true);

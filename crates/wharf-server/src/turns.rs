@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 
 /// How long the first of an app's queue has waited when newcomers are refused: what people take for at once. A page's
-/// hundred calls that come at the same moment are answered within it, and a crowd's answers are not later than that.
+/// hundred calls that come at the same moment begin within it.
 const WAIT_MAX: Duration = Duration::from_millis(200);
 
 /// The turns of a server. Cheap to clone.

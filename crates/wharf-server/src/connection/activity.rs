@@ -44,7 +44,7 @@ pub(crate) struct Activity {
     /// Bodies of requests that guests wait for.
     awaited: AtomicUsize,
     /// Responses under way over HTTP/2, where a client can stop one without stopping the connection.
-    streams: Mutex<Slab<Arc<Taken>>>,
+    streams: Mutex<Slab<Arc<Pace>>>,
     /// Which app the last request was for, as [`App::key`] has it.
     app: AtomicUsize,
     /// Requests taken back in the window that began at the time in the second.
@@ -53,10 +53,10 @@ pub(crate) struct Activity {
     told: Told,
 }
 
-/// When a piece of a response over HTTP/2 was last asked for.
-struct Taken {
-    /// In milliseconds since the connection began; [`NEVER`] while the guest is waited for.
-    since: AtomicU64,
+/// How a response over HTTP/2 is taken.
+struct Pace {
+    /// When a piece was last asked for, in milliseconds since the connection began; [`NEVER`] while the guest is waited for.
+    asked: AtomicU64,
 }
 
 /// What has gone over the connection.
@@ -194,16 +194,16 @@ impl Activity {
         !self.http2.load(Ordering::Relaxed) && traffic.written.load(Ordering::Relaxed) == before
     }
 
-    fn stream_begins(self: &Arc<Self>) -> Stream {
-        let taken = Arc::new(Taken {
-            since: AtomicU64::new(self.now()),
+    fn stream_begins(self: &Arc<Self>) -> OpenStream {
+        let pace = Arc::new(Pace {
+            asked: AtomicU64::new(self.now()),
         });
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = streams.insert(taken.clone());
+        let key = streams.insert(pace.clone());
         drop(streams);
-        Stream {
+        OpenStream {
             activity: self.clone(),
-            taken,
+            pace,
             key,
         }
     }
@@ -229,7 +229,7 @@ impl Activity {
         let streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         let since = streams
             .iter()
-            .map(|(_, taken)| taken.since.load(Ordering::Relaxed))
+            .map(|(_, pace)| pace.asked.load(Ordering::Relaxed))
             .min()?;
         (since != NEVER).then(|| self.began.elapsed().saturating_sub(Duration::from_millis(since)))
     }
@@ -371,21 +371,21 @@ impl Drop for Begun {
 }
 
 /// A response under way over HTTP/2.
-struct Stream {
+struct OpenStream {
     activity: Arc<Activity>,
-    taken: Arc<Taken>,
+    pace: Arc<Pace>,
     key: usize,
 }
 
-impl Stream {
+impl OpenStream {
     /// The client has asked for a piece; `waits` says that it has to wait for the guest.
     fn asked(&self, waits: bool) {
-        let since = if waits { NEVER } else { self.activity.now() };
-        self.taken.since.store(since, Ordering::Relaxed);
+        let asked = if waits { NEVER } else { self.activity.now() };
+        self.pace.asked.store(asked, Ordering::Relaxed);
     }
 }
 
-impl Drop for Stream {
+impl Drop for OpenStream {
     fn drop(&mut self) {
         let mut streams = self.activity.streams.lock().unwrap_or_else(PoisonError::into_inner);
         streams.remove(self.key);
@@ -396,7 +396,7 @@ impl Drop for Stream {
 pub(crate) struct Answer {
     body: Payload,
     request: Begun,
-    stream: Option<Stream>,
+    stream: Option<OpenStream>,
     /// Made when this one first has to wait.
     cut: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }

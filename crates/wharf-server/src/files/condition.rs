@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use super::accept::Coding;
+use crate::accept::Coding;
 
 /// How long a file has been left alone before its time of modification tells what it holds: longer than the coarsest clock
 /// of a file system ticks (FAT: 2 s). Until then it may be written again without any difference to be seen.

@@ -1,10 +1,10 @@
 //! What a client says it takes: `Accept-Encoding` and `Accept`, with their weights (RFC 9110 section 12).
 
-use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderName};
+use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue};
 
 /// How a file's variant is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Coding {
+pub(crate) enum Coding {
     Brotli,
     Zstd,
     Gzip,
@@ -41,7 +41,7 @@ impl Coding {
 
 /// The codings to look for, best first (RFC 9110 section 12.5.3). A file without a coding is sent where none of them
 /// is there: also to a client that says it would rather have nothing, which the section leaves to us.
-pub(super) fn codings(headers: &HeaderMap) -> Vec<Coding> {
+pub(crate) fn codings(headers: &HeaderMap) -> Vec<Coding> {
     let listed: Vec<_> = weights(headers, &ACCEPT_ENCODING).collect();
     let find = |is_it: &dyn Fn(&str) -> bool| listed.iter().find(|(token, _)| is_it(token)).map(|(_, weight)| *weight);
     let others = find(&|token| token == "*").unwrap_or(0);
@@ -57,15 +57,25 @@ pub(super) fn codings(headers: &HeaderMap) -> Vec<Coding> {
 
 /// Whether `Accept` names HTML. `*/*` does not count: scripts, styles and pictures are asked for with it, and a page in their
 /// place would only hide that they are missing.
-pub(super) fn names_html(headers: &HeaderMap) -> bool {
+pub(crate) fn names_html(headers: &HeaderMap) -> bool {
     weights(headers, &ACCEPT).any(|(kind, weight)| kind.eq_ignore_ascii_case("text/html") && weight > 0)
+}
+
+/// Whether a line of `Accept` names JSON. `*/*` alone is what every tool sends, and is no wish for it.
+pub(crate) fn names_json(accept: &HeaderValue) -> bool {
+    let json = ["application/problem+json", "application/json", "application/*"];
+    weights_of(accept).any(|(kind, weight)| weight > 0 && json.iter().any(|json| kind.eq_ignore_ascii_case(json)))
 }
 
 /// The elements of a list with their weights, in thousandths (RFC 9110 section 12.4.2). Those whose weight is none are
 /// left out.
 fn weights<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = (&'a str, u16)> {
-    let lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
-    let elements = lines.flat_map(|line| line.split(','));
+    headers.get_all(name).iter().flat_map(weights_of)
+}
+
+/// The same of one line.
+fn weights_of(line: &HeaderValue) -> impl Iterator<Item = (&str, u16)> {
+    let elements = line.to_str().unwrap_or_default().split(',');
     elements.filter_map(|element| {
         let mut parts = element.split(';').map(str::trim);
         let token = parts.next().filter(|token| !token.is_empty())?;
