@@ -18,6 +18,7 @@ mod places;
 mod problem;
 mod reload;
 mod route;
+mod tls;
 mod turns;
 
 use std::net::SocketAddr;
@@ -37,6 +38,7 @@ pub mod manifest {
     pub use wharf_app::app;
     pub use wharf_app::manifest::*;
 }
+pub use tls::{CertificateError, CertificateFiles, Fault, Tls, TlsError, TlsOptions, TlsVersion};
 pub use wharf_host::Service;
 
 use admin::Admin;
