@@ -38,7 +38,9 @@ pub mod manifest {
     pub use wharf_app::app;
     pub use wharf_app::manifest::*;
 }
-pub use tls::{CertificateError, CertificateFiles, Fault, Tls, TlsError, TlsOptions, TlsVersion};
+pub use tls::{
+    AcmeOptions, CertificateError, CertificateFiles, Challenge, ClientCertificates, Fault, Tls, TlsError, TlsOptions, TlsVersion,
+};
 pub use wharf_host::Service;
 
 use admin::Admin;

@@ -13,19 +13,9 @@ use rustls::pki_types::pem::{PemObject as _, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, SignatureAlgorithm};
+use wharf_app::app::CertificateFiles;
 use wharf_app::read;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
-
-/// The files of a certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CertificateFiles {
-    /// The chain in PEM form, the server's own certificate first.
-    pub certificate: PathBuf,
-    /// The private key in PEM form: PKCS #8, PKCS #1 or SEC1, without a passphrase. May be the same file.
-    pub key: PathBuf,
-    /// Clients that ask for no name get it.
-    pub is_default: bool,
-}
 
 /// Why a file of certificates or keys cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -21,17 +21,18 @@ pub(super) struct Choice {
     /// For clients that ask for no name.
     default: Vec<Arc<Certificate>>,
     /// Also for clients that ask for a name that none is for.
-    pub default_for_unknown: bool,
+    default_for_unknown: bool,
+    all: Vec<Arc<Certificate>>,
 }
 
 impl Choice {
     /// Of two that are alike, the first one counts. `default` is the place of the one for clients that ask for no name.
-    pub fn new(certificates: &[Arc<Certificate>], default: usize, default_for_unknown: bool) -> Self {
+    pub fn new(certificates: Vec<Arc<Certificate>>, default: usize, default_for_unknown: bool) -> Self {
         let mut choice = Self {
             default_for_unknown,
             ..Self::default()
         };
-        for certificate in certificates {
+        for certificate in &certificates {
             for name in &certificate.names {
                 let (table, name) = match name.strip_prefix("*.") {
                     Some(parent) => (&mut choice.below, parent),
@@ -49,7 +50,13 @@ impl Choice {
             group.sort_by_key(|certificate| certificate.is_rsa());
         }
         choice.default.sort_by_key(|certificate| certificate.is_rsa());
+        choice.all = certificates;
         choice
+    }
+
+    /// Every certificate there is.
+    pub fn all(&self) -> impl Iterator<Item = &Certificate> {
+        self.all.iter().map(|certificate| &**certificate)
     }
 
     /// Those for a name, in lower case; none where nobody has it.

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::DuplexStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::*;
 
@@ -88,14 +89,10 @@ fn options(certificates: &[&CertificateFiles]) -> TlsOptions {
 }
 
 /// What both sides say of a handshake with a client that asks for `name`.
-async fn shake(tls: &Tls, client: ClientConfig, name: &str) -> (Result<Met, String>, Result<(), Refused>) {
+async fn shake(tls: &Tls, client: ClientConfig, name: &str) -> (Result<Met, String>, Result<Client, Refused>) {
     let (ours, theirs) = tokio::io::duplex(1 << 16);
     let name = ServerName::try_from(name.to_owned()).unwrap();
-    let served = async {
-        let mut stream = tls.accept(ours).await?;
-        stream.shutdown().await?;
-        Ok(())
-    };
+    let served = async { tls.accept(ours).await.map(|accepted| accepted.client) };
     let met = async {
         let stream = TlsConnector::from(Arc::new(client)).connect(name, theirs).await;
         let stream = stream.map_err(|error| error.to_string())?;
@@ -103,6 +100,7 @@ async fn shake(tls: &Tls, client: ClientConfig, name: &str) -> (Result<Met, Stri
         Ok(Met {
             certificate: connection.peer_certificates().unwrap()[0].to_vec(),
             alpn: connection.alpn_protocol().map(<[u8]>::to_vec),
+            _stream: stream,
         })
     };
     tokio::join!(met, served)
@@ -111,6 +109,8 @@ async fn shake(tls: &Tls, client: ClientConfig, name: &str) -> (Result<Met, Stri
 struct Met {
     certificate: Vec<u8>,
     alpn: Option<Vec<u8>>,
+    /// The server may not have written its last yet.
+    _stream: TlsStream<DuplexStream>,
 }
 
 fn der(file: &Path) -> Vec<u8> {
