@@ -3,7 +3,6 @@
 mod target;
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -20,22 +19,24 @@ use crate::connection::activity::{Answer, Begun};
 use crate::connection::reading::{Reading, Verdict};
 use crate::door::{Door, Route};
 use crate::files::{self, Files};
+use crate::forwarded::Known;
+use crate::inbound::Inbound;
 use crate::limits::Limit;
 use crate::problem::{Asked, ErrorId, Problem};
 use crate::route::{Found, normal};
 use crate::turns::NoTime;
-use target::{complete, host};
+use target::{complete, host, secure};
 
 /// Answers `request`, whatever happens.
 pub(crate) async fn answer(
     door: &Door,
     mut request: http::Request<Incoming>,
-    local: SocketAddr,
+    inbound: &Inbound,
     mut begun: Begun,
 ) -> http::Response<Answer> {
     let version = request.version();
     let asked = Asked::of(&request);
-    let mut response = match meet(door, &mut request, local, &mut begun) {
+    let mut response = match meet(door, &mut request, inbound, &mut begun) {
         Ok((route, taken)) => match &route.target {
             Target::Service(service) => ask(door, &route.app, service, request, &asked, &begun).await,
             // Boxed, as everything is that few requests need: the rest of them would be moved about with room for it.
@@ -79,10 +80,11 @@ fn close(response: &mut http::Response<Payload>) {
 fn meet(
     door: &Door,
     request: &mut http::Request<Incoming>,
-    local: SocketAddr,
+    inbound: &Inbound,
     begun: &mut Begun,
 ) -> Result<(Arc<Route>, usize), Problem> {
-    complete(request, local)?;
+    let known = Known::take(&door.proxies, inbound, request.headers_mut());
+    complete(request, &known, inbound.local)?;
     if request.headers().len() > door.limits.head_fields_max {
         door.metrics.reached(Limit::HeadFields);
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
@@ -95,7 +97,14 @@ fn meet(
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         return Err(Problem::new(status, "the request's header fields are too large"));
     }
+    if let Some(port) = inbound.https_port.filter(|_| !known.is_https()) {
+        return Err(Problem {
+            location: secure(request, port),
+            ..Problem::new(StatusCode::PERMANENT_REDIRECT, "this server is at https")
+        });
+    }
     let (route, taken) = find(door, request)?;
+    known.tell(request.headers_mut());
     begun.belongs_to(&route.app);
     if usize::try_from(door.metrics.requests.get()).is_ok_and(|requests| requests > door.limits.requests_max) {
         return Err(crowded(door, &route.app, Limit::Requests));
