@@ -3,11 +3,11 @@
 mod target;
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Method, StatusCode, Version};
 use http_body::Body as _;
@@ -20,22 +20,29 @@ use crate::connection::activity::{Answer, Begun};
 use crate::connection::reading::{Reading, Verdict};
 use crate::door::{Door, Route};
 use crate::files::{self, Files};
+use crate::forwarded::Known;
+use crate::inbound::Inbound;
 use crate::limits::Limit;
 use crate::problem::{Asked, ErrorId, Problem};
 use crate::route::{Found, normal};
+use crate::tls::Tls;
 use crate::turns::NoTime;
-use target::{complete, host};
+use target::{complete, host, secure};
 
 /// Answers `request`, whatever happens.
 pub(crate) async fn answer(
     door: &Door,
     mut request: http::Request<Incoming>,
-    local: SocketAddr,
+    inbound: &Inbound,
     mut begun: Begun,
 ) -> http::Response<Answer> {
     let version = request.version();
     let asked = Asked::of(&request);
-    let mut response = match meet(door, &mut request, local, &mut begun) {
+    if let Some(answer) = challenge(door, inbound, &request) {
+        begun.responded(StatusCode::OK);
+        return answer.map(|body| begun.with(body));
+    }
+    let mut response = match meet(door, &mut request, inbound, &mut begun) {
         Ok((route, taken)) => match &route.target {
             Target::Service(service) => ask(door, &route.app, service, request, &asked, &begun).await,
             // Boxed, as everything is that few requests need: the rest of them would be moved about with room for it.
@@ -62,6 +69,13 @@ pub(crate) async fn answer(
     response.map(|body| begun.with(body))
 }
 
+/// What an authority is to find under a name before it gives out a certificate for it: over plain HTTP, before all apps.
+fn challenge(door: &Door, inbound: &Inbound, request: &http::Request<Incoming>) -> Option<http::Response<Payload>> {
+    let tls = door.tls.as_ref().filter(|_| !inbound.is_tls)?;
+    let answer = tls.challenge(request.uri().path())?;
+    Some(http::Response::new(Payload::from(Bytes::from(answer))))
+}
+
 /// Whether a refusal is about what the request is, rather than about what it asks for.
 fn is_of_framing(status: StatusCode) -> bool {
     matches!(
@@ -79,10 +93,11 @@ fn close(response: &mut http::Response<Payload>) {
 fn meet(
     door: &Door,
     request: &mut http::Request<Incoming>,
-    local: SocketAddr,
+    inbound: &Inbound,
     begun: &mut Begun,
 ) -> Result<(Arc<Route>, usize), Problem> {
-    complete(request, local)?;
+    let known = Known::take(&door.proxies, inbound, request.headers_mut());
+    complete(request, &known, inbound.local)?;
     if request.headers().len() > door.limits.head_fields_max {
         door.metrics.reached(Limit::HeadFields);
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
@@ -95,12 +110,43 @@ fn meet(
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         return Err(Problem::new(status, "the request's header fields are too large"));
     }
+    if let Some(port) = inbound.https_port.filter(|_| !known.is_https()) {
+        return Err(Problem {
+            location: secure(request, port),
+            ..Problem::new(StatusCode::PERMANENT_REDIRECT, "this server is at https")
+        });
+    }
+    if let Some(tls) = &door.tls {
+        show_client(tls, inbound, request)?;
+    }
     let (route, taken) = find(door, request)?;
+    known.tell(request.headers_mut());
     begun.belongs_to(&route.app);
     if usize::try_from(door.metrics.requests.get()).is_ok_and(|requests| requests > door.limits.requests_max) {
         return Err(crowded(door, &route.app, Limit::Requests));
     }
     Ok((route, taken))
+}
+
+/// Tells guests which certificate the client has shown, if it was asked for the right one.
+fn show_client(tls: &Tls, inbound: &Inbound, request: &mut http::Request<Incoming>) -> Result<(), Problem> {
+    match &inbound.shown {
+        Some(client) if tls.is_misdirected(client, Some(host(request))) => Err(Problem::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "this host asks for another client certificate, on a connection of its own",
+        )),
+        Some(client) => {
+            client.tell(request.headers_mut());
+            Ok(())
+        }
+        None => {
+            // A trusted proxy may have asked for one.
+            if !inbound.is_trusted {
+                tls.remove_forged(request.headers_mut());
+            }
+            Ok(())
+        }
+    }
 }
 
 /// What a request's head has without its punctuation.

@@ -10,10 +10,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::{App, Target};
+use crate::inbound::ProxyOptions;
 use crate::limits::ServerLimits;
 use crate::metrics::Metrics;
 use crate::places::Places;
 use crate::route::RouteTable;
+use crate::seldom::Seldom;
+use crate::tls::Tls;
 use crate::turns::Turns;
 
 /// Clients that are turned away with a word at a time; more get none.
@@ -23,11 +26,16 @@ const REFUSALS_MAX: usize = 256;
 pub(crate) struct Door {
     apps: ArcSwap<AppSet>,
     pub limits: ServerLimits,
+    pub proxies: ProxyOptions,
+    /// Where some of its listeners speak it.
+    pub tls: Option<Tls>,
     pub metrics: Arc<Metrics>,
     pub places: Places,
     pub turns: Turns,
     /// For clients that are turned away with a word.
     pub refusals: Semaphore,
+    /// Of connections that are closed because of what proxies may do.
+    pub strangers: Seldom,
     /// Apps that were replaced and have not finished.
     pub retiring: TaskTracker,
     /// The server takes no more connections, and ends those that have no request.
@@ -47,15 +55,18 @@ pub(crate) struct Route {
 }
 
 impl Door {
-    pub fn new(limits: ServerLimits, apps: Vec<App>) -> Self {
-        let metrics = Arc::new(Metrics::new());
+    pub fn new(limits: ServerLimits, proxies: ProxyOptions, tls: Option<Tls>, apps: Vec<App>) -> Self {
+        let metrics = Arc::new(Metrics::new(tls.as_ref().map(Tls::metrics)));
         metrics.name_apps(&apps);
         Self {
             apps: ArcSwap::from_pointee(AppSet::new(apps)),
             places: Places::new(&limits),
             turns: Turns::new(std::thread::available_parallelism().map_or(1, usize::from)),
             refusals: Semaphore::new(REFUSALS_MAX),
+            strangers: Seldom::default(),
             limits,
+            proxies,
+            tls,
             metrics,
             retiring: TaskTracker::new(),
             drain: CancellationToken::new(),

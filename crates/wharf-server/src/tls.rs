@@ -23,7 +23,9 @@ use arc_swap::ArcSwap;
 use http::header::HeaderMap;
 use rustls::crypto::CryptoProvider;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoClientAuth, NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache, StoresServerSessions};
+use rustls::server::{
+    NoClientAuth, NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache, StoresServerSessions,
+};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use tokio::sync::Notify;
 
@@ -358,7 +360,10 @@ impl Material<'_> {
             Err(error) => error,
         };
         let known = self.before.iter().flat_map(|before| &before.policies);
-        match known.map(|(policy, _)| policy).find(|policy| policy.written == *written) {
+        match known
+            .map(|(policy, _)| policy)
+            .find(|policy| policy.written == *written)
+        {
             Some(known) => {
                 refused.push(error.into());
                 Ok(known.clone())
@@ -395,11 +400,7 @@ impl Material<'_> {
 
 impl Live {
     /// The same with other certificates from the authority.
-    fn with_issued(
-        &self,
-        issued: &BTreeMap<String, Arc<Certificate>>,
-        shared: &Shared,
-    ) -> Result<Self, TlsError> {
+    fn with_issued(&self, issued: &BTreeMap<String, Arc<Certificate>>, shared: &Shared) -> Result<Self, TlsError> {
         let policies = self.policies.iter().map(|(policy, _)| policy.clone()).collect();
         shared
             .material(issued, Some(self))
@@ -431,9 +432,14 @@ fn issued_before(
     options: &TlsOptions,
     provider: &CryptoProvider,
 ) -> Result<BTreeMap<String, Arc<Certificate>>, TlsError> {
-    let Some(acme) = &options.acme else { return Ok(BTreeMap::new()) };
+    let Some(acme) = &options.acme else {
+        return Ok(BTreeMap::new());
+    };
     let kept = acme::kept(acme, &storage(acme)?, provider);
-    Ok(kept.into_iter().map(|(name, certificate)| (name, Arc::new(certificate))).collect())
+    Ok(kept
+        .into_iter()
+        .map(|(name, certificate)| (name, Arc::new(certificate)))
+        .collect())
 }
 
 /// It is used all the same: clocks are wrong at times, and some clients look at nothing but the key.

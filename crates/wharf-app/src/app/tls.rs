@@ -107,7 +107,10 @@ impl AcmeOptions {
 impl TlsOptions {
     /// All files that are named, but not those in folders.
     pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
-        let certificates = self.certificates.iter().flat_map(|files| [&files.certificate, &files.key]);
+        let certificates = self
+            .certificates
+            .iter()
+            .flat_map(|files| [&files.certificate, &files.key]);
         let clients = self.client_certificates.iter();
         let clients = clients.flat_map(|clients| clients.authorities.iter().chain(&clients.revoked));
         let trust = self.acme.iter().flat_map(|acme| &acme.trust);

@@ -116,7 +116,12 @@ impl Keeper {
                     failures = failures.saturating_add(1);
                     let (error, seconds) = (failure.to_string(), wait.as_secs());
                     let days = current.as_deref().map(days_left);
-                    tracing::error!(name, days, retry_seconds = seconds, "no certificate from the authority: {error}");
+                    tracing::error!(
+                        name,
+                        days,
+                        retry_seconds = seconds,
+                        "no certificate from the authority: {error}"
+                    );
                     self.forget_account_if_unknown(&failure).await;
                     tokio::time::sleep(wait).await;
                 }
@@ -154,8 +159,12 @@ impl Keeper {
     /// When the authority wants it to be renewed, if it says so (RFC 9773), and when to ask again.
     async fn wished(&self, certificate: &Certificate, spread: f64) -> (Option<SystemTime>, Duration) {
         let never = *ASK_AGAIN.end();
-        let Some(id) = identifier(certificate) else { return (None, never) };
-        let Ok(account) = self.account().await else { return (None, never) };
+        let Some(id) = identifier(certificate) else {
+            return (None, never);
+        };
+        let Ok(account) = self.account().await else {
+            return (None, never);
+        };
         match account.renewal_info(&id).await {
             Ok((info, again)) => {
                 let (start, end) = (info.suggested_window.start, info.suggested_window.end);
@@ -238,7 +247,10 @@ impl Keeper {
         let mut authorizations = order.authorizations();
         while let Some(Ok(mut authorization)) = authorizations.next().await {
             if authorization.refresh().await.is_ok() {
-                let errors = authorization.challenges.iter().filter_map(|challenge| challenge.error.as_ref());
+                let errors = authorization
+                    .challenges
+                    .iter()
+                    .filter_map(|challenge| challenge.error.as_ref());
                 reasons.extend(errors.map(ToString::to_string));
             }
         }
@@ -280,7 +292,10 @@ impl Keeper {
                 let opened = builder.create(&wanted, self.options.directory.clone(), None).await;
                 let (account, credentials) = opened?;
                 self.storage.keep_account(&credentials)?;
-                tracing::info!(directory = self.options.directory, "opened an account with the authority");
+                tracing::info!(
+                    directory = self.options.directory,
+                    "opened an account with the authority"
+                );
                 account
             }
         };
@@ -290,7 +305,9 @@ impl Keeper {
 
     /// An authority that has forgotten the account gets another one the next time.
     async fn forget_account_if_unknown(&self, failure: &Failure) {
-        let Failure::Authority(Error::Api(problem)) = failure else { return };
+        let Failure::Authority(Error::Api(problem)) = failure else {
+            return;
+        };
         if problem.r#type.as_deref() == Some("urn:ietf:params:acme:error:accountDoesNotExist") {
             *self.account.lock().await = None;
             self.storage.forget_account();
@@ -324,7 +341,8 @@ pub(super) fn kept(
         match storage.certificate(name, provider) {
             Ok(certificate) if certificate.names.contains(name) => kept.push((name.clone(), certificate)),
             Ok(_) => {}
-            Err(error) if matches!(&error.fault, Fault::Unreadable(error) if error.kind() == std::io::ErrorKind::NotFound) => {}
+            Err(error) if matches!(&error.fault, Fault::Unreadable(error) if error.kind() == std::io::ErrorKind::NotFound) =>
+                {}
             Err(error) => tracing::warn!(name, %error, "a certificate that was kept cannot be used: ordering it anew"),
         }
     }

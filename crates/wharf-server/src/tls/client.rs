@@ -94,7 +94,9 @@ fn weight(pattern: &HostPattern, host: Option<&str>) -> Option<usize> {
         (HostPattern::Any, _) => Some(0),
         (HostPattern::Exact(name), Some(host)) if name == host => Some(usize::MAX),
         (HostPattern::Wildcard(parent), Some(host)) => {
-            let below = host.strip_suffix(parent.as_str()).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'));
+            let below = host
+                .strip_suffix(parent.as_str())
+                .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'));
             below.then_some(parent.len())
         }
         _ => None,

@@ -15,7 +15,9 @@ pub(super) fn pairs(folder: &Path) -> io::Result<Vec<CertificateFiles>> {
     paths.sort();
     let mut pairs = Vec::new();
     for path in paths {
-        let is_hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
+        let is_hidden = path
+            .file_name()
+            .is_none_or(|name| name.to_string_lossy().starts_with('.'));
         let extension = path.extension().unwrap_or_default();
         let (certificate, key) = match path.is_dir() {
             true => (path.join("fullchain.pem"), path.join("privkey.pem")),

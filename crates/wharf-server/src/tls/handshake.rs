@@ -80,7 +80,9 @@ impl Tls {
     {
         let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
         let hello = start.client_hello();
-        let name = hello.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase());
+        let name = hello
+            .server_name()
+            .map(|name| name.trim_end_matches('.').to_ascii_lowercase());
         if acme::is_asked(hello.alpn()) {
             return self.answer(start, name.as_deref()).await;
         }

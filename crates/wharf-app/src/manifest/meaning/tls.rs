@@ -40,8 +40,8 @@ impl Meaning<'_> {
     fn certificates(&mut self, written: &[At<written::Certificate>]) -> Vec<CertificateFiles> {
         let mut defaults = written.iter().filter(|written| written.default).skip(1);
         if let Some(second) = defaults.next() {
-            self.problem(second.span(), "there are two certificates by default").help =
-                Some("leave `default` out of one".to_owned());
+            self.problem(second.span(), "there are two certificates by default")
+                .help = Some("leave `default` out of one".to_owned());
         }
         let files = written.iter().map(|written| {
             let certificate = self.path_of(&written.certificate, written.certificate.span());
@@ -83,7 +83,10 @@ impl Meaning<'_> {
                 .map(|(text, span)| self.path_of(text, span))
                 .collect();
             if authorities.is_empty() {
-                self.problem(written.authorities.span(), "no client could be let in without an authority");
+                self.problem(
+                    written.authorities.span(),
+                    "no client could be let in without an authority",
+                );
             }
             all.push(ClientCertificates {
                 hosts,
@@ -117,8 +120,11 @@ impl Meaning<'_> {
         match &written.accept_terms {
             Some(accepted) if **accepted => {}
             Some(refused) => {
-                self.problem(refused.span(), "no certificate is given out to who refuses the authority's terms")
-                    .help = Some("write `accept-terms = true`, or leave `[server.acme]` out".to_owned());
+                self.problem(
+                    refused.span(),
+                    "no certificate is given out to who refuses the authority's terms",
+                )
+                .help = Some("write `accept-terms = true`, or leave `[server.acme]` out".to_owned());
             }
             None => {
                 self.problem(written.span(), "`accept-terms` is missing").help = Some(
@@ -131,8 +137,15 @@ impl Meaning<'_> {
             hosts: self.acme_hosts(&written.hosts),
             directory: self.directory(&written.directory),
             contact: self.contact(&written.contact),
-            storage: written.storage.as_ref().map(|storage| self.path_of(storage, storage.span())),
-            trust: written.trust.iter().map(|file| self.path_of(file, file.span())).collect(),
+            storage: written
+                .storage
+                .as_ref()
+                .map(|storage| self.path_of(storage, storage.span())),
+            trust: written
+                .trust
+                .iter()
+                .map(|file| self.path_of(file, file.span()))
+                .collect(),
             challenges: self.challenges(&written.challenges),
             retry_after: self
                 .duration("retry-time", &written.retry_time)
@@ -155,7 +168,8 @@ impl Meaning<'_> {
                     hosts.push(name);
                     continue;
                 }
-                Ok(_) => "certificates for wildcards are given out by way of DNS alone, which Wharf does not speak".to_owned(),
+                Ok(_) => "certificates for wildcards are given out by way of DNS alone, which Wharf does not speak"
+                    .to_owned(),
                 Err(error) => error.to_string(),
             };
             self.problem(host.span(), problem);
@@ -168,7 +182,10 @@ impl Meaning<'_> {
             return AcmeOptions::LETS_ENCRYPT.to_owned();
         };
         if !written.starts_with("https://") {
-            self.problem(written.span(), "`directory` is a URL that begins with https:// (RFC 8555 section 6.1)");
+            self.problem(
+                written.span(),
+                "`directory` is a URL that begins with https:// (RFC 8555 section 6.1)",
+            );
         }
         written.to_string()
     }
@@ -190,8 +207,8 @@ impl Meaning<'_> {
             return vec![Challenge::TlsAlpn01, Challenge::Http01];
         };
         if written.is_empty() {
-            self.problem(written.span(), "without any challenge no certificate is given out").help =
-                Some("leave `challenges` out for both".to_owned());
+            self.problem(written.span(), "without any challenge no certificate is given out")
+                .help = Some("leave `challenges` out for both".to_owned());
         }
         let challenge = |written: &At<written::Challenge>| match **written {
             written::Challenge::Http01 => Challenge::Http01,

@@ -39,7 +39,9 @@ impl Storage {
         match read::regular(&file, read::FILE_BYTES_MAX) {
             Ok(text) => match serde_json::from_slice(&text) {
                 Ok(account) => Ok(Some(account)),
-                Err(error) => Err(Fault::Unusable(format!("is no account: {error}; remove it to open another")).of(&file)),
+                Err(error) => {
+                    Err(Fault::Unusable(format!("is no account: {error}; remove it to open another")).of(&file))
+                }
             },
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Fault::Unreadable(error).of(&file)),
@@ -72,8 +74,7 @@ impl Storage {
     pub fn keep_certificate(&self, name: &str, chain: &str, key: &str) -> Result<(), CertificateError> {
         let file = self.certificate_file(name);
         let text = format!("{}\n{}\n", chain.trim_end(), key.trim_end());
-        write(&file, text.as_bytes())
-            .map_err(|error| Fault::Unusable(format!("cannot be written: {error}")).of(&file))
+        write(&file, text.as_bytes()).map_err(|error| Fault::Unusable(format!("cannot be written: {error}")).of(&file))
     }
 
     fn account_file(&self) -> PathBuf {
