@@ -101,12 +101,14 @@ pub(crate) enum Limit {
     ResponseTime,
     CpuTime,
     Memory,
+    BackgroundTime,
+    Outgoing,
     Load,
     SlowClients,
 }
 
 impl Limit {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Connections,
         Self::ConnectionsPerClient,
         Self::RequestsPerConnection,
@@ -125,6 +127,8 @@ impl Limit {
         Self::ResponseTime,
         Self::CpuTime,
         Self::Memory,
+        Self::BackgroundTime,
+        Self::Outgoing,
         Self::Load,
         Self::SlowClients,
     ];
@@ -150,6 +154,8 @@ impl Limit {
             Self::ResponseTime => "response-time",
             Self::CpuTime => "cpu-time",
             Self::Memory => "memory",
+            Self::BackgroundTime => "background-time",
+            Self::Outgoing => "outgoing",
             Self::Load => "load",
             Self::SlowClients => "slow-clients",
         }
