@@ -192,6 +192,15 @@ pub struct ErrorPages {
     pub classes: BTreeMap<u16, PathBuf>,
 }
 
+/// Proxies that are believed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrustedProxies {
+    /// Those at these addresses. IPv4 addresses are never written as IPv6 ones here.
+    pub networks: Vec<ipnet::IpNet>,
+    /// Whoever can connect to a Unix socket of the server.
+    pub unix: bool,
+}
+
 /// How a server is set up. `None` and empty leave the default to the program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerSettings {

@@ -17,7 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::door::Door;
-use crate::listener::AdminListener;
+use crate::listener::Socket;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -30,8 +30,8 @@ pub(crate) struct Admin {
 
 impl Admin {
     /// Answers whoever connects; never ends.
-    pub async fn serve(self, listener: AdminListener) {
-        let tcp = |stream| {
+    pub async fn serve(self, listener: Socket) {
+        let tcp = |stream, _| {
             tokio::spawn(self.clone().converse(stream));
         };
         #[cfg(unix)]

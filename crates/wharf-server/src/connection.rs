@@ -1,12 +1,15 @@
-//! One connection: HTTP/1.1 or cleartext HTTP/2 by its first bytes.
+//! One connection: HTTP/1.1 or HTTP/2, by its first bytes or by what TLS has agreed on.
+//!
+//! What comes before its first request is in `connection/greeting.rs`, what its bytes go through in `connection/stream.rs`.
 
 pub(crate) mod activity;
 mod gone;
+mod greeting;
 pub(crate) mod reading;
 mod stream;
 
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,15 +18,18 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::dispatch;
 use crate::door::Door;
+use crate::inbound::{Entrance, Inbound, Peer};
 use crate::limits::{Limit, ServerLimits};
 use crate::places::Place;
 use activity::Activity;
-use stream::{Socket, Stream};
+use greeting::{Greets, Newcomer};
+use stream::{Counted, LastWords, Plain, Socket, Stream};
 
 /// How long hyper has to notice by itself that a client has left. It does at once, unless it holds unread parts of a
 /// body that the guest does not take.
@@ -49,59 +55,112 @@ const TURNED_AWAY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\
 const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\
     content-type: text/plain; charset=utf-8\r\ncontent-length: 54\r\n\r\n408 Request Timeout: the request did not come in time\n";
 
-/// Serves `stream` until either side ends it. The door's drain asks for its end: what has begun is finished.
-pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, door: Arc<Door>) {
+/// Serves a connection that came by TCP until either side ends it. The door's drain asks for its end: what has begun is
+/// finished.
+pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, entrance: Arc<Entrance>, door: Arc<Door>) {
     // Responses are written in one piece; waiting for more would only delay the last one.
     let _ = stream.set_nodelay(true);
     let Ok(local) = stream.local_addr() else { return };
-    let activity = Arc::new(Activity::new(door.clone()));
-    // An IPv4 client is the same one on a socket for both families.
-    let client: IpAddr = peer.ip().to_canonical();
-    let _place = match Place::take(&door, client, activity.clone()) {
-        Ok(place) => place,
+    let newcomer = Newcomer {
+        stream,
+        peer: Peer::at(peer),
+        local: Some(local),
+        activity: Arc::new(Activity::new(door.clone())),
+        entrance,
+        door,
+    };
+    if !newcomer.entrance.is_plain() {
+        // Boxed: what few connections need has no place in those of all others.
+        return Box::pin(serve_other(newcomer)).await;
+    }
+    let Some((newcomer, _place)) = enter(newcomer).await else {
+        return;
+    };
+    let Newcomer { door, activity, .. } = newcomer;
+    let inbound = Inbound::new(&door.proxies, &newcomer.entrance, newcomer.local, newcomer.peer);
+    let stream = Plain::new(newcomer.stream, activity.clone());
+    let connection = Connection::new(stream.socket(), activity, door);
+    connection.serve(stream, inbound, Protocol::ByItsFirstBytes).await;
+}
+
+/// The same for one that came by a Unix socket.
+#[cfg(unix)]
+pub(crate) async fn serve_unix(stream: tokio::net::UnixStream, entrance: Arc<Entrance>, door: Arc<Door>) {
+    let newcomer = Newcomer {
+        stream,
+        peer: Peer::Unix,
+        local: None,
+        activity: Arc::new(Activity::new(door.clone())),
+        entrance,
+        door,
+    };
+    serve_other(newcomer).await;
+}
+
+async fn serve_other<S: Greets>(newcomer: Newcomer<S>) {
+    let Some((newcomer, place)) = enter(newcomer).await else {
+        return;
+    };
+    let (door, activity) = (newcomer.door.clone(), newcomer.activity.clone());
+    let Some(greeted) = newcomer.greet(&place).await else {
+        return;
+    };
+    let protocol = match &greeted.tls {
+        None => Protocol::ByItsFirstBytes,
+        Some(agreed) if agreed.is_http2 => Protocol::Http2,
+        Some(_) => Protocol::Http1,
+    };
+    let mut connection = Connection::new(greeted.socket, activity, door);
+    connection.last_words = greeted.tls.map(|agreed| agreed.last_words);
+    connection.serve(greeted.stream, greeted.inbound, protocol).await;
+}
+
+/// A place for the connection, if there is one.
+async fn enter<S: Greets>(newcomer: Newcomer<S>) -> Option<(Newcomer<S>, Place)> {
+    let Newcomer {
+        door, peer, entrance, ..
+    } = &newcomer;
+    // Behind a proxy that passes bytes on is whoever it says.
+    let client = if entrance.proxy_protocol { None } else { peer.ip() };
+    match Place::take(door, client, newcomer.activity.clone()) {
+        Ok(place) => Some((newcomer, place)),
         Err(limit) => {
             tracing::debug!(%peer, limit = limit.name(), "turned a connection away");
-            drop(activity);
-            return turn_away(stream, &door).await;
+            let Newcomer { stream, activity, .. } = newcomer;
+            let is_plain = newcomer.entrance.is_plain();
+            let stream = Plain::new(stream, activity);
+            // Without TLS nobody who waits for it would understand.
+            if is_plain {
+                turn_away(&stream.socket(), &newcomer.door).await;
+            }
+            None
         }
-    };
-    let stream = Stream::new(stream, activity.clone());
-    let connection = Connection {
-        socket: stream.socket(),
-        patience: Patience::new(&door.limits),
-        activity: activity.clone(),
-        door: door.clone(),
-    };
-    let answer = service_fn(move |request: http::Request<Incoming>| {
-        let (door, request_begins) = (door.clone(), activity.begin());
-        async move { Ok::<_, Infallible>(dispatch::answer(&door, request, local, request_begins).await) }
-    });
-    connection.drive(stream, answer).await;
+    }
 }
 
 /// Says that there is no place, to as many as that can be said to without holding much for them.
-async fn turn_away(stream: TcpStream, door: &Door) {
+async fn turn_away(socket: &Socket, door: &Door) {
     let Ok(_turned_away) = door.refusals.try_acquire() else {
         return;
     };
     let say = async {
-        stream.writable().await?;
-        stream.try_write(TURNED_AWAY)?;
-        rustix::net::shutdown(&stream, rustix::net::Shutdown::Write)?;
+        socket.ready(Interest::WRITABLE).await?;
+        socket.try_write(TURNED_AWAY)?;
+        socket.finish();
         Ok::<_, std::io::Error>(())
     };
     if let Ok(Ok(())) = tokio::time::timeout(LAST_GRACE, say).await {
-        linger(&stream).await;
+        linger(socket).await;
     }
 }
 
 /// Reads and throws away what still comes until the client closes, too: a socket that is closed with something unread, or
 /// that something comes to afterwards, takes back what was written to it (RFC 9112 section 9.6).
-async fn linger(stream: &TcpStream) {
+async fn linger(socket: &Socket) {
     let mut rest = [0; 1024];
     let read = async {
-        while stream.readable().await.is_ok() {
-            match stream.try_read(&mut rest) {
+        while socket.ready(Interest::READABLE).await.is_ok() {
+            match socket.try_read(&mut rest) {
                 Ok(1..) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
                 Ok(0) | Err(_) => return,
@@ -111,17 +170,55 @@ async fn linger(stream: &TcpStream) {
     let _ = tokio::time::timeout(LAST_GRACE, read).await;
 }
 
+/// Which version of HTTP a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    /// HTTP/2 where a client begins with it (RFC 9113 section 3.3).
+    ByItsFirstBytes,
+    Http1,
+    Http2,
+}
+
 /// A connection seen from outside of hyper.
 struct Connection {
     socket: Socket,
     activity: Arc<Activity>,
     door: Arc<Door>,
     patience: Patience,
+    /// Where it speaks TLS.
+    last_words: Option<Arc<LastWords>>,
 }
 
 impl Connection {
-    async fn drive<S>(mut self, stream: Stream, answer: S)
+    fn new(socket: Socket, activity: Arc<Activity>, door: Arc<Door>) -> Self {
+        Self {
+            socket,
+            patience: Patience::new(&door.limits),
+            activity,
+            door,
+            last_words: None,
+        }
+    }
+
+    async fn serve<T>(self, stream: T, inbound: Inbound, protocol: Protocol)
     where
+        T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let stream = Stream::new(Counted::new(stream, self.activity.clone()));
+        let (activity, inbound) = (self.activity.clone(), Arc::new((self.door.clone(), inbound)));
+        let answer = service_fn(move |request: http::Request<Incoming>| {
+            let (inbound, request_begins) = (inbound.clone(), activity.begin());
+            async move {
+                let (door, inbound) = &*inbound;
+                Ok::<_, Infallible>(dispatch::answer(door, request, inbound, request_begins).await)
+            }
+        });
+        self.drive(stream, protocol, answer).await;
+    }
+
+    async fn drive<T, S>(mut self, stream: Stream<T>, protocol: Protocol, answer: S)
+    where
+        T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
         S: hyper::service::Service<
                 http::Request<Incoming>,
                 Response = http::Response<activity::Answer>,
@@ -129,16 +226,20 @@ impl Connection {
                 Future: Send + 'static,
             >,
     {
-        let builder = builder(&self.door.limits);
+        let builder = match protocol {
+            Protocol::ByItsFirstBytes => builder(&self.door.limits),
+            Protocol::Http1 => builder(&self.door.limits).http1_only(),
+            Protocol::Http2 => builder(&self.door.limits).http2_only(),
+        };
         let mut connection = pin!(builder.serve_connection(stream, answer));
         loop {
             tokio::select! {
                 biased;
                 ended = connection.as_mut() => {
                     self.note(ended);
-                    return linger(self.socket.tcp()).await;
+                    return linger(&self.socket).await;
                 }
-                () = gone::wait(self.socket.tcp()) => return match tokio::time::timeout(LEAVE_GRACE, connection).await {
+                () = gone::wait(&self.socket) => return match tokio::time::timeout(LEAVE_GRACE, connection).await {
                     Ok(ended) => self.note(ended),
                     Err(_) => tracing::debug!("client left with its request unread"),
                 },
@@ -169,7 +270,9 @@ impl Connection {
     fn make_room(&self) {
         tracing::debug!("closed a connection to make room, or for what its client did");
         if self.activity.was_slow() && self.activity.is_unanswered() {
-            let _ = self.socket.tcp().try_write(TOO_SLOW);
+            self.say_last(TOO_SLOW);
+        } else if self.activity.idle().is_some() {
+            self.say_last(b"");
         }
     }
 
@@ -180,8 +283,17 @@ impl Connection {
             tracing::debug!(limit = limit.name(), "closed a connection");
         }
         if limit == Some(Limit::HeadTimeout) {
-            // As far as there is room: nobody waits for a client that is late.
-            let _ = self.socket.tcp().try_write(TOO_SLOW);
+            self.say_last(TOO_SLOW);
+        } else if self.activity.idle().is_some() {
+            self.say_last(b"");
+        }
+    }
+
+    /// Says that the connection ends, and why, as far as there is room: nobody waits for a client that is late.
+    fn say_last(&self, words: &'static [u8]) {
+        match &self.last_words {
+            None => drop(self.socket.try_write(words)),
+            Some(last_words) => drop(last_words.set(words)),
         }
     }
 
@@ -326,13 +438,17 @@ fn builder(limits: &ServerLimits) -> auto::Builder<TokioExecutor> {
 mod tests {
     use super::*;
 
+    #[track_caller]
+    pub(super) fn check_length(answer: &[u8]) {
+        let text = std::str::from_utf8(answer).unwrap();
+        let (head, content) = text.split_once("\r\n\r\n").unwrap();
+        let (_, length) = head.split_once("content-length: ").unwrap();
+        assert_eq!(length.parse(), Ok(content.len()), "{head}");
+    }
+
     #[test]
     fn answers_that_are_written_as_they_are_have_the_length_they_say() {
-        for answer in [TURNED_AWAY, TOO_SLOW] {
-            let text = std::str::from_utf8(answer).unwrap();
-            let (head, content) = text.split_once("\r\n\r\n").unwrap();
-            let (_, length) = head.split_once("content-length: ").unwrap();
-            assert_eq!(length.parse(), Ok(content.len()), "{head}");
-        }
+        check_length(TURNED_AWAY);
+        check_length(TOO_SLOW);
     }
 }

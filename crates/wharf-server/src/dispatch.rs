@@ -1,13 +1,13 @@
 //! A request meets an app; the one place where failures become responses.
 
+mod target;
+
 use std::borrow::Cow;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use http::header::{self, HeaderValue};
-use http::uri::Authority;
 use http::{Method, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -19,21 +19,24 @@ use crate::connection::activity::{Answer, Begun};
 use crate::connection::reading::{Reading, Verdict};
 use crate::door::{Door, Route};
 use crate::files::{self, Files};
+use crate::forwarded::Known;
+use crate::inbound::Inbound;
 use crate::limits::Limit;
 use crate::problem::{Asked, ErrorId, Problem};
 use crate::route::{Found, normal};
 use crate::turns::NoTime;
+use target::{complete, host, secure};
 
 /// Answers `request`, whatever happens.
 pub(crate) async fn answer(
     door: &Door,
     mut request: http::Request<Incoming>,
-    local: SocketAddr,
+    inbound: &Inbound,
     mut begun: Begun,
 ) -> http::Response<Answer> {
     let version = request.version();
     let asked = Asked::of(&request);
-    let mut response = match meet(door, &mut request, local, &mut begun) {
+    let mut response = match meet(door, &mut request, inbound, &mut begun) {
         Ok((route, taken)) => match &route.target {
             Target::Service(service) => ask(door, &route.app, service, request, &asked, &begun).await,
             // Boxed, as everything is that few requests need: the rest of them would be moved about with room for it.
@@ -77,10 +80,11 @@ fn close(response: &mut http::Response<Payload>) {
 fn meet(
     door: &Door,
     request: &mut http::Request<Incoming>,
-    local: SocketAddr,
+    inbound: &Inbound,
     begun: &mut Begun,
 ) -> Result<(Arc<Route>, usize), Problem> {
-    complete(request, local)?;
+    let known = Known::take(&door.proxies, inbound, request.headers_mut());
+    complete(request, &known, inbound.local)?;
     if request.headers().len() > door.limits.head_fields_max {
         door.metrics.reached(Limit::HeadFields);
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
@@ -93,7 +97,14 @@ fn meet(
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         return Err(Problem::new(status, "the request's header fields are too large"));
     }
+    if let Some(port) = inbound.https_port.filter(|_| !known.is_https()) {
+        return Err(Problem {
+            location: secure(request, port),
+            ..Problem::new(StatusCode::PERMANENT_REDIRECT, "this server is at https")
+        });
+    }
     let (route, taken) = find(door, request)?;
+    known.tell(request.headers_mut());
     begun.belongs_to(&route.app);
     if usize::try_from(door.metrics.requests.get()).is_ok_and(|requests| requests > door.limits.requests_max) {
         return Err(crowded(door, &route.app, Limit::Requests));
@@ -126,23 +137,6 @@ fn find(door: &Door, request: &http::Request<Incoming>) -> Result<(Arc<Route>, u
             allow: HeaderValue::try_from(methods.join(", ")).ok(),
             ..Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")
         }),
-    }
-}
-
-/// The host that a request is for, without its port. `complete` has seen to it that there is one.
-fn host(request: &http::Request<Incoming>) -> &str {
-    if let Some(authority) = request.uri().authority() {
-        return authority.host();
-    }
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    without_port(host.unwrap_or_default())
-}
-
-fn without_port(host: &str) -> &str {
-    // The colons of an IPv6 address stand in brackets.
-    match host.rsplit_once(':') {
-        Some((name, port)) if !port.contains(']') => name,
-        _ => host,
     }
 }
 
@@ -292,112 +286,6 @@ struct NotLoaded;
 #[derive(Debug, thiserror::Error)]
 #[error("the guest answered with {0}, which announces a response and is none")]
 struct Informational(StatusCode);
-
-/// Sees to it that the request names its origin once (RFC 9112 section 3.2).
-fn complete(request: &mut http::Request<Incoming>, local: SocketAddr) -> Result<(), Problem> {
-    if request.method() == Method::CONNECT {
-        return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "CONNECT is for proxies"));
-    }
-    let version = request.version();
-    if version >= Version::HTTP_2 && request.uri().authority().is_some() {
-        return complete_http2(request);
-    }
-    if version < Version::HTTP_2 {
-        check_target(request.method(), request.uri())?;
-        check_codings(request.headers())?;
-    }
-    let mut hosts = request.headers().get_all(header::HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (Some(host), None) if is_host(host) => Ok(()),
-        (None, _) if version == Version::HTTP_10 => {
-            if let Ok(local) = HeaderValue::try_from(local.to_string()) {
-                request.headers_mut().insert(header::HOST, local);
-            }
-            Ok(())
-        }
-        (None, _) => Err(Problem::new(StatusCode::BAD_REQUEST, "the request has no Host header")),
-        _ => Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            "the request's Host header is not one host",
-        )),
-    }
-}
-
-/// HTTP/2 names the origin with the request (RFC 9113 section 8.3.1). What came in the clear is `http`, whatever a proxy has
-/// made of it: a guest would believe the scheme.
-fn complete_http2(request: &mut http::Request<Incoming>) -> Result<(), Problem> {
-    let bad = |reason| Err(Problem::new(StatusCode::BAD_REQUEST, reason));
-    let mut uri = request.uri().clone().into_parts();
-    let Some(authority) = uri.authority.as_ref().filter(|authority| is_authority(authority)) else {
-        return bad("the request's authority is not one host");
-    };
-    let host = request.headers().get(header::HOST);
-    if host.is_some_and(|host| !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())) {
-        return bad("the request names two hosts");
-    }
-    match uri.scheme.as_ref().map(http::uri::Scheme::as_str) {
-        Some("http") => return check_path(request.method(), request.uri()),
-        Some("https") => uri.scheme = Some(http::uri::Scheme::HTTP),
-        _ => return bad("the request's scheme is none of this server's"),
-    }
-    if let Ok(uri) = http::Uri::from_parts(uri) {
-        *request.uri_mut() = uri;
-    }
-    check_path(request.method(), request.uri())
-}
-
-/// A path, or `*` for OPTIONS.
-fn check_path(method: &Method, uri: &http::Uri) -> Result<(), Problem> {
-    match uri.path() {
-        "*" if method == Method::OPTIONS => Ok(()),
-        path if path.starts_with('/') => Ok(()),
-        _ => Err(Problem::new(StatusCode::BAD_REQUEST, "the request's target is none")),
-    }
-}
-
-/// The forms of a target (RFC 9112 section 3.2): a path, a whole URI, and `*` for OPTIONS.
-fn check_target(method: &Method, uri: &http::Uri) -> Result<(), Problem> {
-    let bad = || Problem::new(StatusCode::BAD_REQUEST, "the request's target is none");
-    match (uri.scheme_str(), uri.authority()) {
-        (None, None) if uri.path().starts_with('/') => Ok(()),
-        (None, None) if uri.path() == "*" && method == Method::OPTIONS => Ok(()),
-        (Some("http"), Some(authority)) if is_authority(authority) => Ok(()),
-        // It came in the clear, whatever it says, and a guest would believe it (RFC 9110 section 7.4).
-        (Some(scheme), _) if scheme != "http" => Err(Problem::new(
-            StatusCode::MISDIRECTED_REQUEST,
-            "this server does not answer for this scheme",
-        )),
-        _ => Err(bad()),
-    }
-}
-
-/// hyper takes content in chunks whatever is below them, and guests would take that for the content (RFC 9112 section
-/// 6.1).
-fn check_codings(headers: &http::HeaderMap) -> Result<(), Problem> {
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => Ok(()),
-        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
-        _ => Err(Problem::new(
-            StatusCode::NOT_IMPLEMENTED,
-            "the only transfer coding here is chunked, once",
-        )),
-    }
-}
-
-fn is_host(value: &HeaderValue) -> bool {
-    Authority::try_from(value.as_bytes()).is_ok_and(|authority| is_authority(&authority))
-}
-
-/// Host and perhaps port, and no user information (RFC 9110 section 7.2). The `http` crate takes any word for a port.
-fn is_authority(authority: &Authority) -> bool {
-    let host = authority.host();
-    let Some(port) = authority.as_str().strip_prefix(host) else {
-        return false;
-    };
-    let digits = port.strip_prefix(':').unwrap_or(port);
-    !host.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
-}
 
 /// Some responses have no body on the wire (RFC 9110 section 6.4.1), whatever the guest writes.
 fn fit(method: &Method, response: http::Response<Payload>) -> http::Response<Payload> {

@@ -10,10 +10,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::{App, Target};
+use crate::inbound::ProxyOptions;
 use crate::limits::ServerLimits;
 use crate::metrics::Metrics;
 use crate::places::Places;
 use crate::route::RouteTable;
+use crate::seldom::Seldom;
 use crate::turns::Turns;
 
 /// Clients that are turned away with a word at a time; more get none.
@@ -23,11 +25,14 @@ const REFUSALS_MAX: usize = 256;
 pub(crate) struct Door {
     apps: ArcSwap<AppSet>,
     pub limits: ServerLimits,
+    pub proxies: ProxyOptions,
     pub metrics: Arc<Metrics>,
     pub places: Places,
     pub turns: Turns,
     /// For clients that are turned away with a word.
     pub refusals: Semaphore,
+    /// Of connections that are closed because of what proxies may do.
+    pub strangers: Seldom,
     /// Apps that were replaced and have not finished.
     pub retiring: TaskTracker,
     /// The server takes no more connections, and ends those that have no request.
@@ -47,7 +52,7 @@ pub(crate) struct Route {
 }
 
 impl Door {
-    pub fn new(limits: ServerLimits, apps: Vec<App>) -> Self {
+    pub fn new(limits: ServerLimits, proxies: ProxyOptions, apps: Vec<App>) -> Self {
         let metrics = Arc::new(Metrics::new());
         metrics.name_apps(&apps);
         Self {
@@ -55,7 +60,9 @@ impl Door {
             places: Places::new(&limits),
             turns: Turns::new(std::thread::available_parallelism().map_or(1, usize::from)),
             refusals: Semaphore::new(REFUSALS_MAX),
+            strangers: Seldom::default(),
             limits,
+            proxies,
             metrics,
             retiring: TaskTracker::new(),
             drain: CancellationToken::new(),

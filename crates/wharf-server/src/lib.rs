@@ -10,14 +10,19 @@ mod connection;
 mod dispatch;
 mod door;
 mod files;
+mod forwarded;
+mod inbound;
 mod limits;
 mod listener;
 mod load;
 mod metrics;
 mod places;
 mod problem;
+mod proxy;
 mod reload;
 mod route;
+mod seldom;
+mod tls;
 mod turns;
 
 use std::net::SocketAddr;
@@ -28,8 +33,10 @@ use tokio_util::task::TaskTracker;
 
 pub use app::{App, AppOptions, Target};
 pub use files::{Files, FilesError, FilesOptions};
+pub use forwarded::ForwardedFields;
+pub use inbound::ProxyOptions;
 pub use limits::{RequestLimits, ServerLimits};
-pub use listener::{AdminAt, BindError, Listen};
+pub use listener::{Address, BindError, Listen, ListenOn, Listening, Redirect};
 pub use problem::{ErrorPages, Page};
 pub use reload::{Assemble, Deployment, Reloaded, Seen, Source, Trouble};
 /// What manifests say. The program reaches it through here, see `docs/decisions/0004-arrows.md`.
@@ -37,11 +44,12 @@ pub mod manifest {
     pub use wharf_app::app;
     pub use wharf_app::manifest::*;
 }
+pub use tls::{CertificateFiles, Tls, TlsError, TlsOptions};
 pub use wharf_host::Service;
 
 use admin::Admin;
 use door::Door;
-use listener::{AdminListener, Listener};
+use listener::{Listener, Socket};
 
 /// How a [`Server`] is set up.
 #[derive(Debug)]
@@ -49,7 +57,11 @@ pub struct ServerOptions {
     /// Where it listens.
     pub listen: Vec<Listen>,
     /// Where it answers `/livez`, `/readyz` and `/metrics`, beside the apps.
-    pub admin: Option<AdminAt>,
+    pub admin: Option<Address>,
+    /// Who the server is to clients that come by TLS. Listeners with TLS need it.
+    pub tls: Option<Tls>,
+    /// What proxies in front may say.
+    pub proxies: ProxyOptions,
     /// How long work in progress may take once the server stops, or once an app was replaced.
     pub drain_timeout: Duration,
     /// What connections may use.
@@ -59,8 +71,10 @@ pub struct ServerOptions {
 impl Default for ServerOptions {
     fn default() -> Self {
         Self {
-            listen: vec![Listen::At(SocketAddr::from(([127, 0, 0, 1], 8080)))],
+            listen: vec![Listen::plain(ListenOn::Tcp(SocketAddr::from(([127, 0, 0, 1], 8080))))],
             admin: None,
+            tls: None,
+            proxies: ProxyOptions::default(),
             // What orchestrators grant between SIGTERM and SIGKILL.
             drain_timeout: Duration::from_secs(30),
             limits: ServerLimits::default(),
@@ -71,7 +85,7 @@ impl Default for ServerOptions {
 /// A listening server.
 pub struct Server {
     listeners: Vec<Listener>,
-    admin: Option<AdminListener>,
+    admin: Option<Socket>,
     door: Arc<Door>,
     drain_timeout: Duration,
 }
@@ -89,25 +103,24 @@ impl Server {
     /// Listens where `options` says, for `apps` whose routes do not overlap.
     ///
     /// # Errors
-    /// When an address cannot be bound.
+    /// When an address cannot be bound, or a listener needs what there is not.
     pub fn bind(options: ServerOptions, apps: Vec<App>) -> Result<Self, BindError> {
-        let listeners = options.listen.into_iter().map(Listener::bind);
         Ok(Self {
-            listeners: listeners.collect::<Result<_, _>>()?,
-            admin: options.admin.map(AdminListener::bind).transpose()?,
-            door: Arc::new(Door::new(options.limits, apps)),
+            listeners: Listener::bind_all(options.listen, options.tls.as_ref())?,
+            admin: options.admin.map(Socket::bind_admin).transpose()?,
+            door: Arc::new(Door::new(options.limits, options.proxies, apps)),
             drain_timeout: options.drain_timeout,
         })
     }
 
     /// Where it listens.
-    pub fn local_addrs(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().map(Listener::local_addr).collect()
+    pub fn listening(&self) -> Vec<Listening> {
+        self.listeners.iter().map(Listener::listening).collect()
     }
 
     /// Where its admin listener is.
-    pub fn admin(&self) -> Option<AdminAt> {
-        self.admin.as_ref().map(AdminListener::place)
+    pub fn admin(&self) -> Option<Address> {
+        self.admin.as_ref().map(Socket::address)
     }
 
     /// The way to other apps, while it serves.
@@ -128,9 +141,16 @@ impl Server {
             async move { tokio::join!(load::watch(&door), places::make_room(&door)) }
         });
         let serve = self.listeners.iter().map(|listener| {
-            listener.serve(|stream, peer| {
-                connections.spawn(connection::serve(stream, peer, door.clone()));
-            })
+            let Listener { socket, entrance } = listener;
+            socket.serve(
+                |stream, peer| {
+                    connections.spawn(connection::serve(stream, peer, entrance.clone(), door.clone()));
+                },
+                #[cfg(unix)]
+                |stream| {
+                    connections.spawn(connection::serve_unix(stream, entrance.clone(), door.clone()));
+                },
+            )
         });
         tokio::select! {
             _ = futures_util::future::join_all(serve) => {}

@@ -21,6 +21,9 @@ pub struct ServerLimits {
     pub head_bytes_max: usize,
     /// Fields of a request's head: past it 431. Browsers send twenty, proxies add ten.
     pub head_fields_max: usize,
+    /// From a connection's beginning until its first request can come, where something stands before it: TLS, a PROXY header.
+    /// Past it the connection is closed. Some packets there and back; the slowest links take seconds for each.
+    pub handshake_timeout: Duration,
     /// From the first byte of a request's head to its last: past it 408. A head is a packet or two; the slowest honest client
     /// sends it within seconds.
     pub head_timeout: Duration,
@@ -48,6 +51,7 @@ impl Default for ServerLimits {
             requests_max: 20_000,
             head_bytes_max: 128 << 10,
             head_fields_max: 100,
+            handshake_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(75),
             write_rate_min: 256,
@@ -89,6 +93,7 @@ pub(crate) enum Limit {
     Requests,
     HeadBytes,
     HeadFields,
+    HandshakeTime,
     HeadTimeout,
     IdleTimeout,
     WriteRate,
@@ -108,13 +113,14 @@ pub(crate) enum Limit {
 }
 
 impl Limit {
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Connections,
         Self::ConnectionsPerClient,
         Self::RequestsPerConnection,
         Self::Requests,
         Self::HeadBytes,
         Self::HeadFields,
+        Self::HandshakeTime,
         Self::HeadTimeout,
         Self::IdleTimeout,
         Self::WriteRate,
@@ -142,6 +148,7 @@ impl Limit {
             Self::Requests => "requests",
             Self::HeadBytes => "header-bytes",
             Self::HeadFields => "header-count",
+            Self::HandshakeTime => "handshake-time",
             Self::HeadTimeout => "head-timeout",
             Self::IdleTimeout => "idle-timeout",
             Self::WriteRate => "write-rate",

@@ -1,13 +1,23 @@
-//! Takes connections: at an address, or on a socket that somebody else has opened; and, for those who run the server, at a
-//! path.
+//! Takes connections: at an address, at a path, or on a socket that somebody else has opened.
+//!
+//! What is done with them is the connections' (`connection.rs`), or the admin listener's.
+
+#[cfg(unix)]
+mod unix;
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(unix)]
+use tokio::net::UnixStream;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+use crate::inbound::Entrance;
+use crate::tls::Tls;
 
 /// Connections that the kernel holds until they are accepted; past it clients try again by themselves.
 const BACKLOG: u32 = 4096;
@@ -15,25 +25,76 @@ const BACKLOG: u32 = 4096;
 /// Pause after an error that would come again at once: no more file descriptors, usually.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Where a server listens.
+/// Who may connect to the admin socket: the user who runs the server.
+const ADMIN_MODE: u32 = 0o600;
+
+/// Where a server listens, and what is done with the connections.
 #[derive(Debug)]
-pub enum Listen {
-    /// At this address; port 0 picks a free one.
-    At(SocketAddr),
-    /// On a socket that is open already, such as one that systemd passes on.
-    On(std::net::TcpListener),
+pub struct Listen {
+    /// Where.
+    pub on: ListenOn,
+    /// Clients speak TLS.
+    pub tls: bool,
+    /// Connections come from trusted proxies, and begin with a header of the PROXY protocol. Others are closed.
+    pub proxy_protocol: bool,
+    /// Every request is answered with 308, which sends its client to `https` at the same host.
+    pub redirect: Option<Redirect>,
 }
 
-/// Where those who run a server reach it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AdminAt {
-    /// At this address; port 0 picks a free one.
+/// What a server listens on.
+#[derive(Debug)]
+pub enum ListenOn {
+    /// An address; port 0 picks a free one.
     Tcp(SocketAddr),
-    /// At this path, for the user who runs the server alone.
+    /// A path, whose file gets these permissions. It is made by the server and goes with it.
+    Unix(PathBuf, u32),
+    /// A socket that is open already, such as one that systemd passes on.
+    TcpSocket(std::net::TcpListener),
+    /// The same at a path, which stays.
+    #[cfg(unix)]
+    UnixSocket(std::os::unix::net::UnixListener),
+}
+
+/// To which port requests are sent on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redirect {
+    /// That of the server's first listener with TLS at an address.
+    ToTls,
+    /// This one, such as that of a proxy in front.
+    ToPort(u16),
+}
+
+/// Where a listener can be reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// Here.
+    Tcp(SocketAddr),
+    /// At this path.
     Unix(PathBuf),
 }
 
-impl fmt::Display for AdminAt {
+/// A listener as it turned out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listening {
+    /// Where it can be reached.
+    pub address: Address,
+    /// Clients speak TLS.
+    pub tls: bool,
+}
+
+impl Listen {
+    /// For requests as they are.
+    pub fn plain(on: ListenOn) -> Self {
+        Self {
+            on,
+            tls: false,
+            proxy_protocol: false,
+            redirect: None,
+        }
+    }
+}
+
+impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(addr) => write!(f, "{addr}"),
@@ -42,52 +103,153 @@ impl fmt::Display for AdminAt {
     }
 }
 
-/// Why an address cannot be listened at.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen at {at}: {error}{}", if *is_path { advice_for_path(error) } else { advice(error) })]
-pub struct BindError {
-    at: String,
-    error: io::Error,
-    is_path: bool,
-}
-
-fn advice_for_path(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => "; another server listens there, or a file is in the way: choose another path",
-        io::ErrorKind::InvalidInput => "; the path is too long for a socket: choose one of at most 107 bytes",
-        _ => "; choose a path in a folder that this user can write to, or none with `--admin none`",
+/// As it stands in messages: a URL where there is one.
+impl fmt::Display for Listening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.address, self.tls) {
+            (Address::Tcp(addr), false) => write!(f, "http://{addr}"),
+            (Address::Tcp(addr), true) => write!(f, "https://{addr}"),
+            (path, false) => write!(f, "{path}"),
+            (path, true) => write!(f, "{path}, by TLS"),
+        }
     }
 }
 
-fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => "; another program listens there: choose another port, or 0 for any free one",
-        io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges: choose a higher one",
-        io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
+/// Why a server cannot listen.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// An address cannot be had.
+    #[error("cannot listen at {at}: {error}{}", advice(.at, .error))]
+    Address {
+        /// Where.
+        at: String,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// A listener is for TLS, and the server has no certificate.
+    #[error(
+        "a listener is for TLS, and there is no certificate: give one with --tls-certificate and --tls-key, or in the manifest"
+    )]
+    NoTls,
+    /// Requests are to be sent to `https`, and nobody says where that is.
+    #[error(
+        "requests are to be redirected to https, and no listener with TLS has a port: say it with `https-port`, or give a \
+         listener `tls = true`"
+    )]
+    NoHttps,
+}
+
+impl BindError {
+    fn at(at: impl fmt::Display, error: io::Error) -> Self {
+        Self::Address {
+            at: at.to_string(),
+            error,
+        }
+    }
+}
+
+fn advice(at: &str, error: &io::Error) -> &'static str {
+    match (at.starts_with("unix:"), error.kind()) {
+        (true, io::ErrorKind::AddrInUse) => {
+            "; another server listens there, or a file is in the way: choose another path"
+        }
+        (true, io::ErrorKind::InvalidInput) => "; the path is too long for a socket: choose one of at most 107 bytes",
+        (true, _) => "; choose a path in a folder that this user can write to",
+        (false, io::ErrorKind::AddrInUse) => {
+            "; another program listens there: choose another port, or 0 for any free one"
+        }
+        (false, io::ErrorKind::PermissionDenied) => "; ports below 1024 need privileges: choose a higher one",
+        (false, io::ErrorKind::AddrNotAvailable) => "; this machine has no such address",
         _ => "",
     }
 }
 
-/// A listening socket.
+/// A listener of apps.
 pub(crate) struct Listener {
-    socket: TcpListener,
-    addr: SocketAddr,
+    pub socket: Socket,
+    pub entrance: Arc<Entrance>,
 }
 
 impl Listener {
-    pub fn bind(listen: Listen) -> Result<Self, BindError> {
-        match listen {
-            Listen::At(addr) => Self::at(addr).map_err(|error| BindError {
-                at: addr.to_string(),
-                error,
-                is_path: false,
-            }),
-            Listen::On(socket) => Self::on(socket).map_err(|error| BindError {
-                at: "the socket that was passed on".into(),
-                error,
-                is_path: false,
-            }),
+    /// Listens everywhere. The ports of all are known before any connection comes.
+    pub fn bind_all(all: Vec<Listen>, tls: Option<&Tls>) -> Result<Vec<Self>, BindError> {
+        let mut sockets = Vec::new();
+        for listen in all {
+            let Listen {
+                on,
+                tls,
+                proxy_protocol,
+                redirect,
+            } = listen;
+            sockets.push((Socket::bind(on)?, tls, proxy_protocol, redirect));
         }
+        let mut ports = sockets
+            .iter()
+            .filter(|(_, tls, ..)| *tls)
+            .filter_map(|(socket, ..)| socket.port());
+        let https_port = ports.next();
+        let listener = |(socket, is_tls, proxy_protocol, redirect): (Socket, bool, bool, Option<Redirect>)| {
+            let tls = match is_tls {
+                true => Some(tls.ok_or(BindError::NoTls)?.clone()),
+                false => None,
+            };
+            let https_port = match redirect {
+                None => None,
+                Some(Redirect::ToPort(port)) => Some(port),
+                Some(Redirect::ToTls) => Some(https_port.ok_or(BindError::NoHttps)?),
+            };
+            let entrance = Arc::new(Entrance {
+                tls,
+                proxy_protocol,
+                https_port,
+            });
+            Ok(Self { socket, entrance })
+        };
+        sockets.into_iter().map(listener).collect()
+    }
+
+    pub fn listening(&self) -> Listening {
+        Listening {
+            address: self.socket.address(),
+            tls: self.entrance.tls.is_some(),
+        }
+    }
+}
+
+/// A listening socket.
+pub(crate) enum Socket {
+    Tcp(TcpListener, SocketAddr),
+    #[cfg(unix)]
+    Unix(unix::Socket),
+}
+
+impl Socket {
+    pub fn bind(on: ListenOn) -> Result<Self, BindError> {
+        match on {
+            ListenOn::Tcp(addr) => Self::at(addr).map_err(|error| BindError::at(addr, error)),
+            ListenOn::TcpSocket(socket) => Self::on(socket).map_err(|error| BindError::at(PASSED_ON, error)),
+            #[cfg(unix)]
+            ListenOn::Unix(path, mode) => match unix::Socket::bind(&path, mode) {
+                Ok(socket) => Ok(Self::Unix(socket)),
+                Err(error) => Err(BindError::at(Address::Unix(path), error)),
+            },
+            #[cfg(not(unix))]
+            ListenOn::Unix(path, _) => Err(BindError::at(Address::Unix(path), io::ErrorKind::Unsupported.into())),
+            #[cfg(unix)]
+            ListenOn::UnixSocket(socket) => match unix::Socket::on(socket) {
+                Ok(socket) => Ok(Self::Unix(socket)),
+                Err(error) => Err(BindError::at(PASSED_ON, error)),
+            },
+        }
+    }
+
+    /// For those who run the server.
+    pub fn bind_admin(at: Address) -> Result<Self, BindError> {
+        Self::bind(match at {
+            Address::Tcp(addr) => ListenOn::Tcp(addr),
+            Address::Unix(path) => ListenOn::Unix(path, ADMIN_MODE),
+        })
     }
 
     fn at(addr: SocketAddr) -> io::Result<Self> {
@@ -102,30 +264,53 @@ impl Listener {
         socket.bind(addr)?;
         let socket = socket.listen(BACKLOG)?;
         let addr = socket.local_addr()?;
-        Ok(Self { socket, addr })
+        Ok(Self::Tcp(socket, addr))
     }
 
     fn on(socket: std::net::TcpListener) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         let socket = TcpListener::from_std(socket)?;
         let addr = socket.local_addr()?;
-        Ok(Self { socket, addr })
+        Ok(Self::Tcp(socket, addr))
     }
 
-    pub fn local_addr(&self) -> SocketAddr {
-        self.addr
+    pub fn address(&self) -> Address {
+        match self {
+            Self::Tcp(_, addr) => Address::Tcp(*addr),
+            #[cfg(unix)]
+            Self::Unix(socket) => Address::Unix(socket.path().to_owned()),
+        }
     }
 
-    /// Hands every new connection to `take`; never ends.
-    pub async fn serve(&self, take: impl Fn(TcpStream, SocketAddr)) {
-        loop {
-            match self.socket.accept().await {
-                Ok((stream, peer)) => take(stream, peer),
-                Err(error) => pause(&error).await,
-            }
+    fn port(&self) -> Option<u16> {
+        match self {
+            Self::Tcp(_, addr) => Some(addr.port()),
+            #[cfg(unix)]
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// Hands every new connection to one of the two; never ends.
+    pub async fn serve(&self, tcp: impl Fn(TcpStream, SocketAddr), #[cfg(unix)] unix: impl Fn(UnixStream)) {
+        match self {
+            Self::Tcp(socket, _) => loop {
+                match socket.accept().await {
+                    Ok((stream, peer)) => tcp(stream, peer),
+                    Err(error) => pause(&error).await,
+                }
+            },
+            #[cfg(unix)]
+            Self::Unix(socket) => loop {
+                match socket.accept().await {
+                    Ok(stream) => unix(stream),
+                    Err(error) => pause(&error).await,
+                }
+            },
         }
     }
 }
+
+const PASSED_ON: &str = "the socket that was passed on";
 
 /// Waits where an error would come again at once.
 async fn pause(error: &io::Error) {
@@ -136,119 +321,5 @@ async fn pause(error: &io::Error) {
     if !concerns_one_connection {
         tracing::warn!(%error, "cannot accept connections: trying again");
         tokio::time::sleep(ACCEPT_PAUSE).await;
-    }
-}
-
-/// The admin listener's socket.
-pub(crate) enum AdminListener {
-    Tcp(Listener),
-    #[cfg(unix)]
-    Unix(unix::Listener),
-}
-
-impl AdminListener {
-    pub fn bind(at: AdminAt) -> Result<Self, BindError> {
-        match at {
-            AdminAt::Tcp(addr) => Listener::bind(Listen::At(addr)).map(Self::Tcp),
-            #[cfg(unix)]
-            AdminAt::Unix(path) => match unix::Listener::bind(&path) {
-                Ok(listener) => Ok(Self::Unix(listener)),
-                Err(error) => Err(BindError {
-                    at: path.display().to_string(),
-                    error,
-                    is_path: true,
-                }),
-            },
-            #[cfg(not(unix))]
-            AdminAt::Unix(path) => Err(BindError {
-                at: path.display().to_string(),
-                error: io::ErrorKind::Unsupported.into(),
-                is_path: true,
-            }),
-        }
-    }
-
-    pub fn place(&self) -> AdminAt {
-        match self {
-            Self::Tcp(listener) => AdminAt::Tcp(listener.local_addr()),
-            #[cfg(unix)]
-            Self::Unix(listener) => AdminAt::Unix(listener.path().to_owned()),
-        }
-    }
-
-    /// Hands every new connection to one of the two; never ends.
-    pub async fn serve(&self, tcp: impl Fn(TcpStream), #[cfg(unix)] unix: impl Fn(tokio::net::UnixStream)) {
-        match self {
-            Self::Tcp(listener) => listener.serve(|stream, _| tcp(stream)).await,
-            #[cfg(unix)]
-            Self::Unix(listener) => listener.serve(unix).await,
-        }
-    }
-}
-
-#[cfg(unix)]
-mod unix {
-    //! A socket at a path.
-
-    use std::fs::{self, Permissions};
-    use std::io;
-    use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-    use std::os::unix::net::UnixStream as StdStream;
-    use std::path::{Path, PathBuf};
-
-    use tokio::net::{UnixListener, UnixStream};
-
-    /// A listening socket, whose file goes with it.
-    pub(crate) struct Listener {
-        socket: UnixListener,
-        path: PathBuf,
-    }
-
-    impl Listener {
-        pub fn bind(path: &Path) -> io::Result<Self> {
-            if let Some(folder) = path.parent() {
-                fs::create_dir_all(folder)?;
-            }
-            remove_deserted(path)?;
-            let socket = UnixListener::bind(path)?;
-            fs::set_permissions(path, Permissions::from_mode(0o600))?;
-            Ok(Self {
-                socket,
-                path: path.to_owned(),
-            })
-        }
-
-        pub fn path(&self) -> &Path {
-            &self.path
-        }
-
-        /// Hands every new connection to `take`; never ends.
-        pub async fn serve(&self, take: impl Fn(UnixStream)) {
-            loop {
-                match self.socket.accept().await {
-                    Ok((stream, _)) => take(stream),
-                    Err(error) => super::pause(&error).await,
-                }
-            }
-        }
-    }
-
-    impl Drop for Listener {
-        fn drop(&mut self) {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-
-    /// A server that was killed leaves its socket's file behind. Nobody listens there any more.
-    fn remove_deserted(path: &Path) -> io::Result<()> {
-        let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
-        let is_deserted = || {
-            let answer = StdStream::connect(path);
-            answer.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
-        };
-        match is_socket && is_deserted() {
-            true => fs::remove_file(path),
-            false => Ok(()),
-        }
     }
 }

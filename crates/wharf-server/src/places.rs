@@ -37,7 +37,8 @@ struct Taken {
 }
 
 struct Connected {
-    client: IpAddr,
+    /// `None` while it is not known, and for those that have no address.
+    client: Option<IpAddr>,
     activity: Arc<Activity>,
     /// It was told to make room, and is not counted any more.
     leaving: bool,
@@ -107,17 +108,12 @@ pub(crate) async fn make_room(door: &Door) {
 }
 
 impl Place {
-    /// A place for a connection of `client`'s, or the limit that it meets.
-    pub fn take(door: &Arc<Door>, client: IpAddr, activity: Arc<Activity>) -> Result<Self, Limit> {
+    /// A place for a connection of `client`'s, or the limit that it meets. Without an address it is one of all, and nobody's.
+    pub fn take(door: &Arc<Door>, client: Option<IpAddr>, activity: Arc<Activity>) -> Result<Self, Limit> {
         let places = &door.places;
         let mut taken = places.taken();
-        if taken
-            .of_client
-            .get(&client)
-            .is_some_and(|&count| count >= places.per_client_max)
-        {
-            door.metrics.reached(Limit::ConnectionsPerClient);
-            taken.evict(Some(client)).ok_or(Limit::ConnectionsPerClient)?;
+        if let Some(client) = client {
+            taken.make_room_for(client, door)?;
         }
         if taken.staying >= places.connections_max {
             door.metrics.reached(Limit::Connections);
@@ -134,6 +130,19 @@ impl Place {
             key,
         })
     }
+
+    /// It has turned out whose it is. Said once, of a place that was taken without an address.
+    pub fn belongs_to(&self, client: IpAddr) -> Result<(), Limit> {
+        let mut taken = self.door.places.taken();
+        taken.make_room_for(client, &self.door)?;
+        let connected = &mut taken.all[self.key];
+        connected.client = Some(client);
+        // One that has to go is not counted any more.
+        if !connected.leaving {
+            *taken.of_client.entry(client).or_default() += 1;
+        }
+        Ok(())
+    }
 }
 
 impl Drop for Place {
@@ -143,9 +152,21 @@ impl Drop for Place {
 }
 
 impl Taken {
+    /// As far as the limit for one client asks for it.
+    fn make_room_for(&mut self, client: IpAddr, door: &Door) -> Result<(), Limit> {
+        let of_client = self.of_client.get(&client);
+        if of_client.is_some_and(|&count| count >= door.places.per_client_max) {
+            door.metrics.reached(Limit::ConnectionsPerClient);
+            self.evict(Some(client)).ok_or(Limit::ConnectionsPerClient)?;
+        }
+        Ok(())
+    }
+
     fn insert(&mut self, connected: Connected) -> usize {
         self.staying += 1;
-        *self.of_client.entry(connected.client).or_default() += 1;
+        if let Some(client) = connected.client {
+            *self.of_client.entry(client).or_default() += 1;
+        }
         self.all.insert(connected)
     }
 
@@ -156,8 +177,9 @@ impl Taken {
         }
     }
 
-    fn discount(&mut self, client: IpAddr) {
+    fn discount(&mut self, client: Option<IpAddr>) {
         self.staying -= 1;
+        let Some(client) = client else { return };
         if let Some(count) = self.of_client.get_mut(&client) {
             *count -= 1;
             if *count == 0 {
@@ -169,7 +191,7 @@ impl Taken {
     /// Tells connections to go that have had no request for the longest time, of `client` or of all; `None` where none can
     /// be spared.
     fn evict(&mut self, client: Option<IpAddr>) -> Option<()> {
-        let theirs = |connected: &Connected| client.is_none_or(|client| client == connected.client);
+        let theirs = |connected: &Connected| client.is_none_or(|client| connected.client == Some(client));
         let staying = self.all.iter().filter(|(_, connected)| !connected.leaving);
         let mut spare: Vec<_> = staying
             .filter(|(_, connected)| theirs(connected))

@@ -80,6 +80,8 @@ pub(crate) struct Problem {
     pub id: Option<ErrorId>,
     /// Methods that would be taken.
     pub allow: Option<HeaderValue>,
+    /// Where it is instead.
+    pub location: Option<HeaderValue>,
 }
 
 impl ErrorPages {
@@ -112,6 +114,7 @@ impl Problem {
             reason,
             id: None,
             allow: None,
+            location: None,
         }
     }
 
@@ -133,6 +136,9 @@ impl Problem {
         }
         if let Some(allow) = self.allow {
             headers.insert(header::ALLOW, allow);
+        }
+        if let Some(location) = self.location {
+            headers.insert(header::LOCATION, location);
         }
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER);

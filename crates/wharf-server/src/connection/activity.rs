@@ -285,6 +285,11 @@ impl Traffic {
         self.written.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
+    /// An answer has begun, whatever of it has been written.
+    pub fn answers(&self) {
+        self.written_before.store(NEVER, Ordering::Relaxed);
+    }
+
     /// Nothing more can be written until the client has taken something.
     pub fn block(&self) {
         self.blocked.store(true, Ordering::Relaxed);

@@ -1,65 +1,109 @@
-//! A socket that hyper reads and writes while somebody else watches what its peer does.
+//! What hyper reads and writes, while somebody else watches what its peer does.
+//!
+//! Three layers: a socket in two halves ([`Plain`]), whose reading half is hyper's alone, which lets Tokio read into hyper's own
+//! buffer; TLS over it ([`Secure`]), where the client speaks that; and who looks at what comes ([`Counted`]). Connections by plain
+//! TCP, the most common by far, have a type of their own, so that the others cost them nothing; the others share one
+//! ([`Other`]).
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
-use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::{TcpStream, tcp};
+#[cfg(unix)]
+use tokio::net::{UnixStream, unix};
+use tokio_rustls::server::TlsStream;
 
 use super::activity::Activity;
 
 /// What an HTTP/2 connection begins with (RFC 9113 section 3.4), as far as it is no request of HTTP/1.1.
 const HTTP2_BEGINS: &[u8; 14] = b"PRI * HTTP/2.0";
 
-/// A TCP connection for hyper. Its reading half is hyper's alone, which lets Tokio read into hyper's own buffer.
-pub(super) struct Stream {
-    reader: TokioIo<Reader>,
-    writer: Socket,
+/// A connection for hyper.
+pub(super) type Stream<T> = TokioIo<Counted<T>>;
+
+/// The kinds of sockets, which Tokio gives the same functions and no name for them.
+pub(super) trait Wire: Sized + Send + Sync + Unpin + 'static {
+    type Reader: AsyncRead + Send + Unpin;
+    type Writer: AsRef<Self> + Send + Sync;
+
+    fn halves(self) -> (Self::Reader, Self::Writer);
+    fn socket(writer: Arc<Self::Writer>) -> Socket;
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
+    fn try_write_vectored(&self, parts: &[io::IoSlice<'_>]) -> io::Result<usize>;
+    /// Receives when something has come, with the system's own flags.
+    fn receive(&self, into: &mut [u8], flags: rustix::net::RecvFlags)
+    -> impl Future<Output = io::Result<usize>> + Send;
+}
+
+/// A socket in two halves.
+pub(super) struct Plain<S: Wire> {
+    reader: S::Reader,
+    writer: Arc<S::Writer>,
     activity: Arc<Activity>,
 }
 
-/// The half that is read, which tells of what comes.
-struct Reader {
-    half: OwnedReadHalf,
+/// TLS over a socket.
+pub(super) struct Secure<S: Wire> {
+    tls: TlsStream<Plain<S>>,
+    last_words: Arc<LastWords>,
+}
+
+/// Whatever is not plain TCP.
+pub(super) enum Other {
+    #[cfg(unix)]
+    Unix(Plain<UnixStream>),
+    // Boxed: what TLS keeps of a connection is moved about with it until hyper has its place.
+    Tls(Box<Secure<TcpStream>>),
+    #[cfg(unix)]
+    TlsOverUnix(Box<Secure<UnixStream>>),
+    /// Plain TCP that came by way of a proxy that said whose it is.
+    Tcp(Plain<TcpStream>),
+}
+
+/// A connection whose bytes are counted as they come.
+pub(super) struct Counted<T> {
+    inner: T,
     activity: Arc<Activity>,
     /// How much of what HTTP/2 begins with has come; `None` once something else has, or all of it.
     preface: Option<usize>,
 }
 
-/// A connection's socket, to watch and to write to.
+/// A connection's socket, to watch and to write to from outside of hyper.
 #[derive(Clone)]
-pub(super) struct Socket(Arc<OwnedWriteHalf>);
+pub(super) enum Socket {
+    Tcp(Arc<tcp::OwnedWriteHalf>),
+    #[cfg(unix)]
+    Unix(Arc<unix::OwnedWriteHalf>),
+}
 
-impl Stream {
-    pub fn new(socket: TcpStream, activity: Arc<Activity>) -> Self {
-        let (reader, half) = socket.into_split();
-        let reader = Reader {
-            half: reader,
-            activity: activity.clone(),
-            preface: Some(0),
-        };
+/// What is said by TLS once hyper has let go of it.
+pub(super) type LastWords = OnceLock<&'static [u8]>;
+
+impl<S: Wire> Plain<S> {
+    pub fn new(socket: S, activity: Arc<Activity>) -> Self {
+        let (reader, writer) = socket.halves();
         Self {
-            reader: TokioIo::new(reader),
-            writer: Socket(Arc::new(half)),
+            reader,
+            writer: Arc::new(writer),
             activity,
         }
     }
 
     pub fn socket(&self) -> Socket {
-        self.writer.clone()
+        S::socket(self.writer.clone())
     }
 
     fn poll_until_written(
         &self,
         cx: &mut Context<'_>,
-        write: impl Fn(&TcpStream) -> io::Result<usize>,
+        write: impl Fn(&S) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        let (socket, traffic) = (self.writer.tcp(), &self.activity.traffic);
+        let (socket, traffic) = ((*self.writer).as_ref(), &self.activity.traffic);
         loop {
             if socket.poll_write_ready(cx)?.is_pending() {
                 traffic.block();
@@ -77,16 +121,167 @@ impl Stream {
     }
 }
 
-impl Socket {
-    pub fn tcp(&self) -> &TcpStream {
-        (*self.0).as_ref()
+impl<S: Wire> AsyncRead for Plain<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.reader).poll_read(cx, buffer)
     }
 }
 
-impl AsyncRead for Reader {
+impl<S: Wire> AsyncWrite for Plain<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_until_written(cx, |socket| socket.try_write(bytes))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_until_written(cx, |socket| socket.try_write_vectored(parts))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket().finish();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: Wire> Secure<S> {
+    pub fn new(tls: TlsStream<Plain<S>>) -> Self {
+        Self {
+            tls,
+            last_words: Arc::default(),
+        }
+    }
+
+    pub fn last_words(&self) -> Arc<LastWords> {
+        self.last_words.clone()
+    }
+
+    /// What TLS takes is on its way to the client, whether or not the socket has it: nothing else may be said in its place.
+    fn poll_taken(&self, taken: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if taken.is_ready() {
+            self.tls.get_ref().0.activity.traffic.answers();
+        }
+        taken
+    }
+}
+
+impl<S: Wire> AsyncRead for Secure<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tls).poll_read(cx, buffer)
+    }
+}
+
+impl<S: Wire> AsyncWrite for Secure<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let taken = Pin::new(&mut self.tls).poll_write(cx, bytes);
+        self.poll_taken(taken)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tls.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let taken = Pin::new(&mut self.tls).poll_write_vectored(cx, parts);
+        self.poll_taken(taken)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tls).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tls).poll_shutdown(cx)
+    }
+}
+
+/// A connection that ends before hyper ends it says so, if it was told to (`close_notify`, RFC 8446 section 6.1); as far as there
+/// is room, since nobody waits for it any more. Where a response breaks off it is not: its client would take it for whole.
+impl<S: Wire> Drop for Secure<S> {
+    fn drop(&mut self) {
+        let Some(words) = self.last_words.get() else { return };
+        let (plain, session) = self.tls.get_mut();
+        let _ = io::Write::write_all(&mut session.writer(), words);
+        session.send_close_notify();
+        let mut socket = plain.socket();
+        while session.wants_write() && session.write_tls(&mut socket).is_ok_and(|bytes| bytes > 0) {}
+    }
+}
+
+/// One call for all four kinds.
+macro_rules! each {
+    ($other:expr, $inner:ident => $call:expr) => {
+        match $other {
+            #[cfg(unix)]
+            Other::Unix($inner) => $call,
+            Other::Tls($inner) => $call,
+            #[cfg(unix)]
+            Other::TlsOverUnix($inner) => $call,
+            Other::Tcp($inner) => $call,
+        }
+    };
+}
+
+impl AsyncRead for Other {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        each!(&mut *self, inner => Pin::new(inner).poll_read(cx, buffer))
+    }
+}
+
+impl AsyncWrite for Other {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        each!(&mut *self, inner => Pin::new(inner).poll_write(cx, bytes))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        each!(self, inner => inner.is_write_vectored())
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        each!(&mut *self, inner => Pin::new(inner).poll_write_vectored(cx, parts))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(&mut *self, inner => Pin::new(inner).poll_flush(cx))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(&mut *self, inner => Pin::new(inner).poll_shutdown(cx))
+    }
+}
+
+impl<T> Counted<T> {
+    pub fn new(inner: T, activity: Arc<Activity>) -> Self {
+        Self {
+            inner,
+            activity,
+            preface: Some(0),
+        }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Counted<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.half).poll_read(cx, buffer))?;
+        ready!(Pin::new(&mut self.inner).poll_read(cx, buffer))?;
         let bytes = &buffer.filled()[before..];
         if bytes.is_empty() {
             return Poll::Ready(Ok(()));
@@ -110,35 +305,119 @@ fn preface(come: usize, bytes: &[u8]) -> Option<usize> {
     (left[..compared] == bytes[..compared]).then_some(come + compared)
 }
 
-impl Read for Stream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.reader).poll_read(cx, buffer)
-    }
-}
-
-impl Write for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_until_written(cx, |socket| socket.try_write(bytes))
+impl<T: AsyncWrite + Unpin> AsyncWrite for Counted<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, bytes)
     }
 
     fn is_write_vectored(&self) -> bool {
-        true
+        self.inner.is_write_vectored()
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_until_written(cx, |socket| socket.try_write_vectored(parts))
+        Pin::new(&mut self.inner).poll_write_vectored(cx, parts)
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shut = rustix::net::shutdown(self.writer.tcp(), rustix::net::Shutdown::Write);
-        Poll::Ready(shut.map_err(Into::into))
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 }
+
+impl Socket {
+    /// Writes as much as there is room for.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(half) => half.try_write(bytes),
+            #[cfg(unix)]
+            Self::Unix(half) => half.try_write(bytes),
+        }
+    }
+
+    /// Reads what is there.
+    pub fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(half) => (**half).as_ref().try_read(into),
+            #[cfg(unix)]
+            Self::Unix(half) => (**half).as_ref().try_read(into),
+        }
+    }
+
+    /// Until one of these can be done.
+    pub async fn ready(&self, interest: Interest) -> io::Result<tokio::io::Ready> {
+        match self {
+            Self::Tcp(half) => half.ready(interest).await,
+            #[cfg(unix)]
+            Self::Unix(half) => half.ready(interest).await,
+        }
+    }
+
+    /// Tells the peer that no more comes.
+    pub fn finish(&self) {
+        // It may have gone.
+        let _ = match self {
+            Self::Tcp(half) => rustix::net::shutdown((**half).as_ref(), rustix::net::Shutdown::Write),
+            #[cfg(unix)]
+            Self::Unix(half) => rustix::net::shutdown((**half).as_ref(), rustix::net::Shutdown::Write),
+        };
+    }
+}
+
+/// As far as there is room.
+impl io::Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.try_write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+macro_rules! wire {
+    ($stream:ty, $module:ident, $kind:ident) => {
+        impl Wire for $stream {
+            type Reader = $module::OwnedReadHalf;
+            type Writer = $module::OwnedWriteHalf;
+
+            fn halves(self) -> (Self::Reader, Self::Writer) {
+                self.into_split()
+            }
+
+            fn socket(writer: Arc<Self::Writer>) -> Socket {
+                Socket::$kind(writer)
+            }
+
+            fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.poll_write_ready(cx)
+            }
+
+            fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+                self.try_write(bytes)
+            }
+
+            fn try_write_vectored(&self, parts: &[io::IoSlice<'_>]) -> io::Result<usize> {
+                self.try_write_vectored(parts)
+            }
+
+            async fn receive(&self, into: &mut [u8], flags: rustix::net::RecvFlags) -> io::Result<usize> {
+                self.async_io(Interest::READABLE, || {
+                    let (received, _) = rustix::net::recv(self, &mut *into, flags)?;
+                    Ok(received)
+                })
+                .await
+            }
+        }
+    };
+}
+
+wire!(TcpStream, tcp, Tcp);
+#[cfg(unix)]
+wire!(UnixStream, unix, Unix);

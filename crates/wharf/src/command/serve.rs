@@ -1,31 +1,28 @@
 //! `wharf serve`: apps that answer HTTP requests, from a component with flags or from a manifest.
 
+mod options;
+mod reload;
 #[cfg(test)]
 mod tests;
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use wharf_host::{Engine, EngineOptions};
 use wharf_server::manifest::{Configuration, app as plan};
-use wharf_server::{
-    AdminAt, App, Apps, Deployment, Drained, Listen, Reloaded, Server, ServerLimits, ServerOptions, Source,
-};
+use wharf_server::{AdminAt, App, Deployment, Drained, Reloaded, Server, Source};
 
 use crate::assemble::Assembler;
-use crate::cli::{Admin, Isolation, Serve};
+use crate::cli::{Isolation, Serve};
 use crate::log::Lines;
 use crate::{grants, load, log, notify};
-
-/// How often it is looked whether something that was read has changed.
-const LOOK: Duration = Duration::from_millis(500);
+use options::{options, raise_open_files};
+use reload::reload_when_told;
 
 /// The signal that asks to read all anew.
 const RELOAD: &str = "SIGHUP";
@@ -71,7 +68,7 @@ async fn start_and_drain(serve: Serve, stdout: &Lines, stderr: &Lines) -> anyhow
     let serve = Arc::new(serve);
     let begun = async {
         let site = Site::read(&serve)?;
-        let options = site.options(&serve, open_files).await?;
+        let options = options(&site.configuration.server, &serve, open_files).await?;
         let starting = tokio::task::spawn_blocking({
             let (serve, stdout, stderr) = (serve.clone(), stdout.clone(), stderr.clone());
             move || site.start(&serve, &stdout, &stderr)
@@ -111,49 +108,6 @@ async fn start_and_drain(serve: Serve, stdout: &Lines, stderr: &Lines) -> anyhow
         );
     }
     Ok(drained)
-}
-
-/// Connections and files are open files, of which a process has few until it asks for all that it may have. How many that is
-/// in the end, where it is known.
-fn raise_open_files() -> Option<u64> {
-    #[cfg(unix)]
-    {
-        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-        let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-        if current != maximum
-            && let Err(error) = setrlimit(
-                Resource::Nofile,
-                Rlimit {
-                    current: maximum,
-                    maximum,
-                },
-            )
-        {
-            tracing::debug!(%error, "cannot open as many files as the system allows");
-        }
-        getrlimit(Resource::Nofile).current
-    }
-    #[cfg(not(unix))]
-    None
-}
-
-/// Of the files that may be open, as many are left for what guests open and call.
-const FILES_BESIDE_CONNECTIONS: f64 = 0.1;
-
-/// As many connections as are wanted, or as the system permits: past that it would refuse them itself, and none would make
-/// room.
-fn connections_max(given: Option<u32>, usual: usize, open_files: Option<u64>) -> usize {
-    let permitted = open_files.map(|files| (files as f64 * (1.0 - FILES_BESIDE_CONNECTIONS)) as usize);
-    let permitted = permitted.unwrap_or(usize::MAX).max(1);
-    let wanted = given.map_or(usual, |given| given as usize);
-    if wanted > permitted && given.is_some() {
-        tracing::warn!(
-            wanted,
-            permitted,
-            "`connections` is more than the limit of open files permits"
-        );
-    }
-    wanted.min(permitted)
 }
 
 /// What is said once the server can be reached.
@@ -226,19 +180,6 @@ impl Site {
         say_refused(&loaded);
         Ok((loaded.apps, deployment))
     }
-
-    /// What flags say goes before what the manifest says.
-    async fn options(&self, serve: &Serve, open_files: Option<u64>) -> anyhow::Result<ServerOptions> {
-        let settings = &self.configuration.server;
-        let usual = ServerOptions::default();
-        let drain_timeout = serve.drain_timeout.or(settings.drain_timeout);
-        Ok(ServerOptions {
-            listen: listen(serve, settings).await?,
-            admin: admin(serve, settings).await?,
-            drain_timeout: drain_timeout.unwrap_or(usual.drain_timeout),
-            limits: server_limits(serve, &settings.limits, open_files),
-        })
-    }
 }
 
 /// An error that says already that it is one.
@@ -267,119 +208,6 @@ fn app(serve: &Serve) -> plan::App {
     app
 }
 
-async fn listen(serve: &Serve, settings: &plan::ServerSettings) -> anyhow::Result<Vec<Listen>> {
-    let passed_on = notify::sockets()?;
-    if !passed_on.is_empty() {
-        return Ok(passed_on.into_iter().map(Listen::On).collect());
-    }
-    let given: Vec<&str> = match &serve.addr {
-        Some(addr) => vec![addr],
-        None if settings.listen.is_empty() => return Ok(ServerOptions::default().listen),
-        None => settings.listen.iter().map(String::as_str).collect(),
-    };
-    let mut listen = Vec::new();
-    for addr in given {
-        listen.push(Listen::At(resolve(addr).await?));
-    }
-    Ok(listen)
-}
-
-async fn admin(serve: &Serve, settings: &plan::ServerSettings) -> anyhow::Result<Option<AdminAt>> {
-    let given = serve.admin.clone().or_else(|| settings.admin.clone().map(Into::into));
-    Ok(match given {
-        Some(Admin::Off) => None,
-        Some(Admin::Tcp(addr)) => Some(AdminAt::Tcp(resolve(&addr).await?)),
-        Some(Admin::Unix(path)) => Some(AdminAt::Unix(path)),
-        None => notify::runtime_folder().map(|folder| {
-            let name = format!("wharf-{}.sock", std::process::id());
-            AdminAt::Unix(folder.join(name))
-        }),
-    })
-}
-
-fn server_limits(serve: &Serve, given: &plan::ServerLimits, open_files: Option<u64>) -> ServerLimits {
-    let usual = ServerLimits::default();
-    let count = |given: Option<u32>, usual: usize| given.map_or(usual, |given| given as usize);
-    let connections_max = connections_max(given.connections_max, usual.connections_max, open_files);
-    // Half of all, unless somebody says otherwise.
-    let per_client = connections_max.div_ceil(2);
-    ServerLimits {
-        connections_max,
-        connections_per_client_max: count(given.connections_per_client_max, per_client),
-        requests_per_connection_max: given
-            .requests_per_connection_max
-            .map_or(usual.requests_per_connection_max, u64::from),
-        requests_max: count(given.requests_max, usual.requests_max),
-        head_bytes_max: given
-            .head_bytes_max
-            .map_or(usual.head_bytes_max, |bytes| bytes as usize),
-        head_fields_max: count(given.head_fields_max, usual.head_fields_max),
-        head_timeout: serve.head_timeout.or(given.head_timeout).unwrap_or(usual.head_timeout),
-        idle_timeout: serve.idle_timeout.or(given.idle_timeout).unwrap_or(usual.idle_timeout),
-        write_rate_min: given.write_rate_min.unwrap_or(usual.write_rate_min),
-        write_timeout: given.write_timeout.unwrap_or(usual.write_timeout),
-        streams_max: given.streams_max.unwrap_or(usual.streams_max),
-        resets_max: given.resets_max.unwrap_or(usual.resets_max),
-    }
-}
-
-/// Starts [`reload`]; it ends with what this returns.
-fn reload_when_told(deployment: Deployment, apps: Apps) -> io::Result<mpsc::Sender<()>> {
-    let (tell, told) = mpsc::channel();
-    let runtime = tokio::runtime::Handle::current();
-    std::thread::Builder::new().name("wharf-reload".into()).spawn(move || {
-        let _runtime = runtime.enter();
-        reload(deployment, &apps, &told);
-    })?;
-    Ok(tell)
-}
-
-/// Reads all anew when told to, and when something that was read has changed. In a thread of its own: reading and compiling
-/// take their time.
-fn reload(mut deployment: Deployment, apps: &Apps, told: &mpsc::Receiver<()>) {
-    let mut before = deployment.look();
-    loop {
-        let told = match told.recv_timeout(LOOK) {
-            Ok(()) => true,
-            Err(mpsc::RecvTimeoutError::Timeout) => false,
-            Err(mpsc::RecvTimeoutError::Disconnected) => return,
-        };
-        let now = deployment.look();
-        // What is being written is read once it looks as it did before.
-        if told || (deployment.is_stale(&now) && now == before) {
-            notify::reloading();
-            if told {
-                deployment.forget_failures();
-            }
-            take(apps, deployment.reload());
-            notify::ready();
-        }
-        before = now;
-    }
-}
-
-/// Serves what a reload has made.
-fn take(apps: &Apps, loaded: Result<Reloaded, String>) {
-    match loaded {
-        Ok(loaded) => {
-            say_refused(&loaded);
-            let (changed, gone) = (loaded.changed.join(" "), loaded.gone.join(" "));
-            tracing::info!(changed, gone, refused = loaded.refused.len(), "reloaded");
-            if loaded.settings_changed {
-                tracing::warn!(
-                    "`[server]` has changed, which is read at the start only: start the server anew for that"
-                );
-            }
-            apps.reloaded(loaded.refused.is_empty());
-            apps.replace(loaded.apps);
-        }
-        Err(trouble) => {
-            tracing::error!("not reloaded, everything is served as before\n{trouble}");
-            apps.reloaded(false);
-        }
-    }
-}
-
 fn say_refused(loaded: &Reloaded) {
     for (app, trouble) in &loaded.refused {
         tracing::error!(app, "an app cannot be taken as it is\n{trouble}");
@@ -394,28 +222,6 @@ impl From<Isolation> for plan::Isolation {
             Isolation::Shared => plan::Isolation::Shared,
         }
     }
-}
-
-impl From<plan::AdminAddress> for Admin {
-    fn from(address: plan::AdminAddress) -> Admin {
-        match address {
-            plan::AdminAddress::Off => Admin::Off,
-            plan::AdminAddress::Tcp(addr) => Admin::Tcp(addr),
-            plan::AdminAddress::Unix(path) => Admin::Unix(path),
-        }
-    }
-}
-
-async fn resolve(addr: &str) -> anyhow::Result<SocketAddr> {
-    let look_up = async {
-        tokio::net::lookup_host(addr)
-            .await?
-            .next()
-            .ok_or(io::ErrorKind::NotFound.into())
-    };
-    look_up
-        .await
-        .map_err(|error: io::Error| anyhow::Error::msg(format!("cannot find the address {addr}: {error}")))
 }
 
 /// The names of signals that ask for an end, as they come.

@@ -1,11 +1,13 @@
 //! What texts say of defaults is what the defaults are.
 
+use std::time::Duration;
+
 use clap::CommandFactory as _;
 use serde_json::Value;
-use wharf_server::RequestLimits;
+use wharf_host::EngineOptions;
 use wharf_server::manifest::{self, value};
+use wharf_server::{Listen, RequestLimits, ServerLimits, ServerOptions};
 
-use super::*;
 use crate::cli::Cli;
 
 /// What a manifest's reference gives as the default of a limit, up to the first mark that cannot be part of it.
