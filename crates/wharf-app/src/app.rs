@@ -4,11 +4,15 @@
 //! A program may also make an [`App`] by itself, from flags. Limits that nobody set stay `None`: their defaults belong to
 //! those who keep them. Secrets are references here and in every debug output; who starts guests looks them up.
 
+mod tls;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::route::RoutePattern;
+
+pub use tls::{AcmeOptions, CertificateFiles, Challenge, ClientCertificates, TlsOptions, TlsVersion};
 
 /// The name of an app's component where the app has one and gives it none.
 pub const ONLY_COMPONENT: &str = "main";
@@ -214,6 +218,8 @@ pub struct ServerSettings {
     pub drain_timeout: Option<Duration>,
     /// What connections and all apps together may use.
     pub limits: ServerLimits,
+    /// Who it is to clients that come by TLS.
+    pub tls: Option<TlsOptions>,
 }
 
 /// Where those who run a server ask for its state.

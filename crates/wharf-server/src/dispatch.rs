@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Method, StatusCode, Version};
 use http_body::Body as _;
@@ -24,6 +25,7 @@ use crate::inbound::Inbound;
 use crate::limits::Limit;
 use crate::problem::{Asked, ErrorId, Problem};
 use crate::route::{Found, normal};
+use crate::tls::Tls;
 use crate::turns::NoTime;
 use target::{complete, host, secure};
 
@@ -36,6 +38,10 @@ pub(crate) async fn answer(
 ) -> http::Response<Answer> {
     let version = request.version();
     let asked = Asked::of(&request);
+    if let Some(answer) = challenge(door, inbound, &request) {
+        begun.responded(StatusCode::OK);
+        return answer.map(|body| begun.with(body));
+    }
     let mut response = match meet(door, &mut request, inbound, &mut begun) {
         Ok((route, taken)) => match &route.target {
             Target::Service(service) => ask(door, &route.app, service, request, &asked, &begun).await,
@@ -61,6 +67,13 @@ pub(crate) async fn answer(
     }
     begun.responded(response.status());
     response.map(|body| begun.with(body))
+}
+
+/// What an authority is to find under a name before it gives out a certificate for it: over plain HTTP, before all apps.
+fn challenge(door: &Door, inbound: &Inbound, request: &http::Request<Incoming>) -> Option<http::Response<Payload>> {
+    let tls = door.tls.as_ref().filter(|_| !inbound.is_tls)?;
+    let answer = tls.challenge(request.uri().path())?;
+    Some(http::Response::new(Payload::from(Bytes::from(answer))))
 }
 
 /// Whether a refusal is about what the request is, rather than about what it asks for.
@@ -103,6 +116,9 @@ fn meet(
             ..Problem::new(StatusCode::PERMANENT_REDIRECT, "this server is at https")
         });
     }
+    if let Some(tls) = &door.tls {
+        show_client(tls, inbound, request)?;
+    }
     let (route, taken) = find(door, request)?;
     known.tell(request.headers_mut());
     begun.belongs_to(&route.app);
@@ -110,6 +126,27 @@ fn meet(
         return Err(crowded(door, &route.app, Limit::Requests));
     }
     Ok((route, taken))
+}
+
+/// Tells guests which certificate the client has shown, if it was asked for the right one.
+fn show_client(tls: &Tls, inbound: &Inbound, request: &mut http::Request<Incoming>) -> Result<(), Problem> {
+    match &inbound.shown {
+        Some(client) if tls.is_misdirected(client, Some(host(request))) => Err(Problem::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "this host asks for another client certificate, on a connection of its own",
+        )),
+        Some(client) => {
+            client.tell(request.headers_mut());
+            Ok(())
+        }
+        None => {
+            // A trusted proxy may have asked for one.
+            if !inbound.is_trusted {
+                tls.remove_forged(request.headers_mut());
+            }
+            Ok(())
+        }
+    }
 }
 
 /// What a request's head has without its punctuation.

@@ -16,6 +16,7 @@ use crate::metrics::Metrics;
 use crate::places::Places;
 use crate::route::RouteTable;
 use crate::seldom::Seldom;
+use crate::tls::Tls;
 use crate::turns::Turns;
 
 /// Clients that are turned away with a word at a time; more get none.
@@ -26,6 +27,8 @@ pub(crate) struct Door {
     apps: ArcSwap<AppSet>,
     pub limits: ServerLimits,
     pub proxies: ProxyOptions,
+    /// Where some of its listeners speak it.
+    pub tls: Option<Tls>,
     pub metrics: Arc<Metrics>,
     pub places: Places,
     pub turns: Turns,
@@ -52,8 +55,8 @@ pub(crate) struct Route {
 }
 
 impl Door {
-    pub fn new(limits: ServerLimits, proxies: ProxyOptions, apps: Vec<App>) -> Self {
-        let metrics = Arc::new(Metrics::new());
+    pub fn new(limits: ServerLimits, proxies: ProxyOptions, tls: Option<Tls>, apps: Vec<App>) -> Self {
+        let metrics = Arc::new(Metrics::new(tls.as_ref().map(Tls::metrics)));
         metrics.name_apps(&apps);
         Self {
             apps: ArcSwap::from_pointee(AppSet::new(apps)),
@@ -63,6 +66,7 @@ impl Door {
             strangers: Seldom::default(),
             limits,
             proxies,
+            tls,
             metrics,
             retiring: TaskTracker::new(),
             drain: CancellationToken::new(),

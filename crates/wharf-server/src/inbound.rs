@@ -10,7 +10,7 @@ use http::header::HeaderValue;
 use wharf_app::app::TrustedProxies;
 
 use crate::forwarded::{self, ForwardedFields};
-use crate::tls::Tls;
+use crate::tls::{Client, Tls};
 
 /// What one listener does with its connections.
 #[derive(Debug, Default)]
@@ -95,6 +95,8 @@ pub(crate) struct Inbound {
     /// What it sends of other clients is believed.
     pub is_trusted: bool,
     pub is_tls: bool,
+    /// What it has shown of itself by TLS.
+    pub shown: Option<Client>,
     /// See [`Entrance::https_port`].
     pub https_port: Option<u16>,
     /// What guests are told of it, made once.
@@ -109,6 +111,7 @@ impl Inbound {
             client,
             is_trusted: options.trusts(client),
             is_tls,
+            shown: None,
             https_port: entrance.https_port,
             told: forwarded::told(options.fields, client.ip(), is_tls),
         }

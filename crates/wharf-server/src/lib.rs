@@ -44,7 +44,10 @@ pub mod manifest {
     pub use wharf_app::app;
     pub use wharf_app::manifest::*;
 }
-pub use tls::{CertificateFiles, Tls, TlsError, TlsOptions};
+pub use tls::{
+    AcmeOptions, CertificateError, CertificateFiles, Challenge, ClientCertificates, Fault, Tls, TlsError, TlsOptions,
+    TlsVersion,
+};
 pub use wharf_host::Service;
 
 use admin::Admin;
@@ -105,10 +108,13 @@ impl Server {
     /// # Errors
     /// When an address cannot be bound, or a listener needs what there is not.
     pub fn bind(options: ServerOptions, apps: Vec<App>) -> Result<Self, BindError> {
+        let ServerOptions {
+            limits, proxies, tls, ..
+        } = options;
         Ok(Self {
-            listeners: Listener::bind_all(options.listen, options.tls.as_ref())?,
+            listeners: Listener::bind_all(options.listen, tls.as_ref())?,
             admin: options.admin.map(Socket::bind_admin).transpose()?,
-            door: Arc::new(Door::new(options.limits, options.proxies, apps)),
+            door: Arc::new(Door::new(limits, proxies, tls, apps)),
             drain_timeout: options.drain_timeout,
         })
     }
@@ -138,7 +144,7 @@ impl Server {
         let admin = self.admin.map(|listener| tokio::spawn(admin.serve(listener)));
         let watch = tokio::spawn({
             let door = door.clone();
-            async move { tokio::join!(load::watch(&door), places::make_room(&door)) }
+            async move { tokio::join!(load::watch(&door), places::make_room(&door), keep_ordered(&door)) }
         });
         let serve = self.listeners.iter().map(|listener| {
             let Listener { socket, entrance } = listener;
@@ -178,6 +184,13 @@ impl Server {
             Ok(()) => Drained::Completely,
             Err(_) => Drained::TimedOut,
         }
+    }
+}
+
+/// Has certificates in time, where they are ordered.
+async fn keep_ordered(door: &Door) {
+    if let Some(tls) = &door.tls {
+        tls.keep_ordered().await;
     }
 }
 

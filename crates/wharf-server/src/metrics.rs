@@ -15,6 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::app::App;
 use crate::limits::Limit;
+use crate::tls::TlsMetrics;
 
 /// The statuses' first digits, as they stand in labels.
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -76,8 +77,11 @@ struct Outcome {
 }
 
 impl Metrics {
-    pub fn new() -> Self {
+    pub fn new(tls: Option<&TlsMetrics>) -> Self {
         let mut registry = Registry::with_prefix("wharf");
+        if let Some(tls) = tls {
+            tls.register(&mut registry);
+        }
         let by_status = Family::<Class, Counter>::default();
         let limits = Family::<OfLimit, Counter>::default();
         let reloads = Family::<Outcome, Counter>::default();

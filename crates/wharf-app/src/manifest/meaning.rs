@@ -6,6 +6,7 @@
 mod links;
 mod routes;
 mod server;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::ops::Range;

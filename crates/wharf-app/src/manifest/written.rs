@@ -4,12 +4,16 @@
 //! Nothing here has a meaning yet. Defaults are said here and filled in by `manifest/meaning.rs` or, where they are limits, by
 //! those who keep them.
 
+mod tls;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::field::{At, Count, Duration, OneOrMany, Size, TextOr};
+
+pub use tls::{Acme, Certificate, Challenge, ClientCertificates, Tls, TlsVersion, UnknownNames};
 
 /// One app, or a server with any number of apps. The section `[server]` tells which of the two a file is.
 // Only its schema is used: a file's kind is known before it is read, so that errors speak of one kind alone.
@@ -272,6 +276,10 @@ pub struct Server {
     /// How long requests may take to finish once the server stops, or once their app was replaced by another version. Past it
     /// they are cut off. Default: 30s, what orchestrators grant between SIGTERM and SIGKILL.
     pub drain_timeout: Option<At<Duration>>,
+    /// Who the server is to clients that come by TLS.
+    pub tls: Option<At<Tls>>,
+    /// Certificates that are ordered from an authority.
+    pub acme: Option<At<Acme>>,
     /// What connections and all apps together may use.
     #[serde(default)]
     pub limits: ServerLimits,

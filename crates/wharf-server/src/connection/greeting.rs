@@ -18,10 +18,7 @@ use crate::inbound::{Entrance, Inbound, Peer};
 use crate::limits::Limit;
 use crate::places::Place;
 use crate::proxy::{self, Header, Source};
-use crate::tls::Tls;
-
-/// What a certificate's authority speaks to see that a name is ours (RFC 8737): there are no requests.
-const ACME: &[u8] = b"acme-tls/1";
+use crate::tls::{Accepted, Client, Tls};
 
 const HTTP2: &[u8] = b"h2";
 
@@ -69,10 +66,8 @@ pub(super) enum NoRequests {
     Crowded(Limit),
     #[error("it came without TLS")]
     NotTls,
-    #[error("TLS was not agreed on: {0}")]
-    Tls(Box<dyn std::error::Error + Send + Sync>),
-    #[error("it was for a certificate's authority")]
-    Acme,
+    #[error("TLS was not agreed on")]
+    Tls,
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -142,7 +137,7 @@ impl<S: Greets> Newcomer<S> {
             }
             client => client?,
         };
-        let inbound = Inbound::new(&self.door.proxies, &self.entrance, self.local, client);
+        let mut inbound = Inbound::new(&self.door.proxies, &self.entrance, self.local, client);
         let Some(tls) = &self.entrance.tls else {
             let plain = Plain::new(self.stream, self.activity);
             return Ok(Greeted {
@@ -162,7 +157,8 @@ impl<S: Greets> Newcomer<S> {
         }
         let plain = Plain::new(self.stream, self.activity);
         let socket = plain.socket();
-        let (secure, is_http2) = agree(tls, plain).await?;
+        let (secure, client, is_http2) = agree(tls, plain).await?;
+        inbound.shown = Some(client);
         Ok(Greeted {
             socket,
             inbound,
@@ -194,25 +190,16 @@ impl<S: Greets> Newcomer<S> {
 }
 
 /// The handshake.
-async fn agree<S: Wire>(tls: &Tls, plain: Plain<S>) -> Result<(Box<Secure<S>>, bool), NoRequests> {
+async fn agree<S: Wire>(tls: &Tls, plain: Plain<S>) -> Result<(Box<Secure<S>>, Client, bool), NoRequests> {
     let socket = plain.socket();
-    let stream = match tls.accept(plain).await {
-        Ok(stream) => stream,
-        Err(error) => {
-            // The client was told why, and is to hear it.
-            socket.finish();
-            linger(&socket).await;
-            return Err(NoRequests::Tls(error.into()));
-        }
+    let Ok(Accepted { stream, client }) = tls.accept(plain).await else {
+        // The client was told why, and is to hear it. The log was, too.
+        socket.finish();
+        linger(&socket).await;
+        return Err(NoRequests::Tls);
     };
-    let protocol = stream.get_ref().1.alpn_protocol();
-    let (is_http2, is_acme) = (protocol == Some(HTTP2), protocol == Some(ACME));
-    let secure = Box::new(Secure::new(stream));
-    if is_acme {
-        let _ = secure.last_words().set(b"");
-        return Err(NoRequests::Acme);
-    }
-    Ok((secure, is_http2))
+    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
+    Ok((Box::new(Secure::new(stream)), client, is_http2))
 }
 
 /// Whether what comes can be TLS. All text, and so every request, begins otherwise than its records do (RFC 8446 section 5.1).

@@ -35,6 +35,7 @@ pub(in crate::manifest) fn server(
         apps: written.apps.as_ref().map(|apps| meaning.path_of(apps, apps.span())),
         drain_timeout: meaning.duration("drain-timeout", &written.drain_timeout),
         limits: meaning.server_limits(&written.limits),
+        tls: meaning.tls(written),
     };
     let apps = written.apps.as_ref().map(|apps| source.place(apps.span()));
     (settings, apps, meaning.problems)

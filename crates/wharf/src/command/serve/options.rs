@@ -22,6 +22,7 @@ pub(super) async fn options(
         admin: admin(serve, settings).await?,
         drain_timeout: drain_timeout.unwrap_or(usual.drain_timeout),
         limits: server_limits(serve, &settings.limits, open_files),
+        tls: super::tls::tls(settings)?,
     })
 }
 
