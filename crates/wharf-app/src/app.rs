@@ -4,6 +4,7 @@
 //! A program may also make an [`App`] by itself, from flags. Limits that nobody set stay `None`: their defaults belong to
 //! those who keep them. Secrets are references here and in every debug output; who starts guests looks them up.
 
+mod network;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use crate::route::RoutePattern;
 
+pub use network::{Forwarded, ListenAddress, Listener, Redirect, TrustedProxies};
 pub use tls::{AcmeOptions, CertificateFiles, Challenge, ClientCertificates, TlsOptions, TlsVersion};
 
 /// The name of an app's component where the app has one and gives it none.
@@ -196,20 +198,17 @@ pub struct ErrorPages {
     pub classes: BTreeMap<u16, PathBuf>,
 }
 
-/// Proxies that are believed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TrustedProxies {
-    /// Those at these addresses. IPv4 addresses are never written as IPv6 ones here.
-    pub networks: Vec<ipnet::IpNet>,
-    /// Whoever can connect to a Unix socket of the server.
-    pub unix: bool,
-}
-
 /// How a server is set up. `None` and empty leave the default to the program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerSettings {
-    /// Where it listens, each as `HOST:PORT`.
-    pub listen: Vec<String>,
+    /// Where it listens, and what it does with the connections.
+    pub listeners: Vec<Listener>,
+    /// Proxies that are believed.
+    pub trusted_proxies: TrustedProxies,
+    /// In which fields they say who asks, and guests are told.
+    pub forwarded: Forwarded,
+    /// Whether they are believed which host was asked.
+    pub forwarded_host: bool,
     /// Where those who run it ask for its state.
     pub admin: Option<AdminAddress>,
     /// The folder that its apps are in.
@@ -248,6 +247,8 @@ pub struct ServerLimits {
     pub head_bytes_max: Option<u64>,
     /// Fields of a request's head.
     pub head_fields_max: Option<u32>,
+    /// How long what stands before a connection's first request may take.
+    pub handshake_timeout: Option<Duration>,
     /// How long a request's head may take.
     pub head_timeout: Option<Duration>,
     /// How long a connection may be without a request.

@@ -31,7 +31,7 @@ use tokio::sync::Notify;
 
 pub use certificate::{CertificateError, Fault};
 pub(crate) use client::Client;
-pub(crate) use handshake::{Accepted, Refused};
+pub(crate) use handshake::Accepted;
 pub(crate) use metrics::TlsMetrics;
 pub use wharf_app::app::{AcmeOptions, CertificateFiles, Challenge, ClientCertificates, TlsOptions, TlsVersion};
 

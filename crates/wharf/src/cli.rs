@@ -12,6 +12,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use tracing_subscriber::filter::Targets;
+use wharf_server::manifest::app::ListenAddress;
 
 use value::{Folder, Variable};
 
@@ -56,6 +57,7 @@ Exit status:
 Examples:
   wharf serve app.wasm
   wharf serve apps/shop/wharf.toml
+  wharf serve --addr '[::]:443' --tls-certificate site.pem --tls-key site.key app.wasm
   wharf serve --addr '[::]:80' --env MODE=production --dir-ro ./site::/site app.wasm
   wharf serve --middleware auth.wasm --middleware compress.wasm app.wasm
   wharf serve --isolation request --max-memory 64MiB --timeout 5s app.wasm";
@@ -96,10 +98,20 @@ pub struct Serve {
 
     /// Where to listen; port 0 picks a free one [default: 127.0.0.1:8080]
     ///
-    /// Goes before what a manifest says.
-    #[arg(long, value_name = "HOST:PORT", value_parser = value::address)]
+    /// Or the name of a socket that systemd hands over, as systemd:NAME. Goes before what a manifest says.
+    #[arg(long, value_name = "HOST:PORT|unix:PATH", value_parser = value::listen)]
     #[arg(help_heading = "Serving")]
-    pub addr: Option<String>,
+    pub addr: Option<ListenAddress>,
+
+    /// The certificate to speak TLS with, and those between it and its authority, in PEM form
+    ///
+    /// It is for what --addr says, and for listeners with `tls = true` of a manifest, in the place of its own certificates.
+    #[arg(long, value_name = "FILE", requires = "tls_key", help_heading = "Serving")]
+    pub tls_certificate: Option<PathBuf>,
+
+    /// The certificate's private key, in PEM form
+    #[arg(long, value_name = "FILE", requires = "tls_certificate", help_heading = "Serving")]
+    pub tls_key: Option<PathBuf>,
 
     /// Where to answer /livez, /readyz and /metrics, whatever a manifest says [default: a Unix socket, wharf-PID.sock, in
     /// $RUNTIME_DIRECTORY or $XDG_RUNTIME_DIR, where there is one of these]
@@ -400,7 +412,7 @@ mod tests {
         );
         check_refused(
             "wharf serve --addr 8080 a.wasm",
-            "--addr <HOST:PORT>': expected HOST:PORT",
+            "--addr <HOST:PORT|unix:PATH>': expected HOST:PORT",
         );
         check_refused(
             "wharf serve --isolation none a.wasm",

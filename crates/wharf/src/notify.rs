@@ -1,8 +1,10 @@
 //! What the supervisor of this process has to say and wants to know (systemd's protocols; any other may speak them).
 
 use std::io;
-use std::net::TcpListener;
 use std::path::PathBuf;
+
+use anyhow::Context as _;
+use wharf_server::ListenOn;
 
 /// Everything can be reached.
 pub fn ready() {
@@ -31,17 +33,41 @@ fn tell(state: &[sd_notify::NotifyState<'_>]) {
     }
 }
 
-/// Sockets that listen already, which the supervisor opened.
+/// Sockets that listen already, which the supervisor opened, with their names (`LISTEN_FDNAMES`, sd_listen_fds(3)).
 ///
 /// # Errors
 /// When one of them is none that connections come from.
-pub fn sockets() -> io::Result<Vec<TcpListener>> {
+pub fn sockets() -> anyhow::Result<Vec<(String, ListenOn)>> {
+    // They are meant for this process if the numbers are, which is looked at with those.
+    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let mut names = names.split(':').map(str::to_owned);
     let mut passed_on = listenfd::ListenFd::from_env();
     let mut sockets = Vec::new();
     for nth in 0..passed_on.len() {
-        sockets.extend(passed_on.take_tcp_listener(nth)?);
+        let name = names.next().unwrap_or_default();
+        let socket = take(&mut passed_on, nth).with_context(|| {
+            format!(
+                "the socket number {} that was handed over, {name:?}, takes no connections",
+                nth + 1
+            )
+        })?;
+        sockets.extend(socket.map(|socket| (name, socket)));
     }
     Ok(sockets)
+}
+
+#[cfg(unix)]
+fn take(passed_on: &mut listenfd::ListenFd, nth: usize) -> io::Result<Option<ListenOn>> {
+    // What is none of the one kind is left where it is.
+    if let Ok(socket) = passed_on.take_unix_listener(nth) {
+        return Ok(socket.map(ListenOn::UnixSocket));
+    }
+    Ok(passed_on.take_tcp_listener(nth)?.map(ListenOn::TcpSocket))
+}
+
+#[cfg(not(unix))]
+fn take(passed_on: &mut listenfd::ListenFd, nth: usize) -> io::Result<Option<ListenOn>> {
+    Ok(passed_on.take_tcp_listener(nth)?.map(ListenOn::TcpSocket))
 }
 
 /// The folder for what lives as long as this process: the service's, else the user's.

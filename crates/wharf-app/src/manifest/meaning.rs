@@ -4,6 +4,7 @@
 //! is `manifest/check.rs`.
 
 mod links;
+mod network;
 mod routes;
 mod server;
 mod tls;

@@ -7,12 +7,19 @@ use std::time::Duration;
 
 use super::*;
 use crate::app::{
-    Access, AdminAddress, Answer, AppLimits, Files, Folder, Isolation, Link, Route, SecretSource, ServerLimits,
+    Access, AdminAddress, Answer, AppLimits, Files, Folder, Isolation, Link, ListenAddress, Listener, Route,
+    SecretSource, ServerLimits,
 };
 use crate::route::{HostPattern, RoutePattern};
 
 mod apps;
 mod files;
+mod network;
+
+/// One for plain HTTP.
+fn listener(address: &str) -> Listener {
+    Listener::plain(ListenAddress::Tcp(address.to_owned()))
+}
 
 /// A folder of its own, which goes when it is dropped.
 struct Tree(PathBuf);
@@ -274,6 +281,7 @@ fn a_server_has_the_apps_of_its_file_and_its_folder() {
         requests = 4
         header-bytes = "16KiB"
         header-count = 5
+        handshake-time = '13s'
         head-timeout = "6s"
         idle-timeout = "7s"
         write-rate = 8
@@ -312,7 +320,7 @@ fn a_server_has_the_apps_of_its_file_and_its_folder() {
     );
     assert_eq!(configuration.broken, []);
     let expected = ServerSettings {
-        listen: vec!["127.0.0.1:8080".into(), "[::1]:8080".into()],
+        listeners: vec![listener("127.0.0.1:8080"), listener("[::1]:8080")],
         admin: Some(AdminAddress::Unix(tree.path("admin.sock"))),
         apps: Some(tree.path("apps")),
         drain_timeout: Some(Duration::from_secs(10)),
@@ -323,6 +331,7 @@ fn a_server_has_the_apps_of_its_file_and_its_folder() {
             requests_max: Some(4),
             head_bytes_max: Some(16 << 10),
             head_fields_max: Some(5),
+            handshake_timeout: Some(Duration::from_secs(13)),
             head_timeout: Some(Duration::from_secs(6)),
             idle_timeout: Some(Duration::from_secs(7)),
             write_rate_min: Some(8),
@@ -331,6 +340,7 @@ fn a_server_has_the_apps_of_its_file_and_its_folder() {
             resets_max: Some(10),
             instances_max: Some(11),
         },
+        ..ServerSettings::default()
     };
     assert_eq!(configuration.server, expected);
 }
@@ -339,11 +349,11 @@ fn a_server_has_the_apps_of_its_file_and_its_folder() {
 fn what_a_server_does_not_say_has_its_default() {
     let tree = Tree::of("[server]\nadmin = 'none'");
     let server = configuration(&tree).server;
-    assert_eq!(server.listen, ["127.0.0.1:8080"]);
+    assert_eq!(server.listeners, [listener("127.0.0.1:8080")]);
     assert_eq!(server.admin, Some(AdminAddress::Off));
     let tree = Tree::of("[server]\nlisten = '[::]:80'\nadmin = 'localhost:9090'");
     let server = configuration(&tree).server;
-    assert_eq!(server.listen, ["[::]:80"]);
+    assert_eq!(server.listeners, [listener("[::]:80")]);
     assert_eq!(server.admin, Some(AdminAddress::Tcp("localhost:9090".into())));
 }
 

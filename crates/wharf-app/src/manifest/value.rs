@@ -105,6 +105,43 @@ pub fn address(text: &str) -> Result<(), ValueError> {
     }
 }
 
+/// What a text says of where to listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenText<'a> {
+    /// It is `HOST:PORT`.
+    Tcp,
+    /// `unix:` and this path.
+    Unix(&'a str),
+    /// `systemd:` and this name.
+    Systemd(&'a str),
+}
+
+/// Reads `HOST:PORT`, `unix:PATH` or `systemd:NAME`.
+///
+/// # Errors
+/// When the text is none of them.
+pub fn listen(text: &str) -> Result<ListenText<'_>, ValueError> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return match path {
+            "" => Err(ValueError::Expected(
+                "a path after `unix:`, as in unix:/run/wharf/http.sock",
+            )),
+            path => Ok(ListenText::Unix(path)),
+        };
+    }
+    if let Some(name) = text.strip_prefix("systemd:") {
+        // What systemd takes for a name (systemd.socket(5)); colons stand between names.
+        let is_name = |c: char| c.is_ascii_graphic() && c != ':';
+        return match !name.is_empty() && name.len() < 256 && name.chars().all(is_name) {
+            true => Ok(ListenText::Systemd(name)),
+            false => Err(ValueError::Expected(
+                "the name of a socket after `systemd:`, as `FileDescriptorName=` gives it one",
+            )),
+        };
+    }
+    address(text).map(|()| ListenText::Tcp)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,6 +185,16 @@ mod tests {
         }
         for text in ["a:65536", "a:http", "a:"] {
             assert!(matches!(address(text), Err(ValueError::Port(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn places_to_listen() {
+        assert_eq!(listen("[::]:80"), Ok(ListenText::Tcp));
+        assert_eq!(listen("unix:run/a.sock"), Ok(ListenText::Unix("run/a.sock")));
+        assert_eq!(listen("systemd:web"), Ok(ListenText::Systemd("web")));
+        for text in ["unix:", "systemd:", "systemd:a:b", "systemd:a b", "/run/a.sock"] {
+            assert!(matches!(listen(text), Err(ValueError::Expected(_))), "{text}");
         }
     }
 }

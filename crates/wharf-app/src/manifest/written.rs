@@ -4,6 +4,7 @@
 //! Nothing here has a meaning yet. Defaults are said here and filled in by `manifest/meaning.rs` or, where they are limits, by
 //! those who keep them.
 
+mod network;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use serde::Deserialize;
 
 use super::field::{At, Count, Duration, OneOrMany, Size, TextOr};
 
+pub use network::{Forwarded, Listener};
 pub use tls::{Acme, Certificate, Challenge, ClientCertificates, Tls, TlsVersion, UnknownNames};
 
 /// One app, or a server with any number of apps. The section `[server]` tells which of the two a file is.
@@ -261,9 +263,23 @@ pub struct ServerManifest {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Server {
-    /// Where it listens: `HOST:PORT`, or a list of them. Port 0 picks a free one. Default: `127.0.0.1:8080`, which this machine
-    /// alone reaches.
+    /// Where it listens for plain HTTP: `HOST:PORT`, `unix:PATH` or `systemd:NAME`, or a list of them. Port 0 picks a free one.
+    /// Default: `127.0.0.1:8080`, which this machine alone reaches, unless there are `[[server.listeners]]`.
     pub listen: Option<At<OneOrMany>>,
+    /// The long form of `listen`, for TLS and for proxies that pass bytes on.
+    #[serde(default)]
+    pub listeners: Vec<At<Listener>>,
+    /// Proxies in front that are believed who asks: addresses, networks such as `10.0.0.0/8`, and `unix` for whoever connects to a
+    /// `unix:` socket. A proxy that is not named here is a client like any other. Default: none.
+    pub trusted_proxies: Option<At<Vec<At<String>>>>,
+    /// In which fields of requests trusted proxies say who asks, and guests are told: `x-forwarded` for `x-forwarded-for` and
+    /// `x-forwarded-proto`, `forwarded` for that of RFC 7239, `none`. What others have written there is removed, and so is what
+    /// trusted proxies write in the fields of the other kind, since they pass on whatever their clients write there. Default:
+    /// `x-forwarded`, which most proxies write.
+    pub forwarded: Option<At<Forwarded>>,
+    /// Whether trusted proxies are believed which host was asked, in `x-forwarded-host` and `x-forwarded-port` or in `forwarded`.
+    /// Default: false; most proxies leave the host as it was, and pass on what clients write there.
+    pub forwarded_host: Option<At<bool>>,
     /// Where those who run it ask for its state: `unix:PATH` for a socket, `HOST:PORT`, or `none`. Whoever reaches it is
     /// trusted. Default: the socket `wharf-PID.sock` in the folder that the environment names in `RUNTIME_DIRECTORY` or
     /// `XDG_RUNTIME_DIR`, else none. The path of a socket has 107 bytes at most, with the folders above it.
@@ -305,6 +321,9 @@ pub struct ServerLimits {
     pub header_bytes: Option<At<Size>>,
     /// How many fields a request's head has. Past it, 431. At most 10000. Default: 100; browsers send twenty, proxies add ten.
     pub header_count: Option<At<Count>>,
+    /// From a connection's beginning until its first request can come, where TLS or a PROXY header stands before it. Past it the
+    /// connection is closed. Default: 10s, some packets there and back on the slowest links in use.
+    pub handshake_time: Option<At<Duration>>,
     /// From the first byte of a request's head to its last. Past it, 408. Default: 30s; a head is a packet or two.
     pub head_timeout: Option<At<Duration>>,
     /// How long a connection may be without a request. Past it the connection is closed. Default: 75s, longer than the minute

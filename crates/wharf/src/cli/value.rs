@@ -10,7 +10,8 @@ use std::time::Duration;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use wharf_capabilities::PatternError;
 use wharf_capabilities::allow::Pattern;
-use wharf_server::manifest::value;
+use wharf_server::manifest::app::ListenAddress;
+use wharf_server::manifest::value::{self, ListenText};
 
 use super::Admin;
 
@@ -106,6 +107,15 @@ impl FromStr for Folder {
 pub fn address(text: &str) -> Result<String, ValueError> {
     value::address(text)?;
     Ok(text.to_owned())
+}
+
+/// `127.0.0.1:8080`, `unix:/run/wharf/http.sock`, `systemd:web`.
+pub fn listen(text: &str) -> Result<ListenAddress, ValueError> {
+    Ok(match value::listen(text)? {
+        ListenText::Tcp => ListenAddress::Tcp(text.to_owned()),
+        ListenText::Unix(path) => ListenAddress::Unix(path.into()),
+        ListenText::Systemd(name) => ListenAddress::Systemd(name.to_owned()),
+    })
 }
 
 /// A pattern of hosts, checked and kept as text.

@@ -16,7 +16,7 @@ use anyhow::{Context as _, bail};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use wharf_host::{Engine, EngineOptions};
 use wharf_server::manifest::{Configuration, app as plan};
-use wharf_server::{AdminAt, App, Deployment, Drained, Reloaded, Server, Source};
+use wharf_server::{Address, App, Deployment, Drained, Reloaded, Server, Source};
 
 use crate::assemble::Assembler;
 use crate::cli::{Isolation, Serve};
@@ -116,11 +116,11 @@ async fn start_and_drain(serve: Serve, stdout: &Lines, stderr: &Lines) -> anyhow
 fn begins(serve: &Serve, server: &Server) -> String {
     let file = serve.file.display();
     let mut said = String::new();
-    for addr in server.local_addrs() {
-        said += &format!("wharf: serving {file} at http://{addr}\n");
+    for listening in server.listening() {
+        said += &format!("wharf: serving {file} at {listening}\n");
     }
     match server.admin() {
-        Some(AdminAt::Tcp(admin)) => said += &format!("wharf: metrics at http://{admin}/metrics\n"),
+        Some(Address::Tcp(admin)) => said += &format!("wharf: metrics at http://{admin}/metrics\n"),
         Some(admin) => said += &format!("wharf: metrics at {admin}, path /metrics\n"),
         None => {}
     }

@@ -1,6 +1,6 @@
 //! What the section `[server]` means.
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 
 use super::{Meaning, count};
@@ -9,7 +9,7 @@ use crate::manifest::field::{At, Count, Size};
 use crate::manifest::problem::{Place, Problem, Source};
 use crate::manifest::{value, written};
 
-const LISTEN: &str = "127.0.0.1:8080";
+pub(super) const LISTEN: &str = "127.0.0.1:8080";
 
 /// Below, ordinary requests of browsers are refused; above, one client holds memory that is meant for thousands.
 const HEADER_BYTES: RangeInclusive<u64> = 8 << 10..=16 << 20;
@@ -29,8 +29,12 @@ pub(in crate::manifest) fn server(
     source: &Source,
 ) -> (ServerSettings, Option<Place>, Vec<Problem>) {
     let mut meaning = Meaning::new(source);
+    let (forwarded, forwarded_host) = meaning.forwarded(written);
     let settings = ServerSettings {
-        listen: meaning.listen(written),
+        listeners: meaning.listeners(written),
+        trusted_proxies: meaning.trusted_proxies(written),
+        forwarded,
+        forwarded_host,
         admin: written.admin.as_ref().and_then(|admin| meaning.admin(admin)),
         apps: written.apps.as_ref().map(|apps| meaning.path_of(apps, apps.span())),
         drain_timeout: meaning.duration("drain-timeout", &written.drain_timeout),
@@ -42,21 +46,6 @@ pub(in crate::manifest) fn server(
 }
 
 impl Meaning<'_> {
-    fn listen(&mut self, written: &written::Server) -> Vec<String> {
-        let Some(written) = &written.listen else {
-            return vec![LISTEN.to_owned()];
-        };
-        let texts = written.texts();
-        if texts.is_empty() {
-            self.problem(written.span(), "a server listens somewhere").help =
-                Some(format!("leave `listen` out for {LISTEN}"));
-        }
-        for (text, span) in &texts {
-            self.understood("listen", span.clone(), value::address(text));
-        }
-        texts.into_iter().map(|(text, _)| text.to_owned()).collect()
-    }
-
     fn admin(&mut self, written: &At<String>) -> Option<AdminAddress> {
         if **written == "none" {
             return Some(AdminAddress::Off);
@@ -71,7 +60,7 @@ impl Meaning<'_> {
             }
             Some(path) => {
                 let socket: PathBuf = self.path_of(path, written.span());
-                self.socket_fits(&socket, written);
+                self.socket_fits("admin", &socket, written.span());
                 Some(AdminAddress::Unix(socket))
             }
             None if value::address(written).is_ok() => Some(AdminAddress::Tcp(written.to_string())),
@@ -83,14 +72,14 @@ impl Meaning<'_> {
         }
     }
 
-    fn socket_fits(&mut self, socket: &Path, written: &At<String>) {
+    pub(super) fn socket_fits(&mut self, key: &str, socket: &Path, span: Range<usize>) {
         let bytes = socket.as_os_str().len();
         if bytes > SOCKET_PATH_BYTES_MAX {
             let message = format!(
-                "`admin`: the socket's path has {bytes} bytes, and the system takes {SOCKET_PATH_BYTES_MAX}: {}",
+                "`{key}`: the socket's path has {bytes} bytes, and the system takes {SOCKET_PATH_BYTES_MAX}: {}",
                 socket.display()
             );
-            self.problem(written.span(), message).help = Some("put it into a folder with a shorter path".to_owned());
+            self.problem(span, message).help = Some("put it into a folder with a shorter path".to_owned());
         }
     }
 
@@ -122,6 +111,7 @@ impl Meaning<'_> {
             requests_max: count(&written.requests),
             head_bytes_max: self.header_bytes(&written.header_bytes),
             head_fields_max: self.count_up_to("header-count", &written.header_count, HEADER_COUNT_MAX),
+            handshake_timeout: self.duration("handshake-time", &written.handshake_time),
             head_timeout: self.duration("head-timeout", &written.head_timeout),
             idle_timeout: self.duration("idle-timeout", &written.idle_timeout),
             write_rate_min: self.size("write-rate", &written.write_rate),

@@ -3,11 +3,17 @@
 use std::io;
 use std::net::SocketAddr;
 
+use anyhow::bail;
 use wharf_server::manifest::app as plan;
-use wharf_server::{AdminAt, Listen, ServerLimits, ServerOptions};
+use wharf_server::{
+    Address, ForwardedFields, Listen, ListenOn, ProxyOptions, Redirect, ServerLimits, ServerOptions, Tls, TlsOptions,
+};
 
 use crate::cli::{Admin, Serve};
 use crate::notify;
+
+/// Where it is listened where nobody says otherwise: this machine alone reaches it.
+const LISTEN: &str = "127.0.0.1:8080";
 
 /// What flags say goes before what the manifest says.
 pub(super) async fn options(
@@ -18,40 +24,125 @@ pub(super) async fn options(
     let usual = ServerOptions::default();
     let drain_timeout = serve.drain_timeout.or(settings.drain_timeout);
     Ok(ServerOptions {
-        listen: listen(serve, settings).await?,
+        listen: listen(listeners(serve, settings)).await?,
         admin: admin(serve, settings).await?,
+        tls: tls_options(serve, settings).map(Tls::new).transpose()?,
+        proxies: ProxyOptions {
+            trusted: settings.trusted_proxies.clone(),
+            fields: match settings.forwarded {
+                plan::Forwarded::Custom => ForwardedFields::Custom,
+                plan::Forwarded::Standard => ForwardedFields::Standard,
+                plan::Forwarded::None => ForwardedFields::None,
+            },
+            believes_host: settings.forwarded_host,
+        },
         drain_timeout: drain_timeout.unwrap_or(usual.drain_timeout),
         limits: server_limits(serve, &settings.limits, open_files),
         tls: super::tls::tls(settings)?,
     })
 }
 
-async fn listen(serve: &Serve, settings: &plan::ServerSettings) -> anyhow::Result<Vec<Listen>> {
-    let passed_on = notify::sockets()?;
-    if !passed_on.is_empty() {
-        return Ok(passed_on.into_iter().map(Listen::On).collect());
-    }
-    let given: Vec<&str> = match &serve.addr {
-        Some(addr) => vec![addr],
-        None if settings.listen.is_empty() => return Ok(ServerOptions::default().listen),
-        None => settings.listen.iter().map(String::as_str).collect(),
+/// Certificates of flags stand in the place of all that a manifest names.
+fn tls_options(serve: &Serve, settings: &plan::ServerSettings) -> Option<TlsOptions> {
+    let flags = || {
+        Some(TlsOptions {
+            certificates: vec![plan::CertificateFiles {
+                certificate: serve.tls_certificate.clone()?,
+                key: serve.tls_key.clone()?,
+                is_default: true,
+            }],
+            // There is no other one, whatever name a client asks for.
+            default_for_unknown_names: true,
+            ..TlsOptions::default()
+        })
     };
+    flags().or_else(|| settings.tls.clone())
+}
+
+/// With flags for it, whatever listens by a flag or by default speaks TLS.
+fn listeners(serve: &Serve, settings: &plan::ServerSettings) -> Vec<plan::Listener> {
+    let by_flag = |address: plan::ListenAddress| plan::Listener {
+        tls: serve.tls_certificate.is_some(),
+        ..plan::Listener::plain(address)
+    };
+    match &serve.addr {
+        Some(address) => vec![by_flag(address.clone())],
+        None if settings.listeners.is_empty() => vec![by_flag(plan::ListenAddress::Tcp(LISTEN.to_owned()))],
+        None => settings.listeners.clone(),
+    }
+}
+
+/// Opens nothing yet: looks names up, and takes the sockets that were handed over.
+async fn listen(listeners: Vec<plan::Listener>) -> anyhow::Result<Vec<Listen>> {
+    let mut handed_over = notify::sockets()?;
+    let is_by_name = |listener: &plan::Listener| matches!(listener.address, plan::ListenAddress::Systemd(_));
+    if !handed_over.is_empty() && !listeners.iter().any(is_by_name) {
+        // Nobody calls them by name: they stand in the place of all addresses, and are spoken to as the first of these.
+        let first = listeners.into_iter().next();
+        let like = first.unwrap_or_else(|| plan::Listener::plain(plan::ListenAddress::Tcp(LISTEN.to_owned())));
+        return Ok(handed_over.into_iter().map(|(_, on)| listen_like(&like, on)).collect());
+    }
     let mut listen = Vec::new();
-    for addr in given {
-        listen.push(Listen::At(resolve(addr).await?));
+    for listener in &listeners {
+        match &listener.address {
+            plan::ListenAddress::Tcp(address) => {
+                listen.push(listen_like(listener, ListenOn::Tcp(resolve(address).await?)));
+            }
+            plan::ListenAddress::Unix(path) => {
+                listen.push(listen_like(listener, ListenOn::Unix(path.clone(), listener.mode)));
+            }
+            plan::ListenAddress::Systemd(name) => {
+                let (named, others) = handed_over.into_iter().partition(|(known, _)| known == name);
+                handed_over = others;
+                let named: Vec<(String, ListenOn)> = named;
+                if named.is_empty() {
+                    bail!(
+                        "systemd has handed over no socket of the name {name}: {}",
+                        known(&handed_over)
+                    );
+                }
+                listen.extend(named.into_iter().map(|(_, on)| listen_like(listener, on)));
+            }
+        }
+    }
+    for (name, _) in handed_over {
+        tracing::warn!(
+            name,
+            "a socket that systemd has handed over is not listened on: no listener names it"
+        );
     }
     Ok(listen)
 }
 
-async fn admin(serve: &Serve, settings: &plan::ServerSettings) -> anyhow::Result<Option<AdminAt>> {
+fn known(sockets: &[(String, ListenOn)]) -> String {
+    let names: Vec<&str> = sockets.iter().map(|(name, _)| name.as_str()).collect();
+    match names.is_empty() {
+        true => "give the server a socket unit with `FileDescriptorName=`".to_owned(),
+        false => format!("it has {}", names.join(", ")),
+    }
+}
+
+fn listen_like(listener: &plan::Listener, on: ListenOn) -> Listen {
+    Listen {
+        on,
+        tls: listener.tls,
+        proxy_protocol: listener.proxy_protocol,
+        redirect: listener.redirect.map(|redirect| match redirect {
+            plan::Redirect::ToTls => Redirect::ToTls,
+            plan::Redirect::ToPort(port) => Redirect::ToPort(port),
+        }),
+    }
+}
+
+async fn admin(serve: &Serve, settings: &plan::ServerSettings) -> anyhow::Result<Option<Address>> {
     let given = serve.admin.clone().or_else(|| settings.admin.clone().map(Into::into));
     Ok(match given {
         Some(Admin::Off) => None,
-        Some(Admin::Tcp(addr)) => Some(AdminAt::Tcp(resolve(&addr).await?)),
-        Some(Admin::Unix(path)) => Some(AdminAt::Unix(path)),
+        Some(Admin::Tcp(addr)) => Some(Address::Tcp(resolve(&addr).await?)),
+        Some(Admin::Unix(path)) => Some(Address::Unix(path)),
         None => notify::runtime_folder().map(|folder| {
             let name = format!("wharf-{}.sock", std::process::id());
-            AdminAt::Unix(folder.join(name))
+            Address::Unix(folder.join(name))
         }),
     })
 }
@@ -73,6 +164,7 @@ fn server_limits(serve: &Serve, given: &plan::ServerLimits, open_files: Option<u
             .head_bytes_max
             .map_or(usual.head_bytes_max, |bytes| bytes as usize),
         head_fields_max: count(given.head_fields_max, usual.head_fields_max),
+        handshake_timeout: given.handshake_timeout.unwrap_or(usual.handshake_timeout),
         head_timeout: serve.head_timeout.or(given.head_timeout).unwrap_or(usual.head_timeout),
         idle_timeout: serve.idle_timeout.or(given.idle_timeout).unwrap_or(usual.idle_timeout),
         write_rate_min: given.write_rate_min.unwrap_or(usual.write_rate_min),

@@ -6,7 +6,7 @@ use clap::CommandFactory as _;
 use serde_json::Value;
 use wharf_host::EngineOptions;
 use wharf_server::manifest::{self, value};
-use wharf_server::{Listen, RequestLimits, ServerLimits, ServerOptions};
+use wharf_server::{ListenOn, RequestLimits, ServerLimits, ServerOptions};
 
 use crate::cli::Cli;
 
@@ -73,6 +73,7 @@ fn the_reference_says_what_the_defaults_of_a_server_are() {
     check_number("ServerLimits", "requests", limits.requests_max as u64);
     check_number("ServerLimits", "header-bytes", limits.head_bytes_max as u64);
     check_number("ServerLimits", "header-count", limits.head_fields_max as u64);
+    check_duration("ServerLimits", "handshake-time", limits.handshake_timeout);
     check_duration("ServerLimits", "head-timeout", limits.head_timeout);
     check_duration("ServerLimits", "idle-timeout", limits.idle_timeout);
     check_number("ServerLimits", "write-rate", limits.write_rate_min);
@@ -116,5 +117,7 @@ fn help_says_what_the_defaults_are() {
     let instances = EngineOptions::default().instances_max.to_string();
     assert_eq!(default("max-instances"), instances);
     assert_eq!(ServerOptions::default().listen.len(), 1);
-    assert!(matches!(ServerOptions::default().listen[0], Listen::At(addr) if addr.to_string() == default("addr")));
+    assert!(
+        matches!(ServerOptions::default().listen[0].on, ListenOn::Tcp(addr) if addr.to_string() == default("addr"))
+    );
 }
