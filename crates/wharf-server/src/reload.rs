@@ -26,6 +26,7 @@ use crate::app::{App, AppOptions, Target};
 use crate::files::{self, Files, FilesOptions};
 use crate::limits::RequestLimits;
 use crate::problem::{ErrorPages, Page};
+use crate::tls;
 
 /// Any error, for the log.
 pub type Trouble = Box<dyn Error + Send + Sync>;
@@ -64,6 +65,8 @@ pub struct Deployment {
     /// whenever another app changes.
     failed: BTreeMap<String, Failed>,
     settings: Option<plan::ServerSettings>,
+    /// What flags say of TLS, in place of the manifest.
+    tls: Option<plan::TlsOptions>,
     seen: Seen,
 }
 
@@ -91,7 +94,9 @@ pub struct Reloaded {
     pub gone: Vec<String>,
     /// What could not be taken, by app: its old version goes on, where there is one.
     pub refused: Vec<(String, String)>,
-    /// The server's own settings read otherwise than at the start, which changes nothing.
+    /// What clients that come by TLS are to meet from now on; `None` where nothing says it.
+    pub tls: Option<plan::TlsOptions>,
+    /// The server's other settings read otherwise than at the start, which changes nothing.
     pub settings_changed: bool,
 }
 
@@ -104,8 +109,16 @@ impl Deployment {
             loaded: Vec::new(),
             failed: BTreeMap::new(),
             settings: None,
+            tls: None,
             seen: Seen::default(),
         }
+    }
+
+    /// Its files of certificates are those of `tls`, whatever a manifest says.
+    #[must_use]
+    pub fn with_tls(mut self, tls: plan::TlsOptions) -> Self {
+        self.tls = Some(tls);
+        self
     }
 
     /// What the source says now.
@@ -146,8 +159,12 @@ impl Deployment {
     /// # Errors
     /// When an app's old version, which goes on since the new one cannot be made, has the routes of another. Then nothing
     /// changes.
-    pub fn load(&mut self, configuration: Configuration) -> Result<Reloaded, String> {
+    pub fn load(&mut self, mut configuration: Configuration) -> Result<Reloaded, String> {
+        if let Some(tls) = &self.tls {
+            configuration.server.tls = Some(tls.clone());
+        }
         self.seen = Seen::of(&self.source, &configuration);
+        let tls = configuration.server.tls.take();
         let settings = self.settings.get_or_insert_with(|| configuration.server.clone());
         let settings_changed = *settings != configuration.server;
         let mut refused = Vec::new();
@@ -192,6 +209,7 @@ impl Deployment {
             changed,
             gone,
             refused,
+            tls,
             settings_changed,
         })
     }
@@ -478,6 +496,7 @@ impl Seen {
             plan::SecretSource::File(path) => Some(path.clone()),
             plan::SecretSource::Variable(_) => None,
         }));
+        paths.extend(configuration.server.tls.iter().flat_map(tls::watched));
         if let Source::Manifest(path) = source {
             paths.push(path.clone());
             paths.push(path.join("wharf.toml"));

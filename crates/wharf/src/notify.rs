@@ -79,3 +79,14 @@ pub fn runtime_folder() -> Option<PathBuf> {
     let mut folders = service.into_iter().chain(user);
     folders.find(|folder| folder.is_absolute() && folder.is_dir())
 }
+
+/// The folder for what outlives this process: the service's, else one of the user's.
+pub fn state_folder() -> Option<PathBuf> {
+    let first = |folders: std::ffi::OsString| std::env::split_paths(&folders).next();
+    let service = std::env::var_os("STATE_DIRECTORY").and_then(first);
+    let user = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
+    let users = user.into_iter().chain(home).map(|folder| folder.join("wharf"));
+    let mut folders = service.into_iter().chain(users);
+    folders.find(|folder| folder.is_absolute())
+}

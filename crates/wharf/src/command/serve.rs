@@ -4,6 +4,7 @@ mod options;
 mod reload;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::io;
 use std::pin::pin;
@@ -74,10 +75,11 @@ async fn start_and_drain(serve: Serve, stdout: &Lines, stderr: &Lines) -> anyhow
             move || site.start(&serve, &stdout, &stderr)
         });
         let (apps, deployment) = starting.await??;
-        Ok::<_, anyhow::Error>((Server::bind(options, apps)?, deployment))
+        let tls = options.tls.clone();
+        Ok::<_, anyhow::Error>((Server::bind(options, apps)?, deployment, tls))
     };
     let mut begun = pin!(begun);
-    let (server, deployment) = loop {
+    let (server, deployment, tls) = loop {
         tokio::select! {
             begun = begun.as_mut() => break begun?,
             signal = signals.recv() => if signal != Some(RELOAD) {
@@ -88,7 +90,7 @@ async fn start_and_drain(serve: Serve, stdout: &Lines, stderr: &Lines) -> anyhow
     };
     stderr.open(Some(begins(&serve, &server)));
     notify::ready();
-    let reloads = reload_when_told(deployment, server.apps())?;
+    let reloads = reload_when_told(deployment, server.apps(), tls)?;
     let stop = async move {
         let signal = loop {
             match signals.recv().await {

@@ -8,6 +8,7 @@ use rcgen::{CertificateParams, CustomExtension, KeyPair};
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 /// What comes before the token in a path (RFC 8555 section 8.3).
 const PATH: &str = "/.well-known/acme-challenge/";
@@ -32,7 +33,7 @@ struct Answers {
 }
 
 /// An answer is given for as long as this is there.
-pub(super) struct Answering {
+pub(in crate::tls) struct Answering {
     challenges: Arc<Challenges>,
     key: Key,
 }
@@ -44,14 +45,14 @@ enum Key {
 
 impl Challenges {
     /// What the authority is to find at the path of a token.
-    pub(super) fn answer_http(self: Arc<Self>, token: &str, answer: &str) -> Answering {
+    pub(in crate::tls) fn answer_http(self: Arc<Self>, token: &str, answer: &str) -> Answering {
         self.lock().http.insert(token.to_owned(), answer.to_owned());
         self.answering(Key::Http(token.to_owned()))
     }
 
     /// What the authority is to find in a handshake for `name`: a certificate that holds the digest of the answer (RFC 8737
     /// section 3).
-    pub(super) fn answer_tls(
+    pub(in crate::tls) fn answer_tls(
         self: Arc<Self>,
         name: &str,
         digest: &[u8],
@@ -110,12 +111,14 @@ fn config(name: &str, digest: &[u8], provider: &Arc<CryptoProvider>) -> Result<S
     let certificate = params.self_signed(&key).map_err(said)?;
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let said = |error: rustls::Error| error.to_string();
+    let key = provider.key_provider.load_private_key(key).map_err(said)?;
+    // Not `with_single_cert`, which refuses what is critical in a certificate and strange to it.
+    let certified = CertifiedKey::new(vec![certificate.der().clone()], key);
     let mut config = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(rustls::DEFAULT_VERSIONS)
         .map_err(said)?
         .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], key)
-        .map_err(said)?;
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     config.alpn_protocols = vec![ACME_TLS.to_vec()];
     Ok(config)
 }

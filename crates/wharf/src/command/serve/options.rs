@@ -38,6 +38,7 @@ pub(super) async fn options(
         },
         drain_timeout: drain_timeout.unwrap_or(usual.drain_timeout),
         limits: server_limits(serve, &settings.limits, open_files),
+        tls: super::tls::tls(settings)?,
     })
 }
 

@@ -4,28 +4,28 @@ use std::io;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use wharf_server::{Apps, Deployment, Reloaded};
+use wharf_server::{Apps, Deployment, Reloaded, Tls};
 
-use super::say_refused;
+use super::{say_refused, tls};
 use crate::notify;
 
 /// How often it is looked whether something that was read has changed.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Starts [`reload`]; it ends with what this returns.
-pub(super) fn reload_when_told(deployment: Deployment, apps: Apps) -> io::Result<mpsc::Sender<()>> {
+pub(super) fn reload_when_told(deployment: Deployment, apps: Apps, tls: Option<Tls>) -> io::Result<mpsc::Sender<()>> {
     let (tell, told) = mpsc::channel();
     let runtime = tokio::runtime::Handle::current();
     std::thread::Builder::new().name("wharf-reload".into()).spawn(move || {
         let _runtime = runtime.enter();
-        reload(deployment, &apps, &told);
+        reload(deployment, &apps, tls.as_ref(), &told);
     })?;
     Ok(tell)
 }
 
 /// Reads all anew when told to, and when something that was read has changed. In a thread of its own: reading and compiling
 /// take their time.
-fn reload(mut deployment: Deployment, apps: &Apps, told: &mpsc::Receiver<()>) {
+fn reload(mut deployment: Deployment, apps: &Apps, tls: Option<&Tls>, told: &mpsc::Receiver<()>) {
     let mut before = deployment.look();
     loop {
         let told = match told.recv_timeout(LOOK) {
@@ -40,7 +40,7 @@ fn reload(mut deployment: Deployment, apps: &Apps, told: &mpsc::Receiver<()>) {
             if told {
                 deployment.forget_failures();
             }
-            take(apps, deployment.reload());
+            take(apps, tls, deployment.reload());
             notify::ready();
         }
         before = now;
@@ -48,10 +48,11 @@ fn reload(mut deployment: Deployment, apps: &Apps, told: &mpsc::Receiver<()>) {
 }
 
 /// Serves what a reload has made.
-fn take(apps: &Apps, loaded: Result<Reloaded, String>) {
+fn take(apps: &Apps, tls: Option<&Tls>, loaded: Result<Reloaded, String>) {
     match loaded {
-        Ok(loaded) => {
+        Ok(mut loaded) => {
             say_refused(&loaded);
+            let is_whole = tls::replace(tls, loaded.tls.take()) && loaded.refused.is_empty();
             let (changed, gone) = (loaded.changed.join(" "), loaded.gone.join(" "));
             tracing::info!(changed, gone, refused = loaded.refused.len(), "reloaded");
             if loaded.settings_changed {
@@ -59,11 +60,13 @@ fn take(apps: &Apps, loaded: Result<Reloaded, String>) {
                     "`[server]` has changed, which is read at the start only: start the server anew for that"
                 );
             }
-            apps.reloaded(loaded.refused.is_empty());
+            apps.reloaded(is_whole);
             apps.replace(loaded.apps);
         }
         Err(trouble) => {
             tracing::error!("not reloaded, everything is served as before\n{trouble}");
+            // Certificates expire, whatever somebody is writing elsewhere.
+            tls::replace(tls, None);
             apps.reloaded(false);
         }
     }
