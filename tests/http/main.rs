@@ -4,10 +4,13 @@
 //! protocol (`axes.rs`), because nothing of what they check may depend on either.
 
 mod axes;
+mod certificates;
 mod client;
 mod operator;
 mod witness;
 
+/// Certificates from an authority.
+mod acme;
 /// `--admin`: what the server tells of itself.
 mod admin;
 /// Content in both directions: whole, streamed, held back.
@@ -50,6 +53,8 @@ mod reload;
 mod routes;
 /// Crowds of slow clients.
 mod slow;
+/// Certificates of the server and of clients.
+mod tls;
 /// Trailers, both ways.
 mod trailers;
 /// Services of WASI 0.3.0.
