@@ -4,10 +4,13 @@
 //! protocol (`axes.rs`), because nothing of what they check may depend on either.
 
 mod axes;
+mod certificates;
 mod client;
 mod operator;
 mod witness;
 
+/// Certificates from an authority.
+mod acme;
 /// `--admin`: what the server tells of itself.
 mod admin;
 /// Content in both directions: whole, streamed, held back.
@@ -28,6 +31,8 @@ mod failures;
 mod fields;
 /// Files of an app, answered without its guest.
 mod files;
+/// Where and how connections come in: TLS, Unix sockets, sockets that are handed over, proxies in front.
+mod front;
 /// Which requests meet in one instance, and what one of them does to the others.
 mod isolation;
 /// WASI 0.2.
@@ -48,6 +53,8 @@ mod reload;
 mod routes;
 /// Crowds of slow clients.
 mod slow;
+/// Certificates of the server and of clients.
+mod tls;
 /// Trailers, both ways.
 mod trailers;
 /// Services of WASI 0.3.0.

@@ -14,6 +14,9 @@ const MAY_START: &str = "/usr/sbin/policy-rc.d";
 /// Says no.
 const NOTHING_MAY_START: &str = "#!/bin/sh\nexit 101\n";
 
+/// Programs whose package has another name.
+const PACKAGES: [(&str, &str); 1] = [("testssl", "testssl.sh")];
+
 /// Makes sure that programs are there: from Debian's packages of their names where this system and user allow it.
 ///
 /// # Errors
@@ -24,7 +27,7 @@ pub fn packages(names: &[&str]) -> Result<()> {
         return Ok(());
     }
     let advice = || {
-        let names = missing.join(" ");
+        let names = packages_of(&missing).join(" ");
         format!("not installed: {names}; install it, on Debian as root by `apt-get install {names}`")
     };
     println!("Installing {} by apt-get", missing.join(", "));
@@ -33,7 +36,7 @@ pub fn packages(names: &[&str]) -> Result<()> {
     let mut install = Command::new("apt-get");
     install
         .args(["install", "--yes", "--no-install-recommends"])
-        .args(&missing);
+        .args(packages_of(&missing));
     for command in [update.arg("update"), &mut install] {
         let done = command.env("DEBIAN_FRONTEND", "noninteractive").output();
         if !done.is_ok_and(|output| output.status.success()) {
@@ -44,6 +47,14 @@ pub fn packages(names: &[&str]) -> Result<()> {
         [] => Ok(()),
         ref missing => bail!("no programs in the packages of their names: {}", missing.join(" ")),
     }
+}
+
+fn packages_of<'a>(names: &[&'a str]) -> Vec<&'a str> {
+    let package = |name: &&'a str| {
+        let known = PACKAGES.iter().find(|(program, _)| program == name);
+        known.map_or(*name, |(_, package)| package)
+    };
+    names.iter().map(package).collect()
 }
 
 /// Those of `names` that are no program here.
