@@ -134,6 +134,23 @@ impl Tls {
         })))
     }
 
+    /// What of `options` cannot be used. Writes nothing, and asks nobody.
+    pub fn check(options: TlsOptions) -> Vec<TlsError> {
+        let material = || {
+            let tickets = rustls::crypto::ring::Ticketer::new().map_err(TlsError::Setup)?;
+            let sessions: Arc<dyn StoresServerSessions> = Arc::new(NoServerSessionStorage {});
+            let material = Material {
+                provider: &Arc::new(rustls::crypto::ring::default_provider()),
+                tickets: &tickets,
+                sessions: &sessions,
+                issued: &BTreeMap::new(),
+                before: None,
+            };
+            material.live(options).map(|(_, refused)| refused)
+        };
+        material().unwrap_or_else(|error| vec![error])
+    }
+
     /// Reads what `options` name, and uses it for handshakes from now on. Connections that are open stay as they are. A
     /// certificate that cannot be read any more stays as it was; what could not be taken is returned.
     ///

@@ -15,6 +15,7 @@ use crate::route::{HostPattern, RoutePattern};
 mod apps;
 mod files;
 mod network;
+mod tls;
 
 /// One for plain HTTP.
 fn listener(address: &str) -> Listener {

@@ -10,6 +10,7 @@ use rustls::{ClientConfig, HandshakeKind, RootCertStore};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::TlsConnector;
 
+use super::handshake::Refused;
 use super::*;
 
 /// An authority, and a folder for what it signs, which goes when it is dropped.

@@ -4,6 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use wharf_capabilities::AllowList;
+use wharf_server::Tls;
 use wharf_server::manifest::{self, Configuration, Problem, Subject};
 
 use crate::cli::Check;
@@ -26,6 +27,8 @@ pub fn check(check: &Check) -> ExitCode {
             Some(format!("app `{}`: {error:#}", app.name))
         });
         said.extend(refused);
+        let tls = configuration.server.tls.clone().map(Tls::check);
+        said.extend(tls.into_iter().flatten().map(|error| format!("TLS: {error}")));
     }
     if !said.is_empty() {
         return wrong(&said.join("\n"));

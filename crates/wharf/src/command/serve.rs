@@ -173,6 +173,9 @@ impl Site {
         let assembler = Arc::new(assembler);
         let apps = self.configuration.apps.len() + self.configuration.broken.len();
         let mut deployment = Deployment::new(self.source, assembler.clone());
+        if let Some(tls) = tls::of_flags(serve) {
+            deployment = deployment.with_tls(tls);
+        }
         let loaded = deployment.load(self.configuration).map_err(anyhow::Error::msg)?;
         assembler.apart.store(true, Ordering::Relaxed);
         if apps > 0 && loaded.refused.len() == apps {

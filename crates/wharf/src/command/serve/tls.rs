@@ -4,16 +4,31 @@ use anyhow::Context as _;
 use wharf_server::manifest::app as plan;
 use wharf_server::{Tls, TlsOptions};
 
+use crate::cli::Serve;
 use crate::notify;
 
-/// What the manifest says of TLS, read; `None` where it says nothing.
+/// What flags or the manifest say of TLS, read; `None` where nothing says it.
 ///
 /// # Errors
 /// When a certificate cannot be used.
-pub(super) fn tls(settings: &plan::ServerSettings) -> anyhow::Result<Option<Tls>> {
-    let Some(options) = &settings.tls else { return Ok(None) };
-    let tls = Tls::new(complete(options.clone())).context("TLS cannot be served")?;
-    Ok(Some(tls))
+pub(super) fn tls(serve: &Serve, settings: &plan::ServerSettings) -> anyhow::Result<Option<Tls>> {
+    let options = of_flags(serve).or_else(|| settings.tls.clone());
+    let tls = options.map(|options| Tls::new(complete(options)));
+    tls.transpose().context("TLS cannot be served")
+}
+
+/// Certificates of flags stand in the place of all that a manifest names.
+pub(super) fn of_flags(serve: &Serve) -> Option<TlsOptions> {
+    Some(TlsOptions {
+        certificates: vec![plan::CertificateFiles {
+            certificate: serve.tls_certificate.clone()?,
+            key: serve.tls_key.clone()?,
+            is_default: true,
+        }],
+        // There is no other one, whatever name a client asks for.
+        default_for_unknown_names: true,
+        ..TlsOptions::default()
+    })
 }
 
 /// Uses what the manifest says by now; where it says nothing, files that it named before are read again. Whether all of it
