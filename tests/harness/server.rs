@@ -50,7 +50,7 @@ impl Server {
         command
     }
 
-    /// Starts a command that writes `http://HOST:PORT` in the first line of its standard error.
+    /// Starts a command that writes `http://HOST:PORT`, or the same with `https`, in the first line of its standard error.
     ///
     /// # Panics
     ///
@@ -202,9 +202,9 @@ fn component_file(component: PathBuf) -> PathBuf {
     }
 }
 
-/// The address in a line that holds `http://HOST:PORT`.
+/// The address in a line that holds `http://HOST:PORT` or `https://HOST:PORT`.
 fn address(line: &str) -> Option<SocketAddr> {
-    let (_, rest) = line.split_once("http://")?;
+    let (_, rest) = line.split_once("http://").or_else(|| line.split_once("https://"))?;
     let end = rest
         .find(|c: char| !(c.is_ascii_hexdigit() || ".:[]".contains(c)))
         .unwrap_or(rest.len());
@@ -315,7 +315,7 @@ mod tests {
         check_address("http://[::1]:80/ (Ctrl-C stops)", Some("[::1]:80"));
         check_address("ready: http://127.0.0.1:1.", Some("127.0.0.1:1"));
         check_address("error: no such file", None);
-        check_address("https://127.0.0.1:1", None);
+        check_address("at https://127.0.0.1:1", Some("127.0.0.1:1"));
     }
 
     #[cfg(unix)]

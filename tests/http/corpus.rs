@@ -14,7 +14,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use wharf_tests::http::{Connection, Reply};
-use wharf_tests::{Origin, eventually};
+use wharf_tests::{Origin, Scratch, Server, eventually, guest};
 
 use crate::axes::Isolation;
 use case::{Case, End, Step};
@@ -348,8 +348,18 @@ impl Watched {
     }
 
     fn start(isolation: Isolation) -> Self {
-        let server = isolation.serve("http-seen", &[]);
-        Self::new(server.addr(), move || server.stdout())
+        // Only what clients send is looked at.
+        let scratch = Scratch::new();
+        let manifest = format!(
+            "[server]\nforwarded = 'none'\n[apps.main]\ncomponent = '{}'\nisolation = '{}'\n",
+            guest("http-seen").display(),
+            isolation.flag()
+        );
+        let server = Server::start(scratch.write("wharf.toml", manifest), &[]);
+        Self::new(server.addr(), move || {
+            let _ = &scratch;
+            server.stdout()
+        })
     }
 
     /// An origin that takes what is HTTP/1.1 to the letter, and nothing else.

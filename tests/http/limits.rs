@@ -8,6 +8,7 @@ use wharf_tests::http::{Connection, Reply, get};
 use wharf_tests::{Scratch, Server, eventually, guest, http2};
 
 use crate::operator::{ADMIN, admin, metric, reached};
+use crate::witness::Witness;
 
 /// A server with one app, and the limits of both.
 struct Limited {
@@ -224,6 +225,83 @@ fn memory() {
         502
     );
     limited.check_reached("memory", 1.0);
+}
+
+/// An instance that has answered so often makes way for a fresh one.
+#[test]
+fn requests_of_an_instance() {
+    let limited = Limited::serve("http-state", "", "reuse = 3");
+    let numbers: Vec<String> = (0..7)
+        .map(|_| {
+            limited
+                .send(GET)
+                .text()
+                .split(' ')
+                .nth(3)
+                .unwrap_or_default()
+                .to_owned()
+        })
+        .collect();
+    assert_eq!(numbers, ["1", "2", "3", "1", "2", "3", "1"]);
+}
+
+/// Past it requests wait, however many may be under way.
+#[test]
+fn instances_at_a_time() {
+    for (server, app) in [("instances = 1", ""), ("", "instances = 1")] {
+        let limited = Limited::serve("http-slow", server, app);
+        let mut both = [(); 2].map(|()| {
+            let mut connection = limited.open();
+            connection.send("GET /?delay=1000 HTTP/1.1\r\nhost: a.test\r\n\r\n");
+            connection
+        });
+        let waiting = "wharf_requests_waiting{app=\"main\"}";
+        eventually(|| metric(limited.admin, waiting) == Some(1.0), "one waits");
+        assert_eq!(metric(limited.admin, "wharf_instances"), Some(1.0), "{server}{app}");
+        assert_eq!(both.each_mut().map(|connection| connection.reply().status), [200, 200]);
+    }
+}
+
+/// Calls of guests past it wait for one another.
+#[test]
+fn connections_of_outgoing_calls() {
+    let witness = Witness::start();
+    let limited = Limited::serve(
+        "http-outgoing",
+        "",
+        "outgoing = 1\n[apps.main.http-client]\nallow = ['*']",
+    );
+    let reply = get(limited.server.addr(), &format!("/?n=20&url={}", witness.url("/ok")));
+    let answered = reply
+        .text()
+        .lines()
+        .filter(|line| line.starts_with("status 200 "))
+        .count();
+    assert_eq!((answered, witness.accepted()), (20, 1), "{}", reply.text());
+    eventually(|| reached(limited.admin, "outgoing") >= 1.0, "it is counted");
+}
+
+/// Work that a guest goes on with after its response ends with its instance.
+#[test]
+fn time_for_work_after_the_response() {
+    let witness = Witness::start();
+    let limited = Limited::serve(
+        "http-background",
+        "",
+        "background-time = '300ms'\n[apps.main.http-client]\nallow = ['*']",
+    );
+    let path = format!("/?body=closed&delay=60000&report={}", witness.url("/report"));
+    assert_eq!(get(limited.server.addr(), &path).status, 200);
+    limited.check_reached("background-time", 1.0);
+    eventually(
+        || limited.server.log().contains("guest failed after its response"),
+        "it is said",
+    );
+    eventually(
+        || metric(limited.admin, "wharf_instances") == Some(0.0),
+        "its instance is gone",
+    );
+    assert!(witness.reports().is_empty(), "it has not come to its end");
 }
 
 #[test]

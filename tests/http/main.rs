@@ -31,6 +31,8 @@ mod failures;
 mod fields;
 /// Files of an app, answered without its guest.
 mod files;
+/// Where and how connections come in: TLS, Unix sockets, sockets that are handed over, proxies in front.
+mod front;
 /// Which requests meet in one instance, and what one of them does to the others.
 mod isolation;
 /// WASI 0.2.

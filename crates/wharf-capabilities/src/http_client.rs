@@ -169,6 +169,10 @@ impl Capability for HttpClientCapability {
         admission.http_client(self.client());
         Ok(())
     }
+
+    fn take_reached(&self) -> Vec<(&'static str, u64)> {
+        vec![("outgoing", self.client.0.pool.take_waited())]
+    }
 }
 
 struct Client(Arc<Shared>);
@@ -228,15 +232,30 @@ impl Shared {
                     }
                 }
                 Checkout::Lease(lease) => return Ok(lease),
-                Checkout::Open(opening) => return self.open(origin, opening, until).await,
+                Checkout::Open(opening) => {
+                    if let Some(lease) = self.open(origin, opening, until, fresh).await? {
+                        return Ok(lease);
+                    }
+                }
                 Checkout::Wait(opening) => before(until, opening.ended(), ErrorCode::ConnectionTimeout).await?,
             }
         }
     }
 
-    async fn open(&self, origin: &Origin, opening: Opening, until: Instant) -> Result<Lease, ErrorCode> {
-        let permit = before(until, self.pool.permit(), ErrorCode::ConnectionLimitReached).await?;
+    /// A new connection, or `None` when one was put back while it was waited for.
+    async fn open(
+        &self,
+        origin: &Origin,
+        opening: Opening,
+        until: Instant,
+        fresh: bool,
+    ) -> Result<Option<Lease>, ErrorCode> {
+        let permit = self.pool.permit((!fresh).then_some(origin));
+        let Some(permit) = before(until, permit, ErrorCode::ConnectionLimitReached).await? else {
+            return Ok(None);
+        };
         let stream = self.connector.connect(origin, until).await?;
-        before(until, opening.start(stream, permit), ErrorCode::ConnectionTimeout).await?
+        let lease = before(until, opening.start(stream, permit), ErrorCode::ConnectionTimeout).await??;
+        Ok(Some(lease))
     }
 }

@@ -38,6 +38,11 @@ pub trait Capability: Send + Sync + 'static {
 
     /// Once per instance: grants. Cheap, and never waits.
     fn admit(&self, admission: &mut Admission<'_>) -> wasmtime::Result<()>;
+
+    /// How often each of its limits was reached since this was last asked, by the limit's name in manifests.
+    fn take_reached(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
 }
 
 /// What a component can import. All of WASI is in it from the beginning.

@@ -186,6 +186,16 @@ impl Service {
         }
     }
 
+    /// How often each limit of its own, and of its capabilities, was reached since this was last asked, by its name in
+    /// manifests. Those that lead to a [`Failure`] are not among them.
+    pub fn take_reached(&self) -> Vec<(&'static str, u64)> {
+        let blueprint = &self.0.blueprint;
+        let ended = blueprint.background_ended.swap(0, Ordering::Relaxed);
+        let capabilities = blueprint.capabilities.iter();
+        let reached = capabilities.flat_map(|capability| capability.take_reached());
+        reached.chain([("background-time", ended)]).collect()
+    }
+
     /// Answers one request.
     ///
     /// The response's head is there when this returns; its body streams. Dropping the future, or the body before its

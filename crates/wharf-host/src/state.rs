@@ -69,6 +69,8 @@ pub(crate) struct Blueprint {
     pub capabilities: Capabilities,
     pub environment: Arc<Environment>,
     pub limits: Arc<Limits>,
+    /// How often work after a response was ended because it took too long.
+    pub background_ended: Arc<AtomicU64>,
     /// How many of the engine's slots an instance takes.
     pub slots: u32,
 }
@@ -107,6 +109,7 @@ impl Blueprint {
             capabilities,
             environment: Arc::new(environment),
             limits: Arc::new(limits),
+            background_ended: Arc::default(),
             slots,
         })
     }

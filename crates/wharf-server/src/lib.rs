@@ -236,4 +236,5 @@ async fn retire(door: Arc<Door>, app: App, timeout: Duration) {
         // Responses that nobody takes are not asked for another piece, and would not find out.
         door.places.close_untaken(&app);
     }
+    door.metrics.collect(std::slice::from_ref(&app));
 }

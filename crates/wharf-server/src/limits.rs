@@ -106,12 +106,14 @@ pub(crate) enum Limit {
     ResponseTime,
     CpuTime,
     Memory,
+    BackgroundTime,
+    Outgoing,
     Load,
     SlowClients,
 }
 
 impl Limit {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::Connections,
         Self::ConnectionsPerClient,
         Self::RequestsPerConnection,
@@ -131,6 +133,8 @@ impl Limit {
         Self::ResponseTime,
         Self::CpuTime,
         Self::Memory,
+        Self::BackgroundTime,
+        Self::Outgoing,
         Self::Load,
         Self::SlowClients,
     ];
@@ -157,6 +161,8 @@ impl Limit {
             Self::ResponseTime => "response-time",
             Self::CpuTime => "cpu-time",
             Self::Memory => "memory",
+            Self::BackgroundTime => "background-time",
+            Self::Outgoing => "outgoing",
             Self::Load => "load",
             Self::SlowClients => "slow-clients",
         }

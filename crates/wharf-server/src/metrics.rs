@@ -171,9 +171,20 @@ impl Metrics {
         self.reloads.get_or_create(&Outcome { outcome }).inc();
     }
 
+    /// Counts what has become of limits that `apps` keep for themselves.
+    pub fn collect(&self, apps: &[App]) {
+        let services = apps.iter().flat_map(|app| app.services());
+        for (name, times) in services.flat_map(|service| service.take_reached()) {
+            if let Some(limit) = Limit::ALL.iter().find(|limit| limit.name() == name) {
+                self.limits[*limit as usize].inc_by(times);
+            }
+        }
+    }
+
     /// All of them as text, with what `apps` say of themselves.
     pub fn write(&self, apps: &[App]) -> Result<String, fmt::Error> {
         self.asked.look_up(apps);
+        self.collect(apps);
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use hyper::client::conn::{http1, http2};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use wharf_host::http::ErrorCode;
@@ -42,6 +42,8 @@ pub(super) struct Pool {
     options: PoolOptions,
     origins: Mutex<HashMap<Origin, Connections>>,
     permits: Arc<Semaphore>,
+    /// How often a request has found all connections taken.
+    waited: AtomicU64,
     next_id: AtomicU64,
 }
 
@@ -58,6 +60,9 @@ struct Connections {
     opening: Option<watch::Receiver<()>>,
     /// The origin did not choose HTTP/2, so nobody need wait for another's connection.
     speaks_http1: bool,
+    /// Requests that wait because all connections are taken; they are told of each that is put back.
+    waiting: usize,
+    returned: Arc<Notify>,
 }
 
 struct Idle {
@@ -89,6 +94,7 @@ impl Pool {
             options,
             origins: Mutex::default(),
             permits,
+            waited: AtomicU64::new(0),
             next_id: AtomicU64::new(0),
         })
     }
@@ -123,17 +129,35 @@ impl Pool {
         })
     }
 
-    /// Waits until one more connection may be open; meanwhile the longest idle ones are closed.
-    pub(super) async fn permit(&self) -> OwnedSemaphorePermit {
+    /// How often a request has found all connections taken since this was last asked.
+    pub(super) fn take_waited(&self) -> u64 {
+        self.waited.swap(0, Ordering::Relaxed)
+    }
+
+    /// Waits until one more connection may be open; meanwhile the longest idle ones are closed. `None` when instead one to
+    /// `origin` was put back, which the next [`Pool::checkout`] finds.
+    pub(super) async fn permit(&self, origin: Option<&Origin>) -> Option<OwnedSemaphorePermit> {
+        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
+            return Some(permit);
+        }
+        self.waited.fetch_add(1, Ordering::Relaxed);
+        let waits = origin.map(|origin| Waits::new(self, origin));
+        let returned = async {
+            match &waits {
+                Some(waits) => waits.returned.notified().await,
+                None => std::future::pending().await,
+            }
+        };
         // One place in the queue, kept while idle connections are looked for.
-        let mut turn = pin!(self.permits.clone().acquire_owned());
+        let (mut turn, mut returned) = (pin!(self.permits.clone().acquire_owned()), pin!(returned));
         let mut wait = Duration::ZERO;
         loop {
-            match tokio::time::timeout(wait, turn.as_mut()).await {
-                Ok(Ok(permit)) => return permit,
+            tokio::select! {
+                biased;
                 // The semaphore is never closed.
-                Ok(Err(_)) => std::future::pending().await,
-                Err(_) => self.close_longest_idle(),
+                permit = turn.as_mut() => return permit.ok(),
+                () = returned.as_mut() => return None,
+                () = tokio::time::sleep(wait) => self.close_longest_idle(),
             }
             wait = LOOK_FOR_IDLE;
         }
@@ -232,7 +256,30 @@ impl Connections {
     }
 
     fn is_unused(&self) -> bool {
-        self.open == 0 && self.opening.is_none()
+        self.open == 0 && self.waiting == 0 && self.opening.is_none()
+    }
+}
+
+/// A request that waits for a connection to be put back.
+struct Waits<'a> {
+    pool: &'a Pool,
+    origin: &'a Origin,
+    returned: Arc<Notify>,
+}
+
+impl<'a> Waits<'a> {
+    fn new(pool: &'a Pool, origin: &'a Origin) -> Self {
+        let mut origins = pool.lock();
+        let connections = origins.entry(origin.clone()).or_default();
+        connections.waiting += 1;
+        let returned = connections.returned.clone();
+        Self { pool, origin, returned }
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.pool.with(self.origin, |connections| connections.waiting -= 1);
     }
 }
 
@@ -314,13 +361,14 @@ impl Place {
     /// Takes a connection back for the next request.
     fn rest(&self, lease: Http1Lease) {
         let Some(pool) = self.pool.upgrade() else { return };
-        pool.with(&self.origin, |Connections { idle, .. }| {
+        pool.with(&self.origin, |Connections { idle, returned, .. }| {
             if lease.sender.is_closed() {
                 // It has ended, and nobody would take it out again.
                 return Some(lease);
             }
             let (id, since) = (self.id, Instant::now());
             idle.push(Idle { id, lease, since });
+            returned.notify_one();
             (idle.len() > pool.options.idle_per_origin_max).then(|| idle.remove(0).lease)
         });
     }

@@ -207,9 +207,10 @@ async fn no_tasks_left(accessor: &Accessor<InstanceState>, blueprint: &Blueprint
     }
     let limit = blueprint.limits.background_timeout;
     let idle = poll_fn(|cx| accessor.poll_no_interesting_tasks(cx));
-    tokio::time::timeout(limit, idle)
-        .await
-        .map_err(|_| BackgroundTimeout { limit }.into())
+    tokio::time::timeout(limit, idle).await.map_err(|_| {
+        blueprint.background_ended.fetch_add(1, Ordering::Relaxed);
+        BackgroundTimeout { limit }.into()
+    })
 }
 
 async fn call2(
