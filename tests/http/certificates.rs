@@ -80,11 +80,13 @@ pub fn client(authorities: &Path) -> Arc<ClientConfig> {
         roots.add(authority.unwrap()).unwrap();
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
+    let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
+    // A session that is taken up again shows the certificate that it began with.
+    config.resumption = rustls::client::Resumption::disabled();
     Arc::new(config)
 }
 
