@@ -28,6 +28,8 @@ mod failures;
 mod fields;
 /// Files of an app, answered without its guest.
 mod files;
+/// HTTP/2, frame by frame.
+mod http2;
 /// Which requests meet in one instance, and what one of them does to the others.
 mod isolation;
 /// WASI 0.2.
@@ -48,6 +50,8 @@ mod reload;
 mod routes;
 /// Crowds of slow clients.
 mod slow;
+/// Responses that come while they are made, and event streams.
+mod streaming;
 /// Trailers, both ways.
 mod trailers;
 /// Services of WASI 0.3.0.

@@ -14,7 +14,7 @@ const MAY_START: &str = "/usr/sbin/policy-rc.d";
 /// Says no.
 const NOTHING_MAY_START: &str = "#!/bin/sh\nexit 101\n";
 
-/// Makes sure that programs are there: from Debian's packages of their names where this system and user allow it.
+/// Makes sure that programs are there: from Debian's packages where this system and user allow it.
 ///
 /// # Errors
 /// When one is missing; says how it is installed.
@@ -24,7 +24,7 @@ pub fn packages(names: &[&str]) -> Result<()> {
         return Ok(());
     }
     let advice = || {
-        let names = missing.join(" ");
+        let names = missing.iter().map(|name| package(name)).collect::<Vec<_>>().join(" ");
         format!("not installed: {names}; install it, on Debian as root by `apt-get install {names}`")
     };
     println!("Installing {} by apt-get", missing.join(", "));
@@ -33,7 +33,7 @@ pub fn packages(names: &[&str]) -> Result<()> {
     let mut install = Command::new("apt-get");
     install
         .args(["install", "--yes", "--no-install-recommends"])
-        .args(&missing);
+        .args(missing.iter().map(|name| package(name)));
     for command in [update.arg("update"), &mut install] {
         let done = command.env("DEBIAN_FRONTEND", "noninteractive").output();
         if !done.is_ok_and(|output| output.status.success()) {
@@ -43,6 +43,14 @@ pub fn packages(names: &[&str]) -> Result<()> {
     match self::missing(names)[..] {
         [] => Ok(()),
         ref missing => bail!("no programs in the packages of their names: {}", missing.join(" ")),
+    }
+}
+
+/// The package of a program: of its name, but for these.
+fn package(program: &str) -> &str {
+    match program {
+        "nghttp" | "h2load" => "nghttp2-client",
+        name => name,
     }
 }
 

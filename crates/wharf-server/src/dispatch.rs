@@ -1,5 +1,7 @@
 //! A request meets an app; the one place where failures become responses.
 
+mod http2;
+
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -15,7 +17,8 @@ use wharf_host::http::{ErrorCode, Payload};
 use wharf_host::{Failure, Refused, Service};
 
 use crate::app::{App, Target};
-use crate::connection::activity::{Answer, Begun};
+use crate::connection::activity::Begun;
+use crate::connection::answer::Answer;
 use crate::connection::reading::{Reading, Verdict};
 use crate::door::{Door, Route};
 use crate::files::{self, Files};
@@ -80,15 +83,17 @@ fn meet(
     local: SocketAddr,
     begun: &mut Begun,
 ) -> Result<(Arc<Route>, usize), Problem> {
+    http2::complete(request)?;
     complete(request, local)?;
     if request.headers().len() > door.limits.head_fields_max {
         door.metrics.reached(Limit::HeadFields);
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         return Err(Problem::new(status, "the request has too many header fields"));
     }
-    // Few come with more than that, so that few have to be counted.
+    // Few come with more than that, so that few have to be counted; but over HTTP/2 they come packed.
     let head_bytes_max = door.limits.head_bytes_max;
-    if begun.head_bytes_max > head_bytes_max as u64 && head_bytes(request) > head_bytes_max {
+    let is_packed = request.version() == Version::HTTP_2;
+    if (is_packed || begun.head_bytes_max > head_bytes_max as u64) && head_bytes(request) > head_bytes_max {
         door.metrics.reached(Limit::HeadBytes);
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         return Err(Problem::new(status, "the request's header fields are too large"));

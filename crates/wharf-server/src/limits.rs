@@ -37,6 +37,10 @@ pub struct ServerLimits {
     /// Requests that the client of an HTTP/2 connection takes back within half a minute: past it the connection is closed.
     /// Leaving a page with hundreds of pictures is far below.
     pub resets_max: u32,
+    /// Frames of an HTTP/2 connection within half a minute that carry nothing (PING, SETTINGS, WINDOW_UPDATE and such), beyond
+    /// ten for each request, and one for each piece and each KiB of a response: past it the connection is closed. Each costs about as
+    /// much as a small packet; no honest client comes near.
+    pub control_frames_max: u32,
 }
 
 impl Default for ServerLimits {
@@ -54,6 +58,7 @@ impl Default for ServerLimits {
             write_timeout: Duration::from_secs(30),
             streams_max: 200,
             resets_max: 1000,
+            control_frames_max: 10_000,
         }
     }
 }
@@ -93,6 +98,7 @@ pub(crate) enum Limit {
     IdleTimeout,
     WriteRate,
     Resets,
+    ControlFrames,
     Body,
     BodyRate,
     BodyIdleTime,
@@ -106,7 +112,7 @@ pub(crate) enum Limit {
 }
 
 impl Limit {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Connections,
         Self::ConnectionsPerClient,
         Self::RequestsPerConnection,
@@ -117,6 +123,7 @@ impl Limit {
         Self::IdleTimeout,
         Self::WriteRate,
         Self::Resets,
+        Self::ControlFrames,
         Self::Body,
         Self::BodyRate,
         Self::BodyIdleTime,
@@ -142,6 +149,7 @@ impl Limit {
             Self::IdleTimeout => "idle-timeout",
             Self::WriteRate => "write-rate",
             Self::Resets => "resets",
+            Self::ControlFrames => "control-frames",
             Self::Body => "body",
             Self::BodyRate => "body-rate",
             Self::BodyIdleTime => "body-idle-time",

@@ -12,13 +12,14 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::activity::Activity;
+use super::frames::{self, Frames};
 
 /// What an HTTP/2 connection begins with (RFC 9113 section 3.4), as far as it is no request of HTTP/1.1.
 const HTTP2_BEGINS: &[u8; 14] = b"PRI * HTTP/2.0";
 
 /// A TCP connection for hyper. Its reading half is hyper's alone, which lets Tokio read into hyper's own buffer.
 pub(super) struct Stream {
-    reader: TokioIo<Reader>,
+    reader: TokioIo<Frames<Reader>>,
     writer: Socket,
     activity: Arc<Activity>,
 }
@@ -44,7 +45,7 @@ impl Stream {
             preface: Some(0),
         };
         Self {
-            reader: TokioIo::new(reader),
+            reader: TokioIo::new(Frames::new(reader, activity.clone())),
             writer: Socket(Arc::new(half)),
             activity,
         }
@@ -118,7 +119,9 @@ impl Read for Stream {
 
 impl Write for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_until_written(cx, |socket| socket.try_write(bytes))
+        let written = ready!(self.poll_until_written(cx, |socket| socket.try_write(bytes)))?;
+        frames::look_at_goodbye(&bytes[..written], &self.activity);
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -130,7 +133,12 @@ impl Write for Stream {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_until_written(cx, |socket| socket.try_write_vectored(parts))
+        let written = ready!(self.poll_until_written(cx, |socket| socket.try_write_vectored(parts)))?;
+        // It stands alone.
+        if let [bytes] = parts {
+            frames::look_at_goodbye(&bytes[..written], &self.activity);
+        }
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
