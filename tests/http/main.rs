@@ -33,6 +33,8 @@ mod fields;
 mod files;
 /// Where and how connections come in: TLS, Unix sockets, sockets that are handed over, proxies in front.
 mod front;
+/// HTTP/2, frame by frame.
+mod http2;
 /// Which requests meet in one instance, and what one of them does to the others.
 mod isolation;
 /// WASI 0.2.
@@ -53,6 +55,8 @@ mod reload;
 mod routes;
 /// Crowds of slow clients.
 mod slow;
+/// Responses that come while they are made, and event streams.
+mod streaming;
 /// Certificates of the server and of clients.
 mod tls;
 /// Trailers, both ways.

@@ -15,7 +15,11 @@ const MAY_START: &str = "/usr/sbin/policy-rc.d";
 const NOTHING_MAY_START: &str = "#!/bin/sh\nexit 101\n";
 
 /// Programs whose package has another name.
-const PACKAGES: [(&str, &str); 1] = [("testssl", "testssl.sh")];
+const PACKAGES: [(&str, &str); 3] = [
+    ("testssl", "testssl.sh"),
+    ("nghttp", "nghttp2-client"),
+    ("h2load", "nghttp2-client"),
+];
 
 /// Makes sure that programs are there: from Debian's packages of their names where this system and user allow it.
 ///

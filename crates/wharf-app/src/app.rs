@@ -261,6 +261,8 @@ pub struct ServerLimits {
     pub streams_max: Option<u32>,
     /// Requests that the client of an HTTP/2 connection takes back in a while.
     pub resets_max: Option<u32>,
+    /// Frames of an HTTP/2 connection that carry nothing, in a while.
+    pub control_frames_max: Option<u32>,
     /// Instances of all apps at a time.
     pub instances_max: Option<u32>,
 }

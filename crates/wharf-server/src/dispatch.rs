@@ -1,5 +1,6 @@
 //! A request meets an app; the one place where failures become responses.
 
+mod http2;
 mod target;
 
 use std::borrow::Cow;
@@ -16,7 +17,8 @@ use wharf_host::http::{ErrorCode, Payload};
 use wharf_host::{Failure, Refused, Service};
 
 use crate::app::{App, Target};
-use crate::connection::activity::{Answer, Begun};
+use crate::connection::activity::Begun;
+use crate::connection::answer::Answer;
 use crate::connection::reading::{Reading, Verdict};
 use crate::door::{Door, Route};
 use crate::files::{self, Files};
@@ -97,15 +99,17 @@ fn meet(
     begun: &mut Begun,
 ) -> Result<(Arc<Route>, usize), Problem> {
     let known = Known::take(&door.proxies, inbound, request.headers_mut());
+    http2::complete(request)?;
     complete(request, &known, inbound.local)?;
     if request.headers().len() > door.limits.head_fields_max {
         door.metrics.reached(Limit::HeadFields);
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         return Err(Problem::new(status, "the request has too many header fields"));
     }
-    // Few come with more than that, so that few have to be counted.
+    // Few come with more than that, so that few have to be counted; but over HTTP/2 they come packed.
     let head_bytes_max = door.limits.head_bytes_max;
-    if begun.head_bytes_max > head_bytes_max as u64 && head_bytes(request) > head_bytes_max {
+    let is_packed = request.version() == Version::HTTP_2;
+    if (is_packed || begun.head_bytes_max > head_bytes_max as u64) && head_bytes(request) > head_bytes_max {
         door.metrics.reached(Limit::HeadBytes);
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         return Err(Problem::new(status, "the request's header fields are too large"));

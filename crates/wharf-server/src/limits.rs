@@ -40,6 +40,10 @@ pub struct ServerLimits {
     /// Requests that the client of an HTTP/2 connection takes back within half a minute: past it the connection is closed.
     /// Leaving a page with hundreds of pictures is far below.
     pub resets_max: u32,
+    /// Frames of an HTTP/2 connection within half a minute that carry nothing (PING, SETTINGS, WINDOW_UPDATE and such), beyond
+    /// ten for each request, and one for each piece and each KiB of a response: past it the connection is closed. Each costs about as
+    /// much as a small packet; no honest client comes near.
+    pub control_frames_max: u32,
 }
 
 impl Default for ServerLimits {
@@ -58,6 +62,7 @@ impl Default for ServerLimits {
             write_timeout: Duration::from_secs(30),
             streams_max: 200,
             resets_max: 1000,
+            control_frames_max: 10_000,
         }
     }
 }
@@ -98,6 +103,7 @@ pub(crate) enum Limit {
     IdleTimeout,
     WriteRate,
     Resets,
+    ControlFrames,
     Body,
     BodyRate,
     BodyIdleTime,
@@ -113,7 +119,7 @@ pub(crate) enum Limit {
 }
 
 impl Limit {
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Connections,
         Self::ConnectionsPerClient,
         Self::RequestsPerConnection,
@@ -125,6 +131,7 @@ impl Limit {
         Self::IdleTimeout,
         Self::WriteRate,
         Self::Resets,
+        Self::ControlFrames,
         Self::Body,
         Self::BodyRate,
         Self::BodyIdleTime,
@@ -153,6 +160,7 @@ impl Limit {
             Self::IdleTimeout => "idle-timeout",
             Self::WriteRate => "write-rate",
             Self::Resets => "resets",
+            Self::ControlFrames => "control-frames",
             Self::Body => "body",
             Self::BodyRate => "body-rate",
             Self::BodyIdleTime => "body-idle-time",
