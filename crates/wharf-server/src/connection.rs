@@ -65,8 +65,8 @@ pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, door: Arc<Door>) 
             return turn_away(stream, &door).await;
         }
     };
-    activity.has(&place);
     let stream = Stream::new(stream, activity.clone());
+    activity.has(&place, &stream.socket());
     let connection = Connection {
         socket: stream.socket(),
         patience: Patience::new(&door.limits),

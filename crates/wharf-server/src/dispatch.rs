@@ -61,7 +61,7 @@ pub(crate) async fn answer(
             response
         }
     };
-    if begun.is_last && version < Version::HTTP_2 {
+    if begun.is_last && version < Version::HTTP_2 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         close(&mut response);
     }
     begun.responded(response.status());

@@ -14,6 +14,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use wharf_host::http::{ErrorCode, Payload};
 
+use super::gone;
+use super::stream::{Socket, WeakSocket};
 use crate::app::{App, OfApp};
 use crate::door::Door;
 use crate::limits::Limit;
@@ -53,7 +55,7 @@ pub(crate) struct Activity {
     resets_since: AtomicU64,
     told: Told,
     /// The place of the connection, as long as it has one.
-    place: OnceLock<Weak<Place>>,
+    place: OnceLock<(Weak<Place>, WeakSocket)>,
     /// The connection is no longer one of HTTP.
     is_given_up: AtomicBool,
 }
@@ -137,14 +139,23 @@ impl Activity {
         }
     }
 
-    /// Remembers the connection's place, for those that outlive its requests.
-    pub fn has(&self, place: &Arc<Place>) {
-        let _ = self.place.set(Arc::downgrade(place));
+    /// Remembers the connection's place and socket, for what outlives its requests.
+    /// Neither is held by it: requests may outlive the connection.
+    pub fn has(&self, place: &Arc<Place>, socket: &Socket) {
+        let _ = self.place.set((Arc::downgrade(place), socket.downgrade()));
     }
 
     /// The connection's place.
     pub fn place(&self) -> Option<Arc<Place>> {
-        self.place.get()?.upgrade()
+        let (place, _) = self.place.get()?;
+        place.upgrade()
+    }
+
+    /// Ready once the client has closed its side, whatever is still unread.
+    pub async fn peer_left(&self) {
+        if let Some(socket) = self.place.get().and_then(|(_, socket)| socket.upgrade()) {
+            gone::wait(socket.tcp()).await;
+        }
     }
 
     /// It counts as having a request until what this returns is dropped.

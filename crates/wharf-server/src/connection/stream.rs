@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -33,7 +33,16 @@ struct Reader {
 
 /// A connection's socket, to watch and to write to.
 #[derive(Clone)]
-pub(super) struct Socket(Arc<OwnedWriteHalf>);
+pub(crate) struct Socket(Arc<OwnedWriteHalf>);
+
+/// A socket that is closed when nobody else needs it.
+pub(crate) struct WeakSocket(Weak<OwnedWriteHalf>);
+
+impl WeakSocket {
+    pub fn upgrade(&self) -> Option<Socket> {
+        self.0.upgrade().map(Socket)
+    }
+}
 
 impl Stream {
     pub fn new(socket: TcpStream, activity: Arc<Activity>) -> Self {
@@ -78,6 +87,10 @@ impl Stream {
 }
 
 impl Socket {
+    pub fn downgrade(&self) -> WeakSocket {
+        WeakSocket(Arc::downgrade(&self.0))
+    }
+
     pub fn tcp(&self) -> &TcpStream {
         (*self.0).as_ref()
     }

@@ -145,6 +145,8 @@ impl Drive {
                     self.restart();
                     None
                 }
+                // The guest takes nothing, so that nothing is read and no end noticed.
+                () = activity.peer_left(), if self.is_alone && !self.patience.is_reading() => Some(End::lost(By::Client)),
                 () = told(&activity), if self.is_alone => match activity.is_evicted() {
                     true => Some(End::lost(By::Server)),
                     false => None,
@@ -221,11 +223,8 @@ impl Drive {
                     Phase::Open => FAILED,
                     _ => RESTART,
                 };
-                tracing::warn!(
-                    app = self.open.app().name(),
-                    code,
-                    "closed the WebSocket of a guest that failed"
-                );
+                // Why it failed is said where it ran.
+                tracing::debug!(app = self.open.app().name(), code, "closed a WebSocket whose guest failed");
                 Some(self.say(By::App, code, ""))
             }
         }

@@ -101,10 +101,25 @@ impl Patience {
     pub fn writes(&mut self, written: u64, is_blocked: bool) {
         self.written = written;
         match (is_blocked, self.behind) {
-            (false, _) => self.behind = None,
+            (false, None) => {}
+            (false, Some(_)) => {
+                self.behind = None;
+                // A ping goes behind what waits: its time begins now.
+                self.pinged = self.pinged.map(|_| Instant::now());
+            }
             (true, None) => self.behind = Some((Instant::now(), written)),
             (true, Some(_)) => {}
         }
+    }
+
+    pub fn is_reading(&self) -> bool {
+        self.reads
+    }
+
+    /// Whether a ping would be seen by the client now, and its answer here. One that takes what waits for it is alive, and how
+    /// slowly it may is looked at by itself.
+    fn can_be_heard(&self) -> bool {
+        self.reads && self.behind.is_none()
     }
 
     /// When to look next.
@@ -115,7 +130,7 @@ impl Patience {
             None => self.heard + self.limits.ping_interval,
         };
         let slow = self.behind.map(|(since, _)| since + self.limits.write_timeout);
-        let heard = self.reads.then_some(answer);
+        let heard = self.can_be_heard().then_some(answer);
         [Some(idle), heard, slow, *also]
             .into_iter()
             .flatten()
@@ -131,7 +146,7 @@ impl Patience {
             return Look::Idle;
         }
         match self.pinged {
-            _ if !self.reads => Look::Fine,
+            _ if !self.can_be_heard() => Look::Fine,
             Some(pinged) if now >= pinged + self.limits.pong_timeout => Look::Dead,
             Some(_) => Look::Fine,
             None if now >= self.heard + self.limits.ping_interval => {
