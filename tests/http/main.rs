@@ -63,3 +63,5 @@ mod tls;
 mod trailers;
 /// Services of WASI 0.3.0.
 mod version;
+/// WebSockets: handshakes, isolation, limits, ends.
+mod websocket;

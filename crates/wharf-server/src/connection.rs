@@ -79,12 +79,13 @@ pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, entrance: Arc<Ent
         // Boxed: what few connections need has no place in those of all others.
         return Box::pin(serve_other(newcomer)).await;
     }
-    let Some((newcomer, _place)) = enter(newcomer).await else {
+    let Some((newcomer, place)) = enter(newcomer).await else {
         return;
     };
     let Newcomer { door, activity, .. } = newcomer;
     let inbound = Inbound::new(&door.proxies, &newcomer.entrance, newcomer.local, newcomer.peer);
     let stream = Plain::new(newcomer.stream, activity.clone());
+    activity.has(&place, &stream.socket());
     let connection = Connection::new(stream.socket(), activity, door);
     connection.serve(stream, inbound, Protocol::ByItsFirstBytes).await;
 }
@@ -116,20 +117,21 @@ async fn serve_other<S: Greets>(newcomer: Newcomer<S>) {
         Some(agreed) if agreed.is_http2 => Protocol::Http2,
         Some(_) => Protocol::Http1,
     };
+    activity.has(&place, &greeted.socket);
     let mut connection = Connection::new(greeted.socket, activity, door);
     connection.last_words = greeted.tls.map(|agreed| agreed.last_words);
     connection.serve(greeted.stream, greeted.inbound, protocol).await;
 }
 
 /// A place for the connection, if there is one.
-async fn enter<S: Greets>(newcomer: Newcomer<S>) -> Option<(Newcomer<S>, Place)> {
+async fn enter<S: Greets>(newcomer: Newcomer<S>) -> Option<(Newcomer<S>, Arc<Place>)> {
     let Newcomer {
         door, peer, entrance, ..
     } = &newcomer;
     // Behind a proxy that passes bytes on is whoever it says.
     let client = if entrance.proxy_protocol { None } else { peer.ip() };
     match Place::take(door, client, newcomer.activity.clone()) {
-        Ok(place) => Some((newcomer, place)),
+        Ok(place) => Some((newcomer, Arc::new(place))),
         Err(limit) => {
             tracing::debug!(%peer, limit = limit.name(), "turned a connection away");
             let Newcomer { stream, activity, .. } = newcomer;
@@ -231,19 +233,23 @@ impl Connection {
                 Response = http::Response<Answer>,
                 Error = Infallible,
                 Future: Send + 'static,
-            >,
+            > + Send
+            + 'static,
     {
         let builder = match protocol {
             Protocol::ByItsFirstBytes => builder(&self.door.limits),
             Protocol::Http1 => builder(&self.door.limits).http1_only(),
             Protocol::Http2 => builder(&self.door.limits).http2_only(),
         };
-        let mut connection = pin!(builder.serve_connection(stream, answer));
+        let mut connection = pin!(builder.serve_connection_with_upgrades(stream, answer));
         loop {
             tokio::select! {
                 biased;
                 ended = connection.as_mut() => {
                     self.note(ended);
+                    if self.activity.is_given_up() {
+                        return;
+                    }
                     return linger(&self.socket).await;
                 }
                 () = gone::wait(&self.socket) => return match tokio::time::timeout(LEAVE_GRACE, connection).await {
@@ -448,6 +454,8 @@ fn builder(limits: &ServerLimits) -> auto::Builder<Streams> {
     builder
         .http2()
         .timer(TokioTimer::new())
+        // For WebSockets (RFC 8441).
+        .enable_connect_protocol()
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(STREAM_UNWRITTEN)

@@ -1,7 +1,7 @@
 //! What a connection does: whether it has requests, since when it has none, and what it was told.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
@@ -10,10 +10,13 @@ use tokio::sync::Notify;
 use wharf_host::http::Payload;
 
 use super::answer::Answer;
+use super::gone;
+use super::stream::{Socket, WeakSocket};
 use super::streams::OpenStream;
 use crate::app::{App, OfApp};
 use crate::door::Door;
 use crate::limits::Limit;
+use crate::places::Place;
 
 /// The time in which requests that a client takes back are counted, and frames that carry nothing.
 const COUNT_WINDOW: Duration = Duration::from_secs(30);
@@ -59,6 +62,10 @@ pub(crate) struct Activity {
     /// There were too many.
     refused: AtomicBool,
     told: Told,
+    /// The place of the connection, as long as it has one.
+    place: OnceLock<(Weak<Place>, WeakSocket)>,
+    /// The connection is no longer one of HTTP.
+    is_given_up: AtomicBool,
 }
 
 /// What has gone over the connection.
@@ -107,6 +114,8 @@ impl Activity {
             frames_due: AtomicU64::new(0),
             refused: AtomicBool::new(false),
             told: Told::default(),
+            place: OnceLock::new(),
+            is_given_up: AtomicBool::new(false),
         }
     }
 
@@ -135,6 +144,40 @@ impl Activity {
             head_bytes_max,
             ended: AtomicBool::new(false),
         }
+    }
+
+    /// Remembers the connection's place and socket, for what outlives its requests.
+    /// Neither is held by it: requests may outlive the connection.
+    pub fn has(&self, place: &Arc<Place>, socket: &Socket) {
+        let _ = self.place.set((Arc::downgrade(place), socket.downgrade()));
+    }
+
+    /// The connection's place.
+    pub fn place(&self) -> Option<Arc<Place>> {
+        let (place, _) = self.place.get()?;
+        place.upgrade()
+    }
+
+    /// Ready once the client has closed its side, whatever is still unread.
+    pub async fn peer_left(&self) {
+        if let Some(socket) = self.place.get().and_then(|(_, socket)| socket.upgrade()) {
+            gone::wait(&socket).await;
+        }
+    }
+
+    /// It counts as having a request until what this returns is dropped.
+    pub fn hold(self: &Arc<Self>) -> Held {
+        self.requests.fetch_add(1, Ordering::AcqRel);
+        Held(self.clone())
+    }
+
+    /// After the response that is under way, the connection speaks another protocol.
+    pub fn gives_up_connection(&self) {
+        self.is_given_up.store(true, Ordering::Release);
+    }
+
+    pub fn is_given_up(&self) -> bool {
+        self.is_given_up.load(Ordering::Acquire)
     }
 
     /// What has come begins an HTTP/2 connection.
@@ -404,6 +447,16 @@ pub(crate) struct Awaits(Arc<Activity>);
 impl Drop for Awaits {
     fn drop(&mut self) {
         self.0.awaited.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A connection that is in use, though it may have no request.
+pub(crate) struct Held(Arc<Activity>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.idle_since.store(self.0.now(), Ordering::Release);
+        self.0.requests.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, ready};
 
 use hyper_util::rt::TokioIo;
@@ -76,10 +76,27 @@ pub(super) struct Counted<T> {
 
 /// A connection's socket, to watch and to write to from outside of hyper.
 #[derive(Clone)]
-pub(super) enum Socket {
+pub(crate) enum Socket {
     Tcp(Arc<tcp::OwnedWriteHalf>),
     #[cfg(unix)]
     Unix(Arc<unix::OwnedWriteHalf>),
+}
+
+/// A socket that is closed when nobody else needs it.
+pub(crate) enum WeakSocket {
+    Tcp(Weak<tcp::OwnedWriteHalf>),
+    #[cfg(unix)]
+    Unix(Weak<unix::OwnedWriteHalf>),
+}
+
+impl WeakSocket {
+    pub fn upgrade(&self) -> Option<Socket> {
+        match self {
+            Self::Tcp(half) => half.upgrade().map(Socket::Tcp),
+            #[cfg(unix)]
+            Self::Unix(half) => half.upgrade().map(Socket::Unix),
+        }
+    }
 }
 
 /// What is said by TLS once hyper has let go of it.
@@ -340,6 +357,14 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Counted<T> {
 }
 
 impl Socket {
+    pub fn downgrade(&self) -> WeakSocket {
+        match self {
+            Self::Tcp(half) => WeakSocket::Tcp(Arc::downgrade(half)),
+            #[cfg(unix)]
+            Self::Unix(half) => WeakSocket::Unix(Arc::downgrade(half)),
+        }
+    }
+
     /// Writes as much as there is room for.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
