@@ -6,8 +6,8 @@ use crate::debian;
 use crate::guests;
 use crate::workspace::{Workspace, metadata, run};
 
-/// What tests run beside the server: proxies in front of it, and a crowd of slow clients.
-const PROGRAMS: [&str; 3] = ["nginx", "haproxy", "slowhttptest"];
+/// What tests run beside the server: proxies in front of it, a crowd of slow clients, and a browser with what drives it.
+const PROGRAMS: [&str; 5] = ["nginx", "haproxy", "slowhttptest", "chromium", "chromedriver"];
 
 /// Builds the guests, the program and the tests, and runs the tests. `args` go to `cargo test`; a first filter of the
 /// form `SUITE::NAME` chooses the suite, too, since the tests inside it are named without it.
