@@ -112,3 +112,91 @@ fn streaming_answer() {
 }
 
 const STORY_STATE: &str = "return document.querySelector('#story').dataset.state";
+
+/// Three tabs hear each other in one order; one that is closed is seen to leave; a new version finds all of them again.
+#[test]
+fn chat() {
+    let Some(browser) = Browser::start() else { return };
+    let chat = App::of("chat").serve(&[]);
+    let url = chat.server.url("/");
+    let mut tabs: Vec<_> = ["Ada", "Ben", "Cem"]
+        .iter()
+        .map(|name| enter(&browser, &url, name))
+        .collect();
+    for tab in &tabs {
+        tab.until(&people(&["Ada", "Ben", "Cem"]));
+    }
+    for turn in 0..3 {
+        for (index, tab) in tabs.iter().enumerate() {
+            tab.write("#text", &format!("<b>{turn}</b> from {index}\u{e007}"));
+        }
+    }
+    for tab in &tabs {
+        tab.until("document.querySelectorAll('#log .said').length === 9");
+    }
+    let first = said(&tabs[0]);
+    for tab in &tabs {
+        assert_eq!(said(tab), first);
+    }
+    for (index, name) in ["Ada", "Ben", "Cem"].iter().enumerate() {
+        let own = first
+            .iter()
+            .filter(|line| line.starts_with(name))
+            .cloned()
+            .collect::<Vec<_>>();
+        assert_eq!(own, [0, 1, 2].map(|turn| format!("{name}: <b>{turn}</b> from {index}")));
+    }
+
+    tabs.pop().expect("there are three").close();
+    for tab in &tabs {
+        tab.until(&people(&["Ada", "Ben"]));
+        tab.until("document.querySelector('#log').lastElementChild.textContent === 'Cem left'");
+    }
+
+    // Half a line is written, and is still there when the new version is.
+    tabs[0].write("#text", "back ");
+    chat.app.change(r#"PACE_MS = "100""#, r#"PACE_MS = "99""#);
+    for tab in &tabs {
+        tab.until("document.querySelector('#log').textContent.includes('a new version of the chat')");
+        tab.until("document.querySelector('#state').dataset.state === 'connected'");
+        assert!(!tab.text("#log").contains("Ben left"), "{}", tab.text("#log"));
+    }
+    tabs[0].until(&people_in_any_order(&["Ada", "Ben"]));
+    tabs[0].write("#text", "again\u{e007}");
+    for tab in &tabs {
+        tab.until("document.querySelectorAll('#log .said').length === 10");
+        assert_eq!(said(tab).last().map(String::as_str), Some("Ada: back again"));
+    }
+    // A tab that is loaded anew is the same person's, and finds what was said in this room.
+    tabs[1].run("location.reload()");
+    tabs[1].until(&people_in_any_order(&["Ada", "Ben"]));
+    tabs[1].until("document.querySelectorAll('#log .said').length === 1");
+}
+
+fn enter<'browser>(browser: &'browser Browser, url: &str, name: &str) -> Tab<'browser> {
+    let tab = browser.open(url);
+    tab.write("#name", &format!("{name}\u{e007}"));
+    tab.until("document.querySelector('#state').dataset.state === 'connected'");
+    tab
+}
+
+fn people(names: &[&str]) -> String {
+    format!(
+        "[...document.querySelectorAll('#people li')].map((item) => item.textContent).join() === '{}'",
+        names.join(",")
+    )
+}
+
+/// Who comes back first is chance. `names` are in order.
+fn people_in_any_order(names: &[&str]) -> String {
+    people(names).replace(".join()", ".sort().join()")
+}
+
+/// What was said, as a tab shows it.
+fn said(tab: &Tab) -> Vec<String> {
+    let shown = tab.run(
+        "return [...document.querySelectorAll('#log .said')]
+            .map((item) => `${item.querySelector('b').textContent}: ${item.querySelector('.text').textContent}`)",
+    );
+    serde_json::from_value(shown).expect("texts")
+}

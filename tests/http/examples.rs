@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
 use wharf_tests::http::{Connection, get, send};
+use wharf_tests::websocket::{BINARY, Frame, WebSocket};
 use wharf_tests::{Server, eventually};
 
 use crate::app::{App, Served};
@@ -274,4 +276,176 @@ fn streaming_answer_ends_with_its_client() {
     drop(connection);
     eventually(|| now("wharf_requests") == 0.0, "the request to end");
     eventually(|| now("wharf_instances") == 0.0, "the guest to end");
+}
+
+/// Somebody in the chat.
+struct Guest(WebSocket);
+
+impl Guest {
+    /// Comes in; gives the welcome as well.
+    fn enter(chat: &Served, name: &str) -> (Self, Value) {
+        let mut guest = Self(WebSocket::open(chat.server.addr(), &format!("/api/chat?name={name}")));
+        let welcome = guest.hear();
+        assert_eq!(welcome["type"], "welcome", "{welcome}");
+        (guest, welcome)
+    }
+
+    fn hear(&mut self) -> Value {
+        serde_json::from_str(&self.0.text()).expect("what is told is JSON")
+    }
+
+    /// What happens next, up to `number`, each as its kind, who, and what was said.
+    fn hear_until(&mut self, number: u64) -> Vec<(u64, String)> {
+        let mut heard: Vec<(u64, String)> = Vec::new();
+        while heard.last().is_none_or(|(last, _)| *last < number) {
+            let word = self.hear();
+            let [kind, name, text] = ["type", "name", "text"].map(|key| word[key].as_str().unwrap_or_default());
+            let what = format!("{name} {kind} {text}");
+            heard.push((word["number"].as_u64().expect("a number"), what.trim().to_owned()));
+        }
+        heard
+    }
+}
+
+/// Everybody hears everything, in one order, whoever says it; who comes later finds the last fifty.
+#[test]
+fn chat_has_one_order() {
+    let chat = App::of("chat").set(r#"PACE_MS = "100""#, r#"PACE_MS = "0""#).serve(&[]);
+    let mut guests: Vec<_> = (0..4).map(|_| Guest::enter(&chat, "Ada")).collect();
+    let names: Vec<_> = guests.iter().map(|(_, welcome)| welcome["you"].clone()).collect();
+    assert_eq!(names, ["Ada", "Ada 2", "Ada 3", "Ada 4"]);
+    assert_eq!(guests[3].1["people"], json!(names));
+    for turn in 0..20 {
+        for (index, (guest, _)) in guests.iter_mut().enumerate() {
+            guest
+                .0
+                .send_text(&format!("{index} says \u{e4} for the {turn}. time\n"));
+        }
+    }
+    let all = 4 + 4 * 20;
+    let heard: Vec<_> = guests.iter_mut().map(|(guest, _)| guest.hear_until(all)).collect();
+    assert!(heard[0].iter().map(|(number, _)| *number).eq(1..=all), "{:?}", heard[0]);
+    for (index, other) in heard.iter().enumerate() {
+        // Who came later has heard the same, with what was before as history.
+        assert_eq!(*other, heard[0], "{index}");
+        let own = heard[0]
+            .iter()
+            .filter(|(_, what)| what.contains(&format!("said {index} says")));
+        let expected: Vec<_> = (0..20)
+            .map(|turn| format!("said {index} says \u{e4} for the {turn}. time"))
+            .collect();
+        let own: Vec<_> = own
+            .map(|(_, what)| what[what.find("said").unwrap_or(0)..].to_owned())
+            .collect();
+        assert_eq!(own, expected);
+    }
+
+    let (mut late, welcome) = Guest::enter(&chat, "B%C3%A9la+");
+    assert_eq!(
+        (&welcome["you"], &welcome["newest"]),
+        (&json!("B\u{e9}la"), &json!(all + 1))
+    );
+    let found = late.hear_until(all + 1);
+    assert_eq!(found[..50], heard[0][34..]);
+    assert_eq!(found[50], (all + 1, "B\u{e9}la joined".to_owned()));
+
+    // One closes, another is just gone.
+    let (mut first, _) = guests.remove(0);
+    first.0.send(&Frame::close(1000, ""));
+    assert_eq!(first.0.end(), Some(1000));
+    drop(guests.remove(0));
+    let left: Vec<_> = late.hear_until(all + 3).into_iter().map(|(_, what)| what).collect();
+    assert_eq!(left.len(), 2);
+    assert!(
+        left.contains(&"Ada left".to_owned()) && left.contains(&"Ada 2 left".to_owned()),
+        "{left:?}"
+    );
+    assert_eq!(
+        Guest::enter(&chat, "Ada").1["people"],
+        json!(["Ada 3", "Ada 4", "B\u{e9}la", "Ada"])
+    );
+}
+
+/// What is not done in the chat, and how it is answered.
+#[test]
+fn chat_has_its_rules() {
+    let chat = App::of("chat").serve(&[]);
+    let addr = chat.server.addr();
+    let long_name = format!("/api/chat?name={}", "n".repeat(21));
+    for path in ["/api/chat", "/api/chat?name=", "/api/chat?name=%20%0a", &*long_name] {
+        let refused = WebSocket::try_open(addr, path, &[])
+            .err()
+            .map(|reply| (reply.status, reply.text()));
+        assert_eq!(
+            refused,
+            Some((400, "a name has 1 to 20 characters\n".to_owned())),
+            "{path}"
+        );
+    }
+    assert_eq!(get(addr, "/api/chat?name=Ada").status, 426);
+    let (mut witness, _) = Guest::enter(&chat, "Witness");
+    let enter = || Guest::enter(&chat, "Ada").0.0;
+    let cases: [(Frame, u16); 2] = [
+        (Frame::new(BINARY, "x"), 1003),
+        (Frame::new(wharf_tests::websocket::TEXT, "\u{e4}".repeat(501)), 1009),
+    ];
+    for (frame, code) in cases {
+        let mut guest = enter();
+        guest.send(&frame);
+        assert_eq!(guest.end(), Some(code), "{frame:?}");
+    }
+    // Nothing of that was heard; five hundred characters are, and what is nothing is not.
+    let mut guest = enter();
+    for text in ["  ", "\n\u{7}", &*"\u{e4}".repeat(500)] {
+        guest.send_text(text);
+    }
+    let heard: Vec<_> = witness.hear_until(7).into_iter().map(|(_, what)| what).collect();
+    let said = format!("Ada said {}", "\u{e4}".repeat(500));
+    let visit = ["Ada joined", "Ada left"];
+    assert_eq!(
+        heard,
+        [&["Witness joined"][..], &visit, &visit, &["Ada joined", &said]].concat()
+    );
+}
+
+/// One who does not listen holds nobody up, and costs no memory: past a thousand words they are asked to come again.
+#[test]
+fn chat_waits_for_nobody() {
+    let chat = App::of("chat").set(r#"PACE_MS = "100""#, r#"PACE_MS = "0""#).serve(&[]);
+    let (mut deaf, _) = Guest::enter(&chat, "Deaf");
+    let text = "\u{1f6a2}".repeat(500);
+    let speakers: Vec<_> = (0..4).map(|_| Guest::enter(&chat, "Speaker").0).collect();
+    std::thread::scope(|scope| {
+        for mut speaker in speakers {
+            let text = &text;
+            scope.spawn(move || {
+                for _ in 0..2_000 {
+                    speaker.0.send_text(text);
+                    speaker.0.receive().expect("others are heard");
+                }
+            });
+        }
+    });
+    assert_eq!(deaf.0.end(), Some(1013));
+}
+
+/// A new version takes everybody over, and nobody is told that the others left.
+#[test]
+fn chat_is_replaced() {
+    let chat = App::of("chat").serve(&[]);
+    let mut guests: Vec<_> = ["Ada", "Ben", "Cem"]
+        .iter()
+        .map(|name| Guest::enter(&chat, name))
+        .collect();
+    let room = guests[0].1["room"].clone();
+    for (guest, _) in &mut guests {
+        guest.hear_until(3);
+    }
+    chat.app.change(r#"PACE_MS = "100""#, r#"PACE_MS = "99""#);
+    for (guest, _) in &mut guests {
+        assert_eq!(guest.0.rest(), [Frame::close(1012, "a new version is there")]);
+    }
+    let (_, welcome) = Guest::enter(&chat, "Ada");
+    assert_eq!((&welcome["you"], &welcome["people"]), (&json!("Ada"), &json!(["Ada"])));
+    assert_ne!(welcome["room"], room);
 }

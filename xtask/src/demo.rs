@@ -36,6 +36,10 @@ pub fn demo(workspace: &Workspace, args: &[String]) -> Result<()> {
     if !args.iter().any(|arg| arg == "--addr" || arg.starts_with("--addr=")) {
         command.args(["--addr", "127.0.0.1:0"]);
     }
+    // Pages keep their connections: whoever stops a demo does not want to wait for them.
+    if !args.iter().any(|arg| arg.starts_with("--drain-timeout")) {
+        command.args(["--drain-timeout", "1s"]);
+    }
     command.args(args).arg(&served);
     serve(command, &served)
 }

@@ -16,6 +16,10 @@ const HISTORY_MAX: usize = 1000;
 /// How many of them somebody sees who comes for the first time.
 const RECENT: u64 = 8;
 
+/// What is said where nothing happens: a line that pages do not see. What is between here and the browser does not take the
+/// connection for dead, and a client that has left without a word is found out, since it cannot be written to.
+const KEEP_ALIVE: &str = ": still here\n\n";
+
 thread_local! {
     /// There is one thread, and with isolation `shared` one instance: one feed for everybody.
     static FEED: Rc<Feed> = Rc::new(Feed::new());
@@ -54,6 +58,10 @@ impl Feed {
         self.is_running.set(false);
     }
 
+    pub fn is_running(&self) -> bool {
+        self.is_running.get()
+    }
+
     pub fn is_heard(&self) -> bool {
         self.newest.receiver_count() > 0
     }
@@ -69,6 +77,11 @@ impl Feed {
         history.push_back(event);
         drop(history);
         self.newest.send_replace(number);
+    }
+
+    /// Wakes all who wait, though nothing has happened.
+    pub fn nudge(&self) {
+        self.newest.send_modify(|_| ());
     }
 
     fn newest(&self) -> u64 {
@@ -126,11 +139,13 @@ impl Listener {
         restart + &self.unheard() + &note("now", count as usize)
     }
 
-    /// Waits for the next event; gives all there are by then.
+    /// Waits for the next event, and gives all there are by then; or a word that says nothing.
     pub async fn news(&mut self) -> String {
         // There is an error once the feed is gone, which this holds.
         let _ = self.newest.changed().await;
-        self.unheard()
+        Some(self.unheard())
+            .filter(|text| !text.is_empty())
+            .unwrap_or(KEEP_ALIVE.to_owned())
     }
 
     fn unheard(&mut self) -> String {

@@ -7,10 +7,8 @@
 mod feed;
 mod harbour;
 
-use std::pin::pin;
 use std::rc::Rc;
 
-use futures_util::future::{Either, select};
 use wasip3::cli::environment::get_environment;
 use wasip3::clocks::monotonic_clock::{Duration, wait_for};
 use wasip3::exports::http::handler::Guest;
@@ -23,12 +21,8 @@ use feed::{Feed, Listener};
 /// After how long a browser that has lost its connection tries again. By itself it would wait for some seconds.
 const RETRY: &str = "retry: 500\n\n";
 
-/// A line that says nothing. What is between here and the browser does not take the connection for dead; and a client
-/// that has left without a word is found out, since it cannot be written to.
-const KEEP_ALIVE: &str = ": still here\n\n";
-
-/// How many events are made that nobody hears.
-const UNHEARD_MAX: u32 = 300;
+/// How long the harbour goes on when nobody listens: whoever has lost the connection is about to come back.
+const UNHEARD_MAX: Duration = 60_000 * MILLISECOND;
 
 const MILLISECOND: Duration = 1_000_000;
 
@@ -48,7 +42,8 @@ impl Guest for LiveFeed {
         let feed = Feed::of_this_instance();
         let listener = Listener::new(&feed, last_seen(&request, query).as_deref());
         if feed.begins() {
-            spawn_local(go_on(feed));
+            spawn_local(go_on(Rc::clone(&feed)));
+            spawn_local(stay_alive(feed));
         }
         let (response, body) = respond(200, "text/event-stream");
         spawn_local(tell(listener, body));
@@ -64,16 +59,25 @@ fn last_seen(request: &Request, query: &str) -> Option<String> {
     field.or_else(|| query.strip_prefix("after=").map(str::to_owned))
 }
 
-/// Makes events as long as anybody listens, and for a while after: whoever lost the connection is about to come back.
+/// Makes events as long as anybody listens, and for a while after.
 async fn go_on(feed: Rc<Feed>) {
     let interval = setting("INTERVAL_MS", 1000) * MILLISECOND;
     let mut unheard = 0;
     while unheard < UNHEARD_MAX {
         wait_for(interval).await;
         feed.tell(harbour::movement);
-        unheard = if feed.is_heard() { 0 } else { unheard + 1 };
+        unheard = if feed.is_heard() { 0 } else { unheard + interval };
     }
     feed.ends();
+}
+
+/// Lets nobody wait for long without a word: one clock for all, where one for each listener would be set ten thousand times.
+async fn stay_alive(feed: Rc<Feed>) {
+    let interval = setting("KEEP_ALIVE_MS", 15_000) * MILLISECOND;
+    while feed.is_running() {
+        wait_for(interval).await;
+        feed.nudge();
+    }
 }
 
 /// Writes to one client what it has missed, and then what happens, until it has left.
@@ -81,13 +85,9 @@ async fn go_on(feed: Rc<Feed>) {
 /// A write waits until the client has room. What happens meanwhile waits in the history, once for everybody: a client that
 /// is slow costs no more than its place in it.
 async fn tell(mut listener: Listener, mut body: StreamWriter<u8>) {
-    let keep_alive = setting("KEEP_ALIVE_MS", 15_000) * MILLISECOND;
     let mut text = RETRY.to_owned() + &listener.missed();
     while body.write_all(text.into_bytes()).await.is_empty() {
-        text = match select(pin!(listener.news()), pin!(wait_for(keep_alive))).await {
-            Either::Left((news, _)) => news,
-            Either::Right(_) => KEEP_ALIVE.to_owned(),
-        };
+        text = listener.news().await;
     }
 }
 
