@@ -168,7 +168,7 @@ fn chat() {
         assert_eq!(said(tab).last().map(String::as_str), Some("Ada: back again"));
     }
     // A tab that is loaded anew is the same person's, and finds what was said in this room.
-    tabs[1].run("location.reload()");
+    tabs[1].reload();
     tabs[1].until(&people_in_any_order(&["Ada", "Ben"]));
     tabs[1].until("document.querySelectorAll('#log .said').length === 1");
 }

@@ -100,9 +100,9 @@ function showPeople() {
 
 // A colour for each name.
 function hue(name) {
-  let sum = 7;
-  for (const char of name) sum = (sum * 31 + char.codePointAt(0)) % 3600;
-  return Math.round((sum * 137.5) % 360);
+  let hash = 2166136261;
+  for (const char of name) hash = Math.imul(hash ^ char.codePointAt(0), 16777619);
+  return ((hash >>> 10) % 24) * 15;
 }
 
 function make(tag, properties) {

@@ -42,7 +42,7 @@ pub struct Browser {
     driver: Child,
     addr: SocketAddr,
     session: String,
-    _profile: Scratch,
+    profile: Scratch,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -68,11 +68,11 @@ impl Browser {
             driver,
             addr: (Ipv4Addr::LOCALHOST, port).into(),
             session: String::new(),
-            _profile: profile,
+            profile: profile,
             _turn: turn,
         };
         let mut flags = FLAGS.map(str::to_owned).to_vec();
-        flags.push(format!("--user-data-dir={}", browser._profile.display()));
+        flags.push(format!("--user-data-dir={}", browser.profile.display()));
         let options = json!({ "binary": chromium, "args": flags });
         let capabilities = json!({ "alwaysMatch": { "goog:chromeOptions": options } });
         let session = browser.call("POST", "/session", &json!({ "capabilities": capabilities }));
@@ -179,6 +179,10 @@ impl Tab<'_> {
             }
             thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    pub fn reload(&self) {
+        self.ask("POST", "/refresh", &json!({}));
     }
 
     pub fn close(self) {
