@@ -3,6 +3,7 @@
 //! Cases are data; what one subject needs to know of HTTP is in its one `check`. Most run once per isolation and
 //! protocol (`axes.rs`), because nothing of what they check may depend on either.
 
+mod app;
 mod axes;
 mod certificates;
 mod client;
@@ -15,6 +16,8 @@ mod acme;
 mod admin;
 /// Content in both directions: whole, streamed, held back.
 mod bodies;
+/// The pages of the examples, in a browser.
+mod browser;
 /// Clients that leave.
 mod cancel;
 /// Conformance and request smuggling over HTTP/1.1.
