@@ -286,6 +286,8 @@ fn clients_show_certificates_where_they_are_asked_to() {
         b"",
     );
     assert!(!plain.text().contains("AAAA"), "{}", plain.text());
+    let plain = wharf_tests::http::send(server.addr(), "GET", "/", &[("host", "closed.test")], b"");
+    assert_eq!(plain.status, 421);
 }
 
 #[test]

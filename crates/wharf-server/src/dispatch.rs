@@ -151,11 +151,14 @@ fn show_client(tls: &Tls, inbound: &Inbound, request: &mut http::Request<Incomin
             client.tell(request.headers_mut());
             Ok(())
         }
+        // A trusted proxy may have asked for one.
+        None if inbound.is_trusted => Ok(()),
+        None if tls.requires_certificate(host(request)) => Err(Problem::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "this host asks for a client certificate, which takes TLS",
+        )),
         None => {
-            // A trusted proxy may have asked for one.
-            if !inbound.is_trusted {
-                tls.remove_forged(request.headers_mut());
-            }
+            tls.remove_forged(request.headers_mut());
             Ok(())
         }
     }

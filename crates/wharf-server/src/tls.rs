@@ -212,8 +212,19 @@ impl Tls {
             return false;
         }
         let host = host.map(|host| host.trim_end_matches('.').to_ascii_lowercase());
-        let policy = live.policy_for(host.as_deref()).map(|(policy, _)| &policy.written);
+        let policy = live.policy_for(host.as_deref()).map(|(policy, _)| &*policy.written);
         !client.was_asked_for(policy)
+    }
+
+    /// Whether nobody is let in for `host` without a certificate, and so nobody without TLS.
+    pub(crate) fn requires_certificate(&self, host: &str) -> bool {
+        let live = self.0.live.load();
+        if live.policies.is_empty() {
+            return false;
+        }
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        let policy = live.policy_for(Some(&host));
+        policy.is_some_and(|(policy, _)| policy.written.is_required)
     }
 
     /// Takes out of a request that came without TLS what only this server may say of clients, where it says it.
@@ -379,7 +390,7 @@ impl Material<'_> {
         let known = self.before.iter().flat_map(|before| &before.policies);
         match known
             .map(|(policy, _)| policy)
-            .find(|policy| policy.written == *written)
+            .find(|policy| *policy.written == *written)
         {
             Some(known) => {
                 refused.push(error.into());
@@ -426,7 +437,7 @@ impl Live {
 
     /// What clients that ask for a host have to show.
     fn policy_for(&self, host: Option<&str>) -> Option<&(Arc<Policy>, Arc<ServerConfig>)> {
-        let policies = self.policies.iter().map(|(policy, _)| &policy.written);
+        let policies = self.policies.iter().map(|(policy, _)| &*policy.written);
         policy_for(policies, host).and_then(|nth| self.policies.get(nth))
     }
 }

@@ -95,7 +95,8 @@ impl Keeper {
             }
             let challenge = self.options.challenges[failures as usize % self.options.challenges.len()];
             let placed = self.orders.acquire().await;
-            self.client.forget_wish();
+            // It may have been asked too often for another name.
+            tokio::time::sleep(self.client.wish().unwrap_or_default()).await;
             // The one before is named once: an authority that does not take it is asked without.
             let replaces = current.as_deref().filter(|_| failures == 0);
             let ordered = tokio::time::timeout(ORDER_TIMEOUT, self.order(name, challenge, replaces)).await;

@@ -22,7 +22,7 @@ const CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client-cert-chain
 
 /// Who has to show a certificate for some hosts.
 pub(super) struct Policy {
-    pub written: ClientCertificates,
+    pub written: Arc<ClientCertificates>,
     pub verifier: Arc<dyn ClientCertVerifier>,
 }
 
@@ -57,7 +57,7 @@ impl Policy {
             let file = file.map_or_else(PathBuf::new, PathBuf::clone);
             Fault::Unusable(error.to_string()).of(&file)
         })?;
-        let written = written.clone();
+        let written = Arc::new(written.clone());
         Ok(Self { written, verifier })
     }
 }

@@ -95,8 +95,7 @@ impl Tls {
             None => (&live.config, None),
         };
         let stream = start.into_stream(config.clone()).await?;
-        let asked = asked.map(|asked| std::sync::Arc::new(asked.clone()));
-        let client = Client::new(stream.get_ref().1.peer_certificates(), asked);
+        let client = Client::new(stream.get_ref().1.peer_certificates(), asked.cloned());
         Ok(Accepted { stream, client })
     }
 

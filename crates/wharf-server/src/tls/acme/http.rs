@@ -61,10 +61,6 @@ impl Client {
         let left = wish?.duration_since(SystemTime::now()).ok()?;
         Some(left.min(WISH_MAX))
     }
-
-    pub fn forget_wish(&self) {
-        *self.0.wish.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
 }
 
 impl HttpClient for Client {
