@@ -68,7 +68,9 @@ impl Field {
     /// The authority, and who tells it where names lead. `http` is the port where it asks.
     fn authority(&self, http: u16) -> Option<(Program, Program)> {
         let (pebble, names) = (installed("pebble")?, installed("pebble-challtestsrv")?);
-        let Ports { tls, authority, roots, .. } = self.ports;
+        let Ports {
+            tls, authority, roots, ..
+        } = self.ports;
         let (chain, key) = (self.path("authority.crt"), self.path("authority.key"));
         let config = format!(
             "{{\"pebble\": {{\"listenAddress\": \"127.0.0.1:{authority}\", \"managementListenAddress\": \"127.0.0.1:{roots}\",
@@ -81,7 +83,16 @@ impl Field {
         let names = quiet(
             Command::new(names)
                 .args(["-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", "-dns01", &names_at])
-                .args(["-http01", "", "-https01", "", "-tlsalpn01", "", "-management", "127.0.0.1:0"]),
+                .args([
+                    "-http01",
+                    "",
+                    "-https01",
+                    "",
+                    "-tlsalpn01",
+                    "",
+                    "-management",
+                    "127.0.0.1:0",
+                ]),
         );
         let pebble = quiet(
             Command::new(pebble)
@@ -112,7 +123,9 @@ impl Field {
     }
 
     fn serve(&self, more: &str) -> Server {
-        let Ports { http, tls, authority, .. } = self.ports;
+        let Ports {
+            http, tls, authority, ..
+        } = self.ports;
         let manifest = format!(
             "[server]\n[[server.listeners]]\naddress = '127.0.0.1:{http}'\n[[server.listeners]]\naddress = '127.0.0.1:{tls}'\n\
              tls = true\n[server.acme]\nhosts = ['{NAME}']\ndirectory = 'https://localhost:{authority}/dir'\n\
@@ -138,7 +151,10 @@ impl Field {
             let entries = fs::read_dir(folder).into_iter().flatten().flatten();
             entries.map(|entry| entry.path()).collect()
         };
-        let files = below(&self.path("state")).iter().flat_map(|folder| below(folder)).collect::<Vec<_>>();
+        let files = below(&self.path("state"))
+            .iter()
+            .flat_map(|folder| below(folder))
+            .collect::<Vec<_>>();
         let name = |file: PathBuf| (file.file_name().unwrap().to_string_lossy().into_owned(), file);
         files.into_iter().map(name).collect()
     }
@@ -153,7 +169,9 @@ fn orders(server: &Server, outcome: &str) -> f64 {
 fn certificates_are_ordered_and_kept() {
     for challenge in ["http-01", "tls-alpn-01"] {
         let field = Field::new(24 * 60 * 60);
-        let Some(authority) = field.authority(field.ports.http) else { return };
+        let Some(authority) = field.authority(field.ports.http) else {
+            return;
+        };
         let server = field.serve(&format!("challenges = ['{challenge}']"));
         eventually_within(PATIENCE, || field.shown().is_some(), "the certificate is there");
         assert_eq!(orders(&server, "succeeded"), 1.0);
@@ -185,11 +203,17 @@ fn certificates_are_ordered_and_kept() {
 #[test]
 fn certificates_are_renewed_in_time() {
     let field = Field::new(6);
-    let Some(authority) = field.authority(field.ports.http) else { return };
+    let Some(authority) = field.authority(field.ports.http) else {
+        return;
+    };
     let server = field.serve("");
     eventually_within(PATIENCE, || field.shown().is_some(), "the certificate is there");
     let first = field.shown();
-    eventually_within(PATIENCE, || field.shown().is_some_and(|now| Some(now) != first), "another one is there");
+    eventually_within(
+        PATIENCE,
+        || field.shown().is_some_and(|now| Some(now) != first),
+        "another one is there",
+    );
     assert!(orders(&server, "succeeded") >= 2.0);
     // An authority that has forgotten everything, the account included.
     drop(authority);
@@ -211,13 +235,19 @@ fn an_authority_that_finds_no_answer_is_asked_otherwise() {
     eventually(|| server.log().contains("cannot reach localhost"), "it is said");
     server.stop();
     // It asks at a port where nobody answers.
-    let Some(_authority) = field.authority(free_port()) else { return };
+    let Some(_authority) = field.authority(free_port()) else {
+        return;
+    };
     let server = field.serve("challenges = ['http-01', 'tls-alpn-01']");
     eventually_within(PATIENCE, || field.shown().is_some(), "the second challenge succeeds");
     assert!(orders(&server, "failed") >= 1.0);
     assert_eq!(orders(&server, "succeeded"), 1.0);
     eventually(
-        || server.log().contains("did not find the answer to its challenge http-01"),
+        || {
+            server
+                .log()
+                .contains("did not find the answer to its challenge http-01")
+        },
         "what failed is said",
     );
 }

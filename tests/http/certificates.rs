@@ -89,7 +89,11 @@ pub fn client(authorities: &Path) -> Arc<ClientConfig> {
 }
 
 /// A request by TLS: the server's certificate and the beginning of its answer.
-pub fn ask(client: &Arc<ClientConfig>, addr: SocketAddr, name: &str) -> std::io::Result<(CertificateDer<'static>, String)> {
+pub fn ask(
+    client: &Arc<ClientConfig>,
+    addr: SocketAddr,
+    name: &str,
+) -> std::io::Result<(CertificateDer<'static>, String)> {
     let stream = TcpStream::connect(addr)?;
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
     let name = ServerName::try_from(name.to_owned()).unwrap();

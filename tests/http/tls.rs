@@ -61,18 +61,33 @@ fn clients_get_the_certificate_of_the_name_they_ask_for() {
     for (name, more, expected) in [
         ("one.test", &[][..], "GET https://one.test"),
         ("a.two.test", &["--http2"], "GET https://a.two.test"),
-        ("a.two.test", &["--http1.1", "--tls-max", "1.2"], "GET https://a.two.test"),
+        (
+            "a.two.test",
+            &["--http1.1", "--tls-max", "1.2"],
+            "GET https://a.two.test",
+        ),
         ("rsa.test", &[], "GET https://rsa.test"),
     ] {
-        let Some(output) = curl(&ca.file(), &server, name, more) else { return };
+        let Some(output) = curl(&ca.file(), &server, name, more) else {
+            return;
+        };
         let said = text(&output.stdout);
         assert!(said.starts_with(expected), "{name}: {said}{}", text(&output.stderr));
     }
-    let Some(refused) = curl(&ca.file(), &server, "other.test", &[]) else { return };
-    assert!(text(&refused.stderr).contains("unrecognized name"), "{}", text(&refused.stderr));
+    let Some(refused) = curl(&ca.file(), &server, "other.test", &[]) else {
+        return;
+    };
+    assert!(
+        text(&refused.stderr).contains("unrecognized name"),
+        "{}",
+        text(&refused.stderr)
+    );
     eventually(|| handshakes(&server, "unknown-name") == 1.0, "the refusal is counted");
     eventually(|| handshakes(&server, "full") >= 4.0, "handshakes are counted");
-    eventually(|| server.log().contains("no certificate is for the name other.test"), "the refusal is said");
+    eventually(
+        || server.log().contains("no certificate is for the name other.test"),
+        "the refusal is said",
+    );
     // ECDSA goes first, to who knows it.
     for (more, expected) in [
         (&[][..], "ECDSA"),
@@ -94,12 +109,24 @@ fn clients_get_the_certificate_of_the_name_they_ask_for() {
     }
     for version in ["-tls1_1", "-tls1"] {
         let output = Command::new(&openssl)
-            .args(["s_client", version, "-cipher", "ALL:@SECLEVEL=0", "-servername", "one.test", "-connect"])
+            .args([
+                "s_client",
+                version,
+                "-cipher",
+                "ALL:@SECLEVEL=0",
+                "-servername",
+                "one.test",
+                "-connect",
+            ])
             .arg(tls_addr(&server).to_string())
             .stdin(std::process::Stdio::null())
             .output()
             .unwrap();
-        assert!(text(&output.stderr).contains("alert protocol version"), "{}", text(&output.stderr));
+        assert!(
+            text(&output.stderr).contains("alert protocol version"),
+            "{}",
+            text(&output.stderr)
+        );
     }
     let expires = metric(admin(&server), "wharf_certificate_expires_seconds{name=\"one.test\"}");
     assert!(expires > Some(4e9), "{expires:?}");
@@ -119,7 +146,9 @@ fn certificates_are_replaced_while_clients_come() {
             threads.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
                     match ask(&client, addr, "one.test") {
-                        Ok((_, answer)) if answer.starts_with("HTTP/1.1 200") => answered.fetch_add(1, Ordering::Relaxed),
+                        Ok((_, answer)) if answer.starts_with("HTTP/1.1 200") => {
+                            answered.fetch_add(1, Ordering::Relaxed)
+                        }
                         other => {
                             eprintln!("{other:?}");
                             failed.fetch_add(1, Ordering::Relaxed)
@@ -137,7 +166,10 @@ fn certificates_are_replaced_while_clients_come() {
                 hang_up(&server);
                 let shown = || ask(&client, addr, "one.test").is_ok_and(|(shown, _)| shown == new);
                 eventually(shown, "the new certificate is shown");
-                eventually(|| answered.load(Ordering::Relaxed) > before, "others are served meanwhile");
+                eventually(
+                    || answered.load(Ordering::Relaxed) > before,
+                    "others are served meanwhile",
+                );
                 current = new;
             }
         }));
@@ -149,7 +181,10 @@ fn certificates_are_replaced_while_clients_come() {
     assert_eq!(failed.into_inner(), 0, "of {}", answered.into_inner());
     // What cannot be used is not.
     ca.scratch.write("one.crt", "damaged");
-    eventually(|| server.log().contains("one.crt: holds no certificate"), "it is said, without a signal");
+    eventually(
+        || server.log().contains("one.crt: holds no certificate"),
+        "it is said, without a signal",
+    );
     assert_eq!(ask(&client, addr, "one.test").unwrap().0, current);
     eventually(
         || metric(admin(&server), "wharf_reloads_total{outcome=\"refused\"}") >= Some(1.0),
@@ -177,7 +212,8 @@ fn a_changed_manifest_brings_other_certificates() {
     let (addr, client) = (tls_addr(&server), ca.client());
     assert!(ask(&client, addr, "two.test").is_err());
     ca.certificate("two", &["two.test"]);
-    ca.scratch.write("wharf.toml", manifest(&(certificate("one") + &certificate("two"))));
+    ca.scratch
+        .write("wharf.toml", manifest(&(certificate("one") + &certificate("two"))));
     eventually(|| ask(&client, addr, "two.test").is_ok(), "the new name is served");
     assert!(ask(&client, addr, "one.test").is_ok());
     assert!(!server.log().contains("start the server anew"), "{}", server.log());
@@ -189,13 +225,18 @@ fn clients_show_certificates_where_they_are_asked_to() {
     ca.certificate("server", &["open.test", "closed.test"]);
     ca.certificate("client", &["a.client"]);
     Authority::certificate(&ca, "other", &["b.client"]);
-    let tls = certificate("server")
-        + "[[server.tls.client-certificates]]\nauthorities = 'ca.pem'\nhosts = ['closed.test']\n";
+    let tls =
+        certificate("server") + "[[server.tls.client-certificates]]\nauthorities = 'ca.pem'\nhosts = ['closed.test']\n";
     let server = serve(&ca, &tls);
     let file = |name: &str| ca.scratch.join(name).display().to_string();
     let (own, key) = (file("client.crt"), file("client.key"));
     let own = ["--cert", &own, "--key", &key];
-    let forged = ["--header", "client-cert: :AAAA:", "--header", "Client-Cert-Chain: :AAAA:"];
+    let forged = [
+        "--header",
+        "client-cert: :AAAA:",
+        "--header",
+        "Client-Cert-Chain: :AAAA:",
+    ];
     for (name, more, expected) in [
         ("open.test", vec![], None),
         ("open.test", forged.to_vec(), None),
@@ -203,24 +244,47 @@ fn clients_show_certificates_where_they_are_asked_to() {
         ("closed.test", own.to_vec(), Some(())),
         ("closed.test", [&own[..], &forged].concat(), Some(())),
     ] {
-        let Some(output) = curl(&ca.file(), &server, name, &more) else { return };
+        let Some(output) = curl(&ca.file(), &server, name, &more) else {
+            return;
+        };
         let said = text(&output.stdout);
-        assert!(said.contains(&format!("https://{name}")), "{more:?}: {said}{}", text(&output.stderr));
+        assert!(
+            said.contains(&format!("https://{name}")),
+            "{more:?}: {said}{}",
+            text(&output.stderr)
+        );
         assert_eq!(said.contains("client-cert"), expected.is_some(), "{said}");
         assert!(!said.contains("AAAA") && !said.contains("client-cert-chain"), "{said}");
     }
-    let Some(refused) = curl(&ca.file(), &server, "closed.test", &[]) else { return };
-    assert!(text(&refused.stderr).contains("certificate required"), "{}", text(&refused.stderr));
-    eventually(|| handshakes(&server, "client-certificate") == 1.0, "the refusal is counted");
+    let Some(refused) = curl(&ca.file(), &server, "closed.test", &[]) else {
+        return;
+    };
+    assert!(
+        text(&refused.stderr).contains("certificate required"),
+        "{}",
+        text(&refused.stderr)
+    );
+    eventually(
+        || handshakes(&server, "client-certificate") == 1.0,
+        "the refusal is counted",
+    );
     // A connection for one host is not good for the other: its client was not asked.
     let host = format!("host: closed.test:{}", tls_addr(&server).port());
     for more in [vec!["--http1.1"], vec!["--http2"]] {
         let more = [&more[..], &["--header", &host, "--write-out", "%{http_code}"]].concat();
-        let Some(output) = curl(&ca.file(), &server, "open.test", &more) else { return };
+        let Some(output) = curl(&ca.file(), &server, "open.test", &more) else {
+            return;
+        };
         assert!(text(&output.stdout).ends_with("421"), "{}", text(&output.stdout));
     }
     // Nor is one without TLS.
-    let plain = wharf_tests::http::send(server.addr(), "GET", "/", &[("host", "open.test"), ("client-cert", ":AAAA:")], b"");
+    let plain = wharf_tests::http::send(
+        server.addr(),
+        "GET",
+        "/",
+        &[("host", "open.test"), ("client-cert", ":AAAA:")],
+        b"",
+    );
     assert!(!plain.text().contains("AAAA"), "{}", plain.text());
 }
 
@@ -231,7 +295,10 @@ fn what_cannot_be_used_is_said_at_the_start() {
     ca.certificate("two", &["two.test"]);
     let mixed = "[[server.tls.certificates]]\ncertificate = 'one.crt'\nkey = 'two.key'\n";
     for (tls, expected) in [
-        (mixed.to_owned(), "two.key: the key does not belong to the certificate of"),
+        (
+            mixed.to_owned(),
+            "two.key: the key does not belong to the certificate of",
+        ),
         (certificate("three"), "three.crt: cannot be read"),
         ("[server.tls]\n".to_owned(), "TLS needs a certificate"),
         (
@@ -248,7 +315,11 @@ fn what_cannot_be_used_is_said_at_the_start() {
         ),
     ] {
         let manifest = ca.scratch.write("wharf.toml", manifest(&tls));
-        let output = wharf_tests::wharf().args(["serve", "--addr", "127.0.0.1:0"]).arg(manifest).output().unwrap();
+        let output = wharf_tests::wharf()
+            .args(["serve", "--addr", "127.0.0.1:0"])
+            .arg(manifest)
+            .output()
+            .unwrap();
         assert!(!output.status.success());
         assert!(text(&output.stderr).contains(expected), "{}", text(&output.stderr));
     }
@@ -257,14 +328,27 @@ fn what_cannot_be_used_is_said_at_the_start() {
 /// Everything that testssl.sh knows; what it rates above LOW is a finding.
 #[test]
 fn a_test_of_tls_finds_nothing() {
-    let (Some(testssl), Some(_)) = (installed("testssl"), installed("openssl")) else { return };
+    let (Some(testssl), Some(_)) = (installed("testssl"), installed("openssl")) else {
+        return;
+    };
     let ca = Authority::new();
     ca.certificate("one", &["localhost", "127.0.0.1"]);
     let server = serve(&ca, &certificate("one"));
     let found = ca.scratch.join("found.json");
     let addr = tls_addr(&server);
     let output = Command::new(testssl)
-        .args(["--quiet", "--color", "0", "--severity", "MEDIUM", "--nodns", "none", "--warnings", "batch", "--fast"])
+        .args([
+            "--quiet",
+            "--color",
+            "0",
+            "--severity",
+            "MEDIUM",
+            "--nodns",
+            "none",
+            "--warnings",
+            "batch",
+            "--fast",
+        ])
         .args(["--protocols", "--server-defaults", "--vulnerable", "--std", "--fs"])
         .args(["--ip", "127.0.0.1", "--add-ca"])
         .arg(ca.file())
@@ -274,11 +358,25 @@ fn a_test_of_tls_finds_nothing() {
         .output()
         .unwrap();
     let found = std::fs::read_to_string(&found).unwrap_or_default();
-    assert!(found.trim_end().ends_with(']'), "{}{}", text(&output.stdout), text(&output.stderr));
+    assert!(
+        found.trim_end().ends_with(']'),
+        "{}{}",
+        text(&output.stdout),
+        text(&output.stderr)
+    );
     let found: serde_json::Value = serde_json::from_str(&found).unwrap();
     // A certificate of a test has nobody who could revoke it, and no log knows it.
-    const OF_TESTS: [&str; 4] = ["cert_revocation", "cert_crlDistributionPoints", "DNS_CAArecord", "certificate_transparency"];
-    let is_finding = |finding: &&serde_json::Value| !OF_TESTS.iter().any(|id| finding["id"].as_str().is_some_and(|own| own.starts_with(id)));
+    const OF_TESTS: [&str; 4] = [
+        "cert_revocation",
+        "cert_crlDistributionPoints",
+        "DNS_CAArecord",
+        "certificate_transparency",
+    ];
+    let is_finding = |finding: &&serde_json::Value| {
+        !OF_TESTS
+            .iter()
+            .any(|id| finding["id"].as_str().is_some_and(|own| own.starts_with(id)))
+    };
     let findings: Vec<_> = found.as_array().unwrap().iter().filter(is_finding).collect();
     assert!(findings.is_empty(), "{findings:#?}");
     assert_eq!(get(server.addr(), "/").status, 200);

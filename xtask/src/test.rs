@@ -8,7 +8,15 @@ use crate::workspace::{Workspace, metadata, run};
 
 /// What tests run beside the server: proxies in front of it, a crowd of slow clients, an authority that gives out certificates,
 /// and who looks for weaknesses of TLS.
-const PROGRAMS: [&str; 7] = ["nginx", "haproxy", "slowhttptest", "pebble", "curl", "openssl", "testssl"];
+const PROGRAMS: [&str; 7] = [
+    "nginx",
+    "haproxy",
+    "slowhttptest",
+    "pebble",
+    "curl",
+    "openssl",
+    "testssl",
+];
 
 /// Builds the guests, the program and the tests, and runs the tests. `args` go to `cargo test`; a first filter of the
 /// form `SUITE::NAME` chooses the suite, too, since the tests inside it are named without it.

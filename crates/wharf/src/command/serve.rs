@@ -75,7 +75,10 @@ async fn start_and_drain(serve: Serve, stdout: &Lines, stderr: &Lines) -> anyhow
             move || site.start(&serve, &stdout, &stderr)
         });
         let (apps, deployment) = starting.await??;
-        let tls = options.tls.clone();
+        let tls = tls::Live {
+            tls: options.tls.clone(),
+            is_by_flags: serve.tls_certificate.is_some(),
+        };
         Ok::<_, anyhow::Error>((Server::bind(options, apps)?, deployment, tls))
     };
     let mut begun = pin!(begun);

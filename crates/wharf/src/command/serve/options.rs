@@ -5,9 +5,7 @@ use std::net::SocketAddr;
 
 use anyhow::bail;
 use wharf_server::manifest::app as plan;
-use wharf_server::{
-    Address, ForwardedFields, Listen, ListenOn, ProxyOptions, Redirect, ServerLimits, ServerOptions, Tls, TlsOptions,
-};
+use wharf_server::{Address, ForwardedFields, Listen, ListenOn, ProxyOptions, Redirect, ServerLimits, ServerOptions};
 
 use crate::cli::{Admin, Serve};
 use crate::notify;
@@ -26,7 +24,6 @@ pub(super) async fn options(
     Ok(ServerOptions {
         listen: listen(listeners(serve, settings)).await?,
         admin: admin(serve, settings).await?,
-        tls: tls_options(serve, settings).map(Tls::new).transpose()?,
         proxies: ProxyOptions {
             trusted: settings.trusted_proxies.clone(),
             fields: match settings.forwarded {
@@ -38,25 +35,8 @@ pub(super) async fn options(
         },
         drain_timeout: drain_timeout.unwrap_or(usual.drain_timeout),
         limits: server_limits(serve, &settings.limits, open_files),
-        tls: super::tls::tls(settings)?,
+        tls: super::tls::tls(serve, settings)?,
     })
-}
-
-/// Certificates of flags stand in the place of all that a manifest names.
-fn tls_options(serve: &Serve, settings: &plan::ServerSettings) -> Option<TlsOptions> {
-    let flags = || {
-        Some(TlsOptions {
-            certificates: vec![plan::CertificateFiles {
-                certificate: serve.tls_certificate.clone()?,
-                key: serve.tls_key.clone()?,
-                is_default: true,
-            }],
-            // There is no other one, whatever name a client asks for.
-            default_for_unknown_names: true,
-            ..TlsOptions::default()
-        })
-    };
-    flags().or_else(|| settings.tls.clone())
 }
 
 /// With flags for it, whatever listens by a flag or by default speaks TLS.

@@ -4,8 +4,9 @@ use std::io;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use wharf_server::{Apps, Deployment, Reloaded, Tls};
+use wharf_server::{Apps, Deployment, Reloaded};
 
+use super::tls::Live;
 use super::{say_refused, tls};
 use crate::notify;
 
@@ -13,19 +14,19 @@ use crate::notify;
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Starts [`reload`]; it ends with what this returns.
-pub(super) fn reload_when_told(deployment: Deployment, apps: Apps, tls: Option<Tls>) -> io::Result<mpsc::Sender<()>> {
+pub(super) fn reload_when_told(deployment: Deployment, apps: Apps, tls: Live) -> io::Result<mpsc::Sender<()>> {
     let (tell, told) = mpsc::channel();
     let runtime = tokio::runtime::Handle::current();
     std::thread::Builder::new().name("wharf-reload".into()).spawn(move || {
         let _runtime = runtime.enter();
-        reload(deployment, &apps, tls.as_ref(), &told);
+        reload(deployment, &apps, &tls, &told);
     })?;
     Ok(tell)
 }
 
 /// Reads all anew when told to, and when something that was read has changed. In a thread of its own: reading and compiling
 /// take their time.
-fn reload(mut deployment: Deployment, apps: &Apps, tls: Option<&Tls>, told: &mpsc::Receiver<()>) {
+fn reload(mut deployment: Deployment, apps: &Apps, tls: &Live, told: &mpsc::Receiver<()>) {
     let mut before = deployment.look();
     loop {
         let told = match told.recv_timeout(LOOK) {
@@ -48,7 +49,7 @@ fn reload(mut deployment: Deployment, apps: &Apps, tls: Option<&Tls>, told: &mps
 }
 
 /// Serves what a reload has made.
-fn take(apps: &Apps, tls: Option<&Tls>, loaded: Result<Reloaded, String>) {
+fn take(apps: &Apps, tls: &Live, loaded: Result<Reloaded, String>) {
     match loaded {
         Ok(mut loaded) => {
             say_refused(&loaded);
