@@ -306,7 +306,12 @@ async fn call2(
 ) -> wasmtime::Result<()> {
     let request = request.map(|body| body.map_err(legacy::error).boxed_unsync());
     let mut http = store.data_mut().http();
-    let request = http.new_incoming_request(p2::http::types::Scheme::Http, request)?;
+    // A request that names no scheme is one of `http`, as for 0.3.
+    let scheme = match request.uri().scheme_str() {
+        Some("https") => p2::http::types::Scheme::Https,
+        _ => p2::http::types::Scheme::Http,
+    };
+    let request = http.new_incoming_request(scheme, request)?;
     let writing = Arc::<legacy::Writing>::default();
     let written = writing.clone();
     let out = http.new_response_outparam_from_callback(move |response| {
