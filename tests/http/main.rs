@@ -52,3 +52,5 @@ mod slow;
 mod trailers;
 /// Services of WASI 0.3.0.
 mod version;
+/// WebSockets: handshakes, isolation, limits, ends.
+mod websocket;

@@ -57,14 +57,15 @@ pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, door: Arc<Door>) 
     let activity = Arc::new(Activity::new(door.clone()));
     // An IPv4 client is the same one on a socket for both families.
     let client: IpAddr = peer.ip().to_canonical();
-    let _place = match Place::take(&door, client, activity.clone()) {
-        Ok(place) => place,
+    let place = match Place::take(&door, client, activity.clone()) {
+        Ok(place) => Arc::new(place),
         Err(limit) => {
             tracing::debug!(%peer, limit = limit.name(), "turned a connection away");
             drop(activity);
             return turn_away(stream, &door).await;
         }
     };
+    activity.has(&place);
     let stream = Stream::new(stream, activity.clone());
     let connection = Connection {
         socket: stream.socket(),
@@ -127,15 +128,19 @@ impl Connection {
                 Response = http::Response<activity::Answer>,
                 Error = Infallible,
                 Future: Send + 'static,
-            >,
+            > + Send
+            + 'static,
     {
         let builder = builder(&self.door.limits);
-        let mut connection = pin!(builder.serve_connection(stream, answer));
+        let mut connection = pin!(builder.serve_connection_with_upgrades(stream, answer));
         loop {
             tokio::select! {
                 biased;
                 ended = connection.as_mut() => {
                     self.note(ended);
+                    if self.activity.is_given_up() {
+                        return;
+                    }
                     return linger(self.socket.tcp()).await;
                 }
                 () = gone::wait(self.socket.tcp()) => return match tokio::time::timeout(LEAVE_GRACE, connection).await {
@@ -317,6 +322,8 @@ fn builder(limits: &ServerLimits) -> auto::Builder<TokioExecutor> {
     builder
         .http2()
         .timer(TokioTimer::new())
+        // For WebSockets (RFC 8441).
+        .enable_connect_protocol()
         .max_header_list_size(u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX))
         .max_concurrent_streams(limits.streams_max);
     builder

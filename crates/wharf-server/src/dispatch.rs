@@ -23,10 +23,11 @@ use crate::limits::Limit;
 use crate::problem::{Asked, ErrorId, Problem};
 use crate::route::{Found, normal};
 use crate::turns::NoTime;
+use crate::websocket;
 
 /// Answers `request`, whatever happens.
 pub(crate) async fn answer(
-    door: &Door,
+    door: &Arc<Door>,
     mut request: http::Request<Incoming>,
     local: SocketAddr,
     mut begun: Begun,
@@ -35,6 +36,13 @@ pub(crate) async fn answer(
     let asked = Asked::of(&request);
     let mut response = match meet(door, &mut request, local, &mut begun) {
         Ok((route, taken)) => match &route.target {
+            Target::Service(service) if service.takes_websockets() && websocket::is_wanted(&request) => {
+                Box::pin(websocket::answer(door, &route.app, service, request, &asked, &begun)).await
+            }
+            Target::Service(_) if request.method() == Method::CONNECT => {
+                Problem::new(StatusCode::NOT_IMPLEMENTED, NO_PROXY)
+                    .response(&asked, Some(&route.app.inner().error_pages))
+            }
             Target::Service(service) => ask(door, &route.app, service, request, &asked, &begun).await,
             // Boxed, as everything is that few requests need: the rest of them would be moved about with room for it.
             Target::Files(files) => Box::pin(read(&route.app, files, taken, &request, &asked)).await,
@@ -112,10 +120,11 @@ fn head_bytes(request: &http::Request<Incoming>) -> usize {
 /// The route, and how many bytes of the path are its prefix.
 fn find(door: &Door, request: &http::Request<Incoming>) -> Result<(Arc<Route>, usize), Problem> {
     let apps = door.apps();
-    match apps
-        .routes
-        .find(|| host(request), &normal(request.uri().path()), request.method())
-    {
+    match apps.routes.find(
+        || host(request),
+        &normal(request.uri().path()),
+        websocket::method(request),
+    ) {
         Found::Route(route, taken) => Ok((route.clone(), taken)),
         Found::NoPath => Err(Problem::new(StatusCode::NOT_FOUND, "nothing is served under this path")),
         Found::NoHost => Err(Problem::new(
@@ -147,7 +156,7 @@ fn without_port(host: &str) -> &str {
 }
 
 /// There is more to do than can be done: the client may come again.
-fn crowded(door: &Door, app: &App, limit: Limit) -> Problem {
+pub(crate) fn crowded(door: &Door, app: &App, limit: Limit) -> Problem {
     door.metrics.reached(limit);
     let id = ErrorId::new();
     // One line for each would be one more thing to do; the metrics have the number.
@@ -247,6 +256,16 @@ async fn ask(
     if let Some(limit) = verdict.as_ref().and_then(Verdict::limit) {
         return held_up(door, app, asked, limit);
     }
+    conclude(door, app, asked, answered)
+}
+
+/// What a guest's answer becomes.
+pub(crate) fn conclude(
+    door: &Door,
+    app: &App,
+    asked: &Asked,
+    answered: Result<http::Response<Payload>, Failure>,
+) -> http::Response<Payload> {
     match answered {
         Ok(response) if response.status().is_informational() => {
             let broken = (StatusCode::BAD_GATEWAY, BROKEN);
@@ -295,8 +314,8 @@ struct Informational(StatusCode);
 
 /// Sees to it that the request names its origin once (RFC 9112 section 3.2).
 fn complete(request: &mut http::Request<Incoming>, local: SocketAddr) -> Result<(), Problem> {
-    if request.method() == Method::CONNECT {
-        return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "CONNECT is for proxies"));
+    if request.method() == Method::CONNECT && !websocket::is_extended_connect(request) {
+        return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, NO_PROXY));
     }
     let version = request.version();
     if version >= Version::HTTP_2 && request.uri().authority().is_some() {
@@ -421,6 +440,8 @@ fn fit(method: &Method, response: http::Response<Payload>) -> http::Response<Pay
 
 const BROKEN: &str = "the app failed";
 
+const NO_PROXY: &str = "CONNECT is for proxies";
+
 /// The table: what a client sees of a failure. 500 means the operator should look, 502 that the component broke, 503 that
 /// trying again later helps, 504 that time ran out.
 fn meaning(failure: &Failure) -> (StatusCode, &'static str) {
@@ -511,7 +532,7 @@ fn refused(app: &App, asked: &Asked, failure: &Failure) -> http::Response<Payloa
     problem.response(asked, Some(&app.inner().error_pages))
 }
 
-fn failed(
+pub(crate) fn failed(
     app: &App,
     asked: &Asked,
     (status, reason): (StatusCode, &'static str),

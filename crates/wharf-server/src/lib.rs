@@ -19,6 +19,7 @@ mod problem;
 mod reload;
 mod route;
 mod turns;
+mod websocket;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ use tokio_util::task::TaskTracker;
 
 pub use app::{App, AppOptions, Target};
 pub use files::{Files, FilesError, FilesOptions};
-pub use limits::{RequestLimits, ServerLimits};
+pub use limits::{RequestLimits, ServerLimits, SocketLimits};
 pub use listener::{AdminAt, BindError, Listen};
 pub use problem::{ErrorPages, Page};
 pub use reload::{Assemble, Deployment, Reloaded, Seen, Source, Trouble};
@@ -138,6 +139,7 @@ impl Server {
         }
         drop(self.listeners);
         door.drain.cancel();
+        door.apps().all.iter().for_each(App::retire);
         connections.close();
         let finish = async {
             connections.wait().await;
@@ -192,6 +194,7 @@ impl Apps {
 
 /// Lets an app finish that answers no new requests, and ends what it does when its time is over.
 async fn retire(door: Arc<Door>, app: App, timeout: Duration) {
+    app.retire();
     if tokio::time::timeout(timeout, app.finished()).await.is_err() {
         let requests = app.open();
         tracing::warn!(

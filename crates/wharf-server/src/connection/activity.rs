@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ use wharf_host::http::{ErrorCode, Payload};
 use crate::app::{App, OfApp};
 use crate::door::Door;
 use crate::limits::Limit;
+use crate::places::Place;
 
 /// The time in which requests that a client takes back are counted.
 const RESETS_WINDOW: Duration = Duration::from_secs(30);
@@ -51,6 +52,10 @@ pub(crate) struct Activity {
     resets: AtomicUsize,
     resets_since: AtomicU64,
     told: Told,
+    /// The place of the connection, as long as it has one.
+    place: OnceLock<Weak<Place>>,
+    /// The connection is no longer one of HTTP.
+    is_given_up: AtomicBool,
 }
 
 /// How a response over HTTP/2 is taken.
@@ -100,6 +105,8 @@ impl Activity {
             resets: AtomicUsize::new(0),
             resets_since: AtomicU64::new(0),
             told: Told::default(),
+            place: OnceLock::new(),
+            is_given_up: AtomicBool::new(false),
         }
     }
 
@@ -128,6 +135,31 @@ impl Activity {
             head_bytes_max,
             ended: false,
         }
+    }
+
+    /// Remembers the connection's place, for those that outlive its requests.
+    pub fn has(&self, place: &Arc<Place>) {
+        let _ = self.place.set(Arc::downgrade(place));
+    }
+
+    /// The connection's place.
+    pub fn place(&self) -> Option<Arc<Place>> {
+        self.place.get()?.upgrade()
+    }
+
+    /// It counts as having a request until what this returns is dropped.
+    pub fn hold(self: &Arc<Self>) -> Held {
+        self.requests.fetch_add(1, Ordering::AcqRel);
+        Held(self.clone())
+    }
+
+    /// After the response that is under way, the connection speaks another protocol.
+    pub fn gives_up_connection(&self) {
+        self.is_given_up.store(true, Ordering::Release);
+    }
+
+    pub fn is_given_up(&self) -> bool {
+        self.is_given_up.load(Ordering::Acquire)
     }
 
     /// What has come begins an HTTP/2 connection.
@@ -303,6 +335,16 @@ pub(crate) struct Awaits(Arc<Activity>);
 impl Drop for Awaits {
     fn drop(&mut self) {
         self.0.awaited.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A connection that is in use, though it may have no request.
+pub(crate) struct Held(Arc<Activity>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.idle_since.store(self.0.now(), Ordering::Release);
+        self.0.requests.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
