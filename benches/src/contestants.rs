@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::certificate::Certificate;
 use crate::place::Place;
 use crate::server::Server;
-use crate::workloads::{Guest, Workload};
+use crate::workloads::{Guest, Wire, Workload};
 
 /// One way to run one program.
 struct Contestant {
@@ -21,6 +22,8 @@ struct Contestant {
     legacy: bool,
     /// Whether it needs a component at all.
     component: bool,
+    /// Whether it speaks HTTP/2 and TLS, and takes WebSockets.
+    modern: bool,
 }
 
 /// The peer with its defaults, and what our components import.
@@ -38,6 +41,7 @@ const CONTESTANTS: &[Contestant] = &[
         outgoing: &[],
         legacy: true,
         component: false,
+        modern: true,
     },
     Contestant {
         name: "wharf request",
@@ -46,6 +50,7 @@ const CONTESTANTS: &[Contestant] = &[
         outgoing: OUTGOING,
         legacy: true,
         component: true,
+        modern: true,
     },
     Contestant {
         name: "wharf serial",
@@ -54,6 +59,7 @@ const CONTESTANTS: &[Contestant] = &[
         outgoing: OUTGOING,
         legacy: true,
         component: true,
+        modern: true,
     },
     Contestant {
         name: "wharf shared",
@@ -62,6 +68,7 @@ const CONTESTANTS: &[Contestant] = &[
         outgoing: OUTGOING,
         legacy: false,
         component: true,
+        modern: true,
     },
     Contestant {
         name: "wasmtime",
@@ -70,6 +77,7 @@ const CONTESTANTS: &[Contestant] = &[
         outgoing: &[],
         legacy: true,
         component: true,
+        modern: false,
     },
     Contestant {
         name: "wasmtime fresh",
@@ -86,6 +94,7 @@ const CONTESTANTS: &[Contestant] = &[
         outgoing: &[],
         legacy: false,
         component: true,
+        modern: false,
     },
 ];
 
@@ -96,6 +105,8 @@ const TOOLS: &[&str] = &["oha"];
 pub struct Contestants {
     bin: PathBuf,
     guests: PathBuf,
+    /// What they show to clients of TLS.
+    pub certificate: Certificate,
 }
 
 impl Contestants {
@@ -105,6 +116,7 @@ impl Contestants {
         let found = Self {
             bin: bin.to_owned(),
             guests: guests.to_owned(),
+            certificate: Certificate::make(&bin.with_file_name("tls"))?,
         };
         let programs = CONTESTANTS.iter().map(|contestant| contestant.program);
         let programs = programs.chain(TOOLS.iter().copied()).map(|name| found.program(name));
@@ -161,10 +173,13 @@ impl Contestants {
 
     /// Everybody who can answer `workload`, serving.
     pub fn start(&self, workload: &Workload, place: Place) -> Result<Vec<Server>> {
-        let takes_part = |contestant: &&Contestant| workload.guest != Guest::Hello02 || contestant.legacy;
+        let takes_part = |contestant: &&Contestant| contestant.takes_part(workload);
         let start = |contestant: &Contestant| {
-            let more = if workload.calls() { contestant.outgoing } else { &[] };
-            self.start_with(contestant.name, more, workload.guest, place)
+            let tls = workload.wire.is_tls().then(|| self.certificate.flags());
+            let tls = tls.unwrap_or_default();
+            let outgoing = if workload.calls() { contestant.outgoing } else { &[] };
+            let more: Vec<_> = tls.iter().map(String::as_str).chain(outgoing.iter().copied()).collect();
+            self.start_with(contestant.name, &more, workload.guest, place)
         };
         CONTESTANTS.iter().filter(takes_part).map(start).collect()
     }
@@ -189,6 +204,11 @@ impl Contestants {
 }
 
 impl Contestant {
+    fn takes_part(&self, workload: &Workload) -> bool {
+        let knows_wire = workload.wire == Wire::Http1 && workload.guest != Guest::Websocket;
+        (self.modern || knows_wire) && (self.legacy || workload.guest != Guest::Hello02)
+    }
+
     fn line(&self, more: &[&str]) -> String {
         let words = [self.program].into_iter().chain(self.flags.iter().chain(more).copied());
         let words: Vec<_> = words.chain(self.component.then_some("COMPONENT")).collect();

@@ -1,4 +1,4 @@
-//! One request by the harness itself, where what counts is a single answer and not how many there are.
+//! One request or WebSocket by the harness itself, where what counts is a single answer and not how many there are.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -10,6 +10,7 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
 
 /// Asks for `path` on a connection of its own, which is closed when this returns: the status of a complete answer.
 pub async fn get(addr: SocketAddr, path: &str) -> Result<StatusCode> {
@@ -20,6 +21,13 @@ pub async fn connect(addr: SocketAddr) -> Result<TcpStream> {
     let stream = TcpStream::connect(addr).await.context("cannot connect")?;
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+/// A WebSocket at `path`, on a connection of its own.
+pub async fn websocket(addr: SocketAddr, path: &str) -> Result<WebSocketStream<TcpStream>> {
+    let url = format!("ws://{addr}{path}");
+    let (socket, _) = tokio_tungstenite::client_async(url, connect(addr).await?).await?;
+    Ok(socket)
 }
 
 /// Asks for `path` on this connection, which is closed when this returns.

@@ -4,12 +4,17 @@
 //! Figures are medians of several rounds in which all contestants took turns. The machine may be noisy; what it does to
 //! one, it does to all. How each kind of workload is measured, and what its table says, is in a file of its own.
 
+mod certificate;
 mod client;
 mod contestants;
+mod delivery;
 mod engine;
 mod get;
+mod handshakes;
+mod idle;
 mod machine;
 mod overload;
+mod own;
 mod parked;
 mod place;
 mod plan;
@@ -35,6 +40,9 @@ fn main() -> Result<()> {
     let mut args = std::env::args().skip(1).peekable();
     if args.next_if(|arg| arg == overload::client::COMMAND).is_some() {
         return overload::client::main(args);
+    }
+    if args.next_if(|arg| arg == own::COMMAND).is_some() {
+        return own::main(args);
     }
     let plan = Plan::parse(args)?;
     let contestants = Contestants::find(&plan.bin, &plan.guests)?;
@@ -75,7 +83,7 @@ fn measure(
     match workload.kind {
         Kind::Throughput => {
             let measurements = throughput::run(plan, contestants, workload, place)?;
-            let section = throughput::section(workload, place, &measurements);
+            let section = throughput::section(plan, workload, place, &measurements);
             report.throughput.extend(measurements);
             Ok(section)
         }
@@ -84,5 +92,8 @@ fn measure(
         Kind::Parked => parked::run(plan, contestants, workload, place),
         Kind::Overload => overload::run(plan, contestants, workload, place),
         Kind::Engine => engine::run(plan, contestants, workload, place),
+        Kind::Handshakes => handshakes::run(plan, contestants, workload, place),
+        Kind::Idle => idle::run(plan, contestants, workload, place),
+        Kind::Delivery => delivery::run(plan, contestants, workload, place),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 use crate::place::Place;
-use crate::workloads::{self, Workload};
+use crate::workloads::{self, GROUPS, Workload};
 
 /// What to measure, with what, and where results go.
 pub struct Plan {
@@ -47,12 +47,13 @@ impl Plan {
 
     pub fn workloads(&self) -> Result<Vec<&'static Workload>> {
         let chosen = |workload: &&Workload| {
-            let named = self.names.iter().any(|name| name == workload.name);
+            let named = self.names.iter().any(|name| names(name).contains(&workload.name));
             named || (self.names.is_empty() && (workload.quick || !self.quick))
         };
         for name in &self.names {
-            if !workloads::ALL.iter().any(|workload| workload.name == name) {
-                let known: Vec<_> = workloads::ALL.iter().map(|workload| workload.name).collect();
+            if names(name).is_empty() {
+                let known = workloads::ALL.iter().map(|workload| workload.name);
+                let known: Vec<_> = known.chain(GROUPS.iter().map(|(name, _)| *name)).collect();
                 bail!("there is no workload {name}; there are {}", known.join(", "));
             }
         }
@@ -68,5 +69,38 @@ impl Plan {
     /// How long a client asks in one round.
     pub fn duration(&self) -> Duration {
         Duration::from_secs(if self.quick { 1 } else { 3 })
+    }
+}
+
+/// The workloads that `name` stands for.
+fn names(name: &str) -> &[&str] {
+    let group = GROUPS.iter().find(|(group, _)| *group == name);
+    let alone = workloads::ALL.iter().find(|workload| workload.name == name);
+    match (group, alone) {
+        (Some((_, names)), _) => names,
+        (None, Some(workload)) => std::slice::from_ref(&workload.name),
+        (None, None) => &[],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(args: &str) -> Result<Vec<&'static str>> {
+        let paths = "--bin b --guests g --out o ";
+        let plan = Plan::parse((paths.to_owned() + args).split(' ').map(str::to_owned))?;
+        Ok(plan.workloads()?.into_iter().map(|workload| workload.name).collect())
+    }
+
+    #[test]
+    fn workloads_are_chosen_by_names_and_groups() {
+        assert_eq!(chosen("hello").expect("there is one"), ["hello"]);
+        assert_eq!(chosen("--quick engine hello").expect("both"), ["hello", "engine"]);
+        let wire = chosen("--quick wire").expect("a group");
+        assert_eq!(wire, GROUPS[0].1);
+        let wire_and_more = chosen("wire hello tls").expect("a group and two");
+        assert_eq!(wire_and_more.len(), wire.len() + 1);
+        assert!(chosen("no-such").is_err());
     }
 }

@@ -125,6 +125,7 @@ fn write_how(text: &mut String, plan: &Plan, contestants: &Contestants) -> Resul
     writeln!(text, "{table}")?;
     let mut table = Table::new(&["client", "version"]);
     table.row(["wrk".to_owned(), client::version()]);
+    table.row(["h2load".to_owned(), client::h2load::version()]);
     for (name, version) in contestants.tools() {
         table.row([name.to_owned(), version]);
     }

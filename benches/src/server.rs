@@ -130,7 +130,7 @@ fn read(stderr: ChildStderr, found: &Sender<SocketAddr>, said: &Mutex<Vec<String
 
 /// The address in a line such as `wharf: serving a.wasm at http://127.0.0.1:80/`.
 fn address(line: &str) -> Option<SocketAddr> {
-    let (_, rest) = line.split_once("http://")?;
+    let (_, rest) = line.split_once("http://").or_else(|| line.split_once("https://"))?;
     let end = rest.find(|c: char| !(c.is_ascii_hexdigit() || ".:[]".contains(c)));
     rest[..end.unwrap_or(rest.len())].parse().ok()
 }
@@ -148,6 +148,10 @@ mod tests {
         assert_eq!(
             address("wharf: serving a.wasm at http://[::1]:80"),
             "[::1]:80".parse().ok()
+        );
+        assert_eq!(
+            address("native: serving at https://127.0.0.1:443"),
+            "127.0.0.1:443".parse().ok()
         );
         assert_eq!(address("error: no"), None);
     }

@@ -11,6 +11,12 @@ pub fn median(values: &[f64]) -> f64 {
     }
 }
 
+/// What that part of the values, of which the smallest comes first, is at most.
+pub fn part(sorted: &[f64], part: f64) -> f64 {
+    let nth = (sorted.len() as f64 * part).ceil() as usize;
+    sorted.get(nth.saturating_sub(1)).copied().unwrap_or(f64::NAN)
+}
+
 /// How far the values lie from their median, as a part of it: the median of the distances.
 pub fn spread(values: &[f64]) -> f64 {
     let middle = median(values);
@@ -63,6 +69,9 @@ mod tests {
         assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
         assert!(median(&[]).is_nan());
+        assert_eq!(part(&[1.0, 2.0, 3.0, 4.0], 0.5), 2.0);
+        assert_eq!(part(&[1.0, 2.0, 3.0, 4.0], 0.99), 4.0);
+        assert!(part(&[], 0.5).is_nan());
         assert_eq!(spread(&[1.0, 2.0, 4.0]), 0.5);
         assert_eq!(spread(&[0.0, 0.0]), 0.0);
         assert_eq!(ratio(&[2.0, 4.0, 6.0], &[1.0, 2.0, 2.0]), (2.0, 0.0));

@@ -13,7 +13,7 @@ use crate::report::Section;
 use crate::server::Server;
 use crate::stats::{median, shown, shown_alone, shown_ratio};
 use crate::table::Table;
-use crate::workloads::{ORIGIN, Workload};
+use crate::workloads::{Ask, ORIGIN, Workload};
 
 /// One contestant under one workload: a value per round.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl Measurement {
         (self.bytes > 0).then(|| self.bytes as f64 / median(&self.cpu) / 1e3)
     }
 
-    fn as_json(&self) -> Value {
+    pub fn as_json(&self) -> Value {
         json!({
             "workload": self.workload,
             "place": self.place.name(),
@@ -95,8 +95,8 @@ pub fn run(plan: &Plan, contestants: &Contestants, workload: &Workload, place: P
         .map(|server| Measurement::new(workload, place, server.name()))
         .collect();
     let ask = |server: &Server, duration| {
-        let url = format!("http://{}{path}", server.addr());
-        client::run(workload, place, &url, duration).with_context(|| server.name())
+        let outcome = client::run(workload, place, server, &path, &contestants.certificate, duration);
+        outcome.with_context(|| server.name())
     };
     for server in &servers {
         ask(server, Duration::from_millis(500))?;
@@ -118,8 +118,8 @@ pub fn run(plan: &Plan, contestants: &Contestants, workload: &Workload, place: P
 }
 
 /// One workload in one place, against its first contestant and against `wasmtime`.
-pub fn section(workload: &Workload, place: Place, measurements: &[Measurement]) -> Section {
-    let mut section = Section::new("measurements", workload, place, table(measurements));
+pub fn section(plan: &Plan, workload: &Workload, place: Place, measurements: &[Measurement]) -> Section {
+    let mut section = Section::new("measurements", workload, place, table(workload, measurements));
     section.figures = measurements.iter().map(Measurement::as_json).collect();
     if workload.calls() {
         section.notes.push(format!(
@@ -129,17 +129,51 @@ pub fn section(workload: &Workload, place: Place, measurements: &[Measurement]) 
             outgoing()
         ));
     }
+    section.notes.extend(how(plan, workload));
     section
 }
 
-fn table(measurements: &[Measurement]) -> Table {
+/// What is not as everywhere.
+fn how(plan: &Plan, workload: &Workload) -> Vec<String> {
+    let mut notes = Vec::new();
+    if workload.wire.is_tls() {
+        notes.push(TLS.to_owned());
+    }
+    let client = match workload.ask {
+        Ask::Get if workload.wire.is_http2() => format!(
+            "The client was\n`{}`.\nLatencies are from its log, in which the time of each request is.",
+            client::h2load::line(workload, plan.duration())
+        ),
+        Ask::Messages(_) => "The client was the benchmark's own, by tokio-tungstenite on one thread, for as long as others are asked: binary\n\
+                             messages; what comes back is answered at once with as many. All limits were as they are by default."
+            .to_owned(),
+        Ask::Turns => "The client was the benchmark's own: one request by HTTP/1.1 with a chunked body, the next byte once the last was\n\
+                       back. A turn is twice the way through the server, the guest and the kernel; what is more than the native\n\
+                       server's is Wharf's and the guest's, for both ways."
+            .to_owned(),
+        _ => return notes,
+    };
+    notes.push(client);
+    notes
+}
+
+/// How TLS is set up.
+pub const TLS: &str = "Servers were given `--tls-certificate FILE --tls-key FILE` as well: a certificate of ECDSA on P-256, TLS 1.3 and 1.2, tickets.\n\
+                       All have rustls with ring; clients take TLS 1.3.";
+
+fn table(workload: &Workload, measurements: &[Measurement]) -> Table {
     let peer = measurements.iter().find(|m| m.contestant == "wasmtime");
+    let (per_second, each) = match workload.ask {
+        Ask::Messages(_) => ("messages/s", "CPU µs/message"),
+        Ask::Turns => ("turns/s", "CPU µs/turn"),
+        _ => ("requests/s", "CPU µs/request"),
+    };
     let mut table = Table::new(&[
         "contestant",
-        "requests/s",
+        per_second,
         "against native",
         "against wasmtime",
-        "CPU µs/request",
+        each,
         "GB/CPU s",
         "p50 µs",
         "p99 µs",

@@ -15,6 +15,12 @@ pub enum Kind {
     Parked,
     /// What becomes of requests when there are more than can be answered.
     Overload,
+    /// What connections by TLS cost, new ones and those of clients that come again.
+    Handshakes,
+    /// What it costs to hold ten thousand connections on which nothing happens.
+    Idle,
+    /// How long it takes from a guest to its client.
+    Delivery,
     /// What no client sees, of the engine alone.
     Engine,
 }
@@ -26,6 +32,51 @@ pub enum Ask {
     Get,
     /// POST with so many bytes.
     Post(usize),
+    /// Messages on WebSockets that come back, so many under way on each connection.
+    Messages(usize),
+    /// A byte on the way to the server or back, in requests that stay open.
+    Turns,
+    /// Chunks in which the server has written what time it was.
+    Times,
+    /// A connection for each request.
+    Connection(Session),
+}
+
+/// What a client of TLS brings from an earlier connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Session {
+    /// It does not speak TLS.
+    Plain,
+    /// Nothing.
+    New,
+    /// A ticket.
+    Resumed,
+}
+
+/// How requests come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    Http1,
+    /// In the clear, with prior knowledge (RFC 9113 section 3.3).
+    Http2,
+    /// HTTP/1.1 in TLS.
+    Tls,
+    /// HTTP/2 in TLS.
+    TlsHttp2,
+}
+
+impl Wire {
+    pub fn is_tls(self) -> bool {
+        matches!(self, Self::Tls | Self::TlsHttp2)
+    }
+
+    pub fn is_http2(self) -> bool {
+        matches!(self, Self::Http2 | Self::TlsHttp2)
+    }
+
+    pub fn scheme(self) -> &'static str {
+        if self.is_tls() { "https" } else { "http" }
+    }
 }
 
 /// Which component answers.
@@ -41,10 +92,19 @@ pub enum Guest {
     Go,
     /// The smallest in Python.
     Python,
+    /// The one that takes WebSockets.
+    Websocket,
 }
 
 impl Guest {
-    pub const ALL: [Self; 5] = [Self::Hello, Self::Hello02, Self::Bench, Self::Go, Self::Python];
+    pub const ALL: [Self; 6] = [
+        Self::Hello,
+        Self::Hello02,
+        Self::Bench,
+        Self::Go,
+        Self::Python,
+        Self::Websocket,
+    ];
 
     /// Its file's name, without the extension.
     pub fn name(self) -> &'static str {
@@ -54,6 +114,7 @@ impl Guest {
             Self::Bench => "bench",
             Self::Go => "bench-go",
             Self::Python => "bench-python",
+            Self::Websocket => "bench-websocket",
         }
     }
 }
@@ -68,8 +129,11 @@ pub struct Workload {
     /// [`ORIGIN`] in it is the address of a server to call.
     pub path: &'static str,
     pub ask: Ask,
-    /// Connections, each with one request at a time.
+    pub wire: Wire,
+    /// Connections, each with one request at a time, but for:
     pub connections: usize,
+    /// Requests at a time on each, where the protocol allows several.
+    pub streams: usize,
     /// Bytes of content a request moves, both ways together; what counts where they are many.
     pub bytes: u64,
     /// Where it is measured; a quick run takes the first.
@@ -85,6 +149,25 @@ impl Workload {
     }
 }
 
+/// Workloads that are asked for by one name.
+pub const GROUPS: &[(&str, &[&str])] = &[(
+    "wire",
+    &[
+        "http2",
+        "http2-streams",
+        "tls",
+        "tls-http2",
+        "tls-http2-streams",
+        "handshakes",
+        "websocket",
+        "websocket-many",
+        "idle-websockets",
+        "idle-streams",
+        "delivery",
+        "turns",
+    ],
+)];
+
 /// Stands for the address of a server to call.
 pub const ORIGIN: &str = "ORIGIN";
 
@@ -97,10 +180,17 @@ const SMALL: Workload = Workload {
     guest: Guest::Bench,
     path: "/",
     ask: Ask::Get,
+    wire: Wire::Http1,
     connections: 64,
+    streams: 1,
     bytes: 0,
     places: &[Place::OneCore],
     quick: false,
+};
+
+const HELLO: Workload = Workload {
+    guest: Guest::Hello,
+    ..SMALL
 };
 
 /// All workloads.
@@ -226,6 +316,96 @@ pub const ALL: &[Workload] = &[
         ..SMALL
     },
     Workload {
+        name: "http2",
+        says: "12 bytes by HTTP/2, a request at a time on each connection",
+        wire: Wire::Http2,
+        ..HELLO
+    },
+    Workload {
+        name: "http2-streams",
+        says: "12 bytes by HTTP/2, 100 requests at a time on one connection",
+        wire: Wire::Http2,
+        connections: 1,
+        streams: 100,
+        ..HELLO
+    },
+    Workload {
+        name: "tls",
+        says: "12 bytes by HTTP/1.1 in TLS",
+        wire: Wire::Tls,
+        ..HELLO
+    },
+    Workload {
+        name: "tls-http2",
+        says: "12 bytes by HTTP/2 in TLS, a request at a time on each connection",
+        wire: Wire::TlsHttp2,
+        ..HELLO
+    },
+    Workload {
+        name: "tls-http2-streams",
+        says: "12 bytes by HTTP/2 in TLS, 100 requests at a time on one connection",
+        wire: Wire::TlsHttp2,
+        connections: 1,
+        streams: 100,
+        ..HELLO
+    },
+    Workload {
+        name: "handshakes",
+        says: "connections for one request each, 16 at a time, with TLS and without",
+        kind: Kind::Handshakes,
+        connections: 16,
+        ..HELLO
+    },
+    Workload {
+        name: "websocket",
+        says: "messages of 64 bytes and back, one under way on each of 64 connections",
+        guest: Guest::Websocket,
+        ask: Ask::Messages(1),
+        ..SMALL
+    },
+    Workload {
+        name: "websocket-many",
+        says: "messages of 64 bytes and back, 16 under way on each of 64 connections",
+        guest: Guest::Websocket,
+        ask: Ask::Messages(16),
+        ..SMALL
+    },
+    Workload {
+        name: "idle-websockets",
+        says: "WebSockets on which nothing happens",
+        kind: Kind::Idle,
+        guest: Guest::Websocket,
+        places: &[Place::Unpinned],
+        ..SMALL
+    },
+    Workload {
+        name: "idle-streams",
+        says: "event streams on which nothing happens after the first event",
+        kind: Kind::Idle,
+        path: "/events",
+        places: &[Place::Unpinned],
+        ..SMALL
+    },
+    Workload {
+        name: "delivery",
+        says: "from a guest's write of 8 bytes to the client's read, one client",
+        kind: Kind::Delivery,
+        path: "/times",
+        ask: Ask::Times,
+        connections: 1,
+        places: &[Place::TwoCores, Place::OneCore],
+        ..SMALL
+    },
+    Workload {
+        name: "turns",
+        says: "a byte to the guest and back, again and again in one request, one client",
+        path: "/echo",
+        ask: Ask::Turns,
+        connections: 1,
+        places: &[Place::TwoCores, Place::OneCore],
+        ..SMALL
+    },
+    Workload {
         name: "engine",
         says: "calls between components, apps never touched before, crowds",
         kind: Kind::Engine,
@@ -234,3 +414,25 @@ pub const ALL: &[Workload] = &[
         ..SMALL
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_of_one_thing() {
+        let workloads = ALL.iter().map(|workload| workload.name);
+        let mut names: Vec<_> = workloads.chain(GROUPS.iter().map(|(name, _)| *name)).collect();
+        names.sort_unstable();
+        let all = names.len();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+
+    #[test]
+    fn groups_are_of_workloads() {
+        for name in GROUPS.iter().flat_map(|(_, names)| *names) {
+            assert!(ALL.iter().any(|workload| workload.name == *name), "{name}");
+        }
+    }
+}

@@ -214,6 +214,11 @@ impl Connection {
         self.reader.get_ref()
     }
 
+    /// What comes after the message that was read last, for another protocol.
+    pub fn into_reader(self) -> BufReader<TcpStream> {
+        self.reader
+    }
+
     /// Sends bytes as they are.
     ///
     /// # Panics

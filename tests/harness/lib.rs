@@ -12,6 +12,7 @@ mod program;
 mod scratch;
 mod server;
 mod wait;
+pub mod websocket;
 
 pub use installed::installed;
 pub use origin::Origin;

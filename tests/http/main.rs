@@ -3,6 +3,7 @@
 //! Cases are data; what one subject needs to know of HTTP is in its one `check`. Most run once per isolation and
 //! protocol (`axes.rs`), because nothing of what they check may depend on either.
 
+mod app;
 mod axes;
 mod certificates;
 mod client;
@@ -15,6 +16,8 @@ mod acme;
 mod admin;
 /// Content in both directions: whole, streamed, held back.
 mod bodies;
+/// The pages of the examples, in a browser.
+mod browser;
 /// Clients that leave.
 mod cancel;
 /// Conformance and request smuggling over HTTP/1.1.
@@ -33,6 +36,8 @@ mod fields;
 mod files;
 /// Where and how connections come in: TLS, Unix sockets, sockets that are handed over, proxies in front.
 mod front;
+/// HTTP/2, frame by frame.
+mod http2;
 /// Which requests meet in one instance, and what one of them does to the others.
 mod isolation;
 /// WASI 0.2.
@@ -53,9 +58,13 @@ mod reload;
 mod routes;
 /// Crowds of slow clients.
 mod slow;
+/// Responses that come while they are made, and event streams.
+mod streaming;
 /// Certificates of the server and of clients.
 mod tls;
 /// Trailers, both ways.
 mod trailers;
 /// Services of WASI 0.3.0.
 mod version;
+/// WebSockets: handshakes, isolation, limits, ends.
+mod websocket;

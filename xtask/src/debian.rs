@@ -15,7 +15,12 @@ const MAY_START: &str = "/usr/sbin/policy-rc.d";
 const NOTHING_MAY_START: &str = "#!/bin/sh\nexit 101\n";
 
 /// Programs whose package has another name.
-const PACKAGES: [(&str, &str); 1] = [("testssl", "testssl.sh")];
+const PACKAGES: [(&str, &str); 4] = [
+    ("chromedriver", "chromium-driver"),
+    ("testssl", "testssl.sh"),
+    ("nghttp", "nghttp2-client"),
+    ("h2load", "nghttp2-client"),
+];
 
 /// Makes sure that programs are there: from Debian's packages of their names where this system and user allow it.
 ///
@@ -26,17 +31,18 @@ pub fn packages(names: &[&str]) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
+    let packages: Vec<_> = missing.iter().map(|name| package(name)).collect();
     let advice = || {
-        let names = packages_of(&missing).join(" ");
-        format!("not installed: {names}; install it, on Debian as root by `apt-get install {names}`")
+        let (names, packages) = (missing.join(" "), packages.join(" "));
+        format!("not installed: {names}; install it, on Debian as root by `apt-get install {packages}`")
     };
-    println!("Installing {} by apt-get", missing.join(", "));
+    println!("Installing {} by apt-get", packages.join(", "));
     let _quiet = Quiet::begin();
     let mut update = Command::new("apt-get");
     let mut install = Command::new("apt-get");
     install
         .args(["install", "--yes", "--no-install-recommends"])
-        .args(packages_of(&missing));
+        .args(&packages);
     for command in [update.arg("update"), &mut install] {
         let done = command.env("DEBIAN_FRONTEND", "noninteractive").output();
         if !done.is_ok_and(|output| output.status.success()) {
@@ -45,16 +51,13 @@ pub fn packages(names: &[&str]) -> Result<()> {
     }
     match self::missing(names)[..] {
         [] => Ok(()),
-        ref missing => bail!("no programs in the packages of their names: {}", missing.join(" ")),
+        ref missing => bail!("no programs in their packages: {}", missing.join(" ")),
     }
 }
 
-fn packages_of<'a>(names: &[&'a str]) -> Vec<&'a str> {
-    let package = |name: &&'a str| {
-        let known = PACKAGES.iter().find(|(program, _)| program == name);
-        known.map_or(*name, |(_, package)| package)
-    };
-    names.iter().map(package).collect()
+fn package<'a>(program: &'a str) -> &'a str {
+    let named = PACKAGES.iter().find(|(known, _)| *known == program);
+    named.map_or(program, |(_, package)| package)
 }
 
 /// Those of `names` that are no program here.
@@ -99,5 +102,9 @@ mod tests {
     fn programs_are_found() {
         assert_eq!(missing(&["sh", "no-such-program"]), ["no-such-program"]);
         packages(&["sh"]).expect("nothing to install");
+        assert_eq!(
+            (package("nginx"), package("chromedriver")),
+            ("nginx", "chromium-driver")
+        );
     }
 }

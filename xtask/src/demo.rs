@@ -1,6 +1,7 @@
-//! Builds the example service and serves it until Ctrl-C.
+//! Builds an example and serves it until Ctrl-C.
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -8,12 +9,24 @@ use anyhow::{Context, Result, ensure};
 use crate::examples;
 use crate::workspace::{Workspace, run};
 
-const EXAMPLE: &str = "two-routes";
+/// The example that is served when none is named.
+const FIRST: &str = "two-routes";
 
-/// Builds the program and the example, serves it and shows how to call it. `args` are further flags of `wharf serve`.
+/// Builds the program and an example, serves it, and shows how to call it. `args` are the example's name, or nothing, and
+/// further flags of `wharf serve`.
 pub fn demo(workspace: &Workspace, args: &[String]) -> Result<()> {
-    println!("Building the example {EXAMPLE}");
-    let component = examples::build(workspace, EXAMPLE)?;
+    let (example, args) = match args.split_first() {
+        Some((name, flags)) if !name.starts_with('-') => (name.as_str(), flags),
+        _ => (FIRST, args),
+    };
+    let known = examples::names(workspace)?;
+    ensure!(
+        known.iter().any(|name| name == example),
+        "there is no example {example}, but {}",
+        known.join(", ")
+    );
+    println!("Building the example {example}");
+    let served = examples::place(workspace, example)?;
     println!("Building wharf (development profile; the first build takes minutes, most of them for the engine)");
     run(&mut workspace.cargo(["build", "--package", "wharf"]))?;
 
@@ -23,11 +36,15 @@ pub fn demo(workspace: &Workspace, args: &[String]) -> Result<()> {
     if !args.iter().any(|arg| arg == "--addr" || arg.starts_with("--addr=")) {
         command.args(["--addr", "127.0.0.1:0"]);
     }
-    command.args(args).arg(component);
-    serve(command)
+    // Pages keep their connections: whoever stops a demo does not want to wait for them.
+    if !args.iter().any(|arg| arg.starts_with("--drain-timeout")) {
+        command.args(["--drain-timeout", "1s"]);
+    }
+    command.args(args).arg(&served);
+    serve(command, &served)
 }
 
-fn serve(mut command: Command) -> Result<()> {
+fn serve(mut command: Command, served: &Path) -> Result<()> {
     command.stdin(Stdio::null()).stderr(Stdio::piped());
     let mut server = stopping::spawn(command)?;
     let mut log = BufReader::new(server.stderr.take().context("the log is piped")?);
@@ -35,7 +52,10 @@ fn serve(mut command: Command) -> Result<()> {
     log.read_line(&mut first).context("cannot read the server's log")?;
     eprint!("{first}");
     if let Some(url) = url(&first) {
-        print_calls(url);
+        match served.is_dir() {
+            true => println!("\nOpen {url} in a browser, in several tabs (Ctrl-C stops the server).\n"),
+            false => print_calls(url),
+        }
     }
     // A terminal that is gone is no reason to end before the server does.
     let _ = std::io::copy(&mut log, &mut std::io::stderr());

@@ -1,5 +1,7 @@
-//! Builds the example services: each folder of `examples` that has a manifest is one, a package with one component.
+//! Builds the examples: each folder of `examples` with a `Cargo.toml` is one, a package with one component. Those with a
+//! `wharf.toml` are apps with pages; the others are services, which need none.
 
+use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -25,6 +27,22 @@ pub fn names(workspace: &Workspace) -> Result<Vec<String>> {
 /// The manifest of the example `name`.
 pub fn manifest(workspace: &Workspace, name: &str) -> PathBuf {
     workspace.root().join("examples").join(name).join("Cargo.toml")
+}
+
+/// Builds the example `name` and returns what to serve: its folder if it is an app, with the component where the manifest
+/// looks for it, as if it had been built there; else the component.
+pub fn place(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+    let component = build(workspace, name)?;
+    let folder = workspace.root().join("examples").join(name);
+    if !folder.join("wharf.toml").is_file() {
+        return Ok(component);
+    }
+    let built = folder.join("target").join(GUEST_TARGET).join("release");
+    let file = component.file_name().context("a component is a file")?;
+    fs::create_dir_all(&built)
+        .and_then(|()| fs::copy(&component, built.join(file)))
+        .with_context(|| format!("cannot write into {}", built.display()))?;
+    Ok(folder)
 }
 
 /// Builds the example `name`; returns its component's file.

@@ -31,9 +31,10 @@ Automation of this repository.
 Usage: cargo xtask TASK
 
 Tasks:
-  demo [FLAGS]      Builds the example service and serves it; FLAGS are those of `wharf serve`
+  demo [EXAMPLE] [FLAGS]
+                    Builds an example and serves it; FLAGS are those of `wharf serve`
   test [ARGS]       Sets up and passes all tests; ARGS are those of `cargo test`, such as `-- http::echo`. Where nginx,
-                    haproxy or slowhttptest cannot be had, the tests that need them are left out
+                    haproxy, slowhttptest or chromium cannot be had, the tests that need them are left out
   check [--here]    Checks formatting, lints, the repository's own rules, documentation and, but for --here, that
                     the code compiles for other systems
   bench [ARGS]      Measures Wharf against its peers and writes benches/results; ARGS are names of workloads, --quick

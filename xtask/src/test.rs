@@ -7,8 +7,8 @@ use crate::guests;
 use crate::workspace::{Workspace, metadata, run};
 
 /// What tests run beside the server: proxies in front of it, a crowd of slow clients, an authority that gives out certificates,
-/// and who looks for weaknesses of TLS.
-const PROGRAMS: [&str; 7] = [
+/// who looks for weaknesses of TLS, clients of HTTP/2, and a browser with what drives it.
+const PROGRAMS: [&str; 11] = [
     "nginx",
     "haproxy",
     "slowhttptest",
@@ -16,6 +16,10 @@ const PROGRAMS: [&str; 7] = [
     "curl",
     "openssl",
     "testssl",
+    "nghttp",
+    "h2load",
+    "chromium",
+    "chromedriver",
 ];
 
 /// Builds the guests, the program and the tests, and runs the tests. `args` go to `cargo test`; a first filter of the

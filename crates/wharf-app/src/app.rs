@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::origin::Origins;
 use crate::route::RoutePattern;
 
 pub use network::{Forwarded, ListenAddress, Listener, Redirect, TrustedProxies};
@@ -30,6 +31,8 @@ pub struct App {
     pub routes: Vec<Route>,
     /// What it may use.
     pub limits: AppLimits,
+    /// Who may open WebSockets, and what they may use.
+    pub websocket: AppWebsocket,
     /// The whole environment of its guests, but for the secrets.
     pub environment: BTreeMap<String, String>,
     /// Further variables of the environment, by name. None has the name of one in `environment`.
@@ -141,6 +144,29 @@ pub struct AppLimits {
     pub reuse_max: Option<u32>,
     /// Connections for outgoing requests that are open at a time, of one component.
     pub outgoing_max: Option<u32>,
+}
+
+/// Who may open WebSockets, and what each may use. `None` leaves the default to who keeps the limit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AppWebsocket {
+    /// Pages of which other hosts may.
+    pub origins: Origins,
+    /// WebSockets that are open at a time.
+    pub sockets_max: Option<u32>,
+    /// Bytes of one message from a client.
+    pub message_bytes_max: Option<u64>,
+    /// Frames a second from a client.
+    pub messages_per_second_max: Option<u32>,
+    /// How long there may be no message.
+    pub idle_timeout: Option<Duration>,
+    /// After how long a silent client is asked whether it is there.
+    pub ping_interval: Option<Duration>,
+    /// How long it may take to answer.
+    pub pong_timeout: Option<Duration>,
+    /// How long a client may take to close.
+    pub close_timeout: Option<Duration>,
+    /// How long a guest may go on sending once it is to end.
+    pub restart_timeout: Option<Duration>,
 }
 
 /// Where a secret's value is.
@@ -261,6 +287,8 @@ pub struct ServerLimits {
     pub streams_max: Option<u32>,
     /// Requests that the client of an HTTP/2 connection takes back in a while.
     pub resets_max: Option<u32>,
+    /// Frames of an HTTP/2 connection that carry nothing, in a while.
+    pub control_frames_max: Option<u32>,
     /// Instances of all apps at a time.
     pub instances_max: Option<u32>,
 }

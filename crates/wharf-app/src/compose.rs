@@ -17,6 +17,10 @@ pub use assemble::{AssembleError, LinkFault, assemble};
 const HANDLER: &str = "wasi:http/handler";
 const TRACK: (u64, u64) = (0, 3);
 
+/// The interface that passes the handshake of a WebSocket on.
+const WEBSOCKETS: &str = "wharf:websocket/handler";
+const WEBSOCKETS_TRACK: (u64, u64) = (0, 1);
+
 /// Its counterpart in WASI 0.2.
 const LEGACY_HANDLER: &str = "wasi:http/incoming-handler";
 
@@ -142,12 +146,14 @@ struct Chain {
     part: Part,
     handler: NodeId,
     handler_name: String,
+    /// What takes WebSockets, if anything does. Handshakes pass middleware that knows nothing of them.
+    websockets: Option<(NodeId, String)>,
 }
 
 impl Chain {
     fn put_in_front(self, graph: &mut CompositionGraph, bytes: &[u8], part: Part) -> Result<Chain, ComposeError> {
         let inspection = inspect(bytes, part)?;
-        let (instance, chain) = Chain::instantiate(graph, bytes, part, &inspection)?;
+        let (instance, mut chain) = Chain::instantiate(graph, bytes, part, &inspection)?;
         let Some(import) = inspection.import(HANDLER, TRACK) else {
             let found = closest(inspection.imports.iter().map(|import| &import.name));
             return Err(ComposeError::NoHandlerImport { part, found });
@@ -155,6 +161,18 @@ impl Chain {
         graph
             .set_instantiation_argument(instance, &import.name, self.handler)
             .map_err(|error| part.unsuitable(error))?;
+        if let Some(import) = inspection.import(WEBSOCKETS, WEBSOCKETS_TRACK) {
+            let Some((websockets, _)) = &self.websockets else {
+                return Err(part.unsuitable(format!(
+                    "it imports {}, and nothing behind it takes WebSockets",
+                    import.name
+                )));
+            };
+            graph
+                .set_instantiation_argument(instance, &import.name, *websockets)
+                .map_err(|error| part.unsuitable(error))?;
+        }
+        chain.websockets = chain.websockets.or(self.websockets);
         Ok(chain)
     }
 
@@ -182,19 +200,28 @@ impl Chain {
         let handler = graph
             .alias_instance_export(instance, handler_name)
             .map_err(|error| part.unsuitable(error))?;
+        let websockets = inspection.websockets().map(|export| {
+            let node = graph.alias_instance_export(instance, &export.name);
+            node.map(|node| (node, export.name.clone()))
+        });
         Ok(Chain {
             part,
             handler,
             handler_name: handler_name.to_owned(),
+            websockets: websockets.transpose().map_err(|error| part.unsuitable(error))?,
         })
     }
 
     /// Makes it what the whole exports.
     fn export(self, graph: &mut CompositionGraph) -> Result<(), ComposeError> {
-        // A name that a component exports is one that a component may export.
-        graph
-            .export(self.handler, self.handler_name)
-            .map_err(|error| self.part.unsuitable(error))
+        let handlers = [(self.handler, self.handler_name)].into_iter().chain(self.websockets);
+        for (handler, name) in handlers {
+            // A name that a component exports is one that a component may export.
+            graph
+                .export(handler, name)
+                .map_err(|error| self.part.unsuitable(error))?;
+        }
+        Ok(())
     }
 }
 

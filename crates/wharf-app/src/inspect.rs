@@ -139,6 +139,11 @@ impl Inspection {
         self.worlds().contains(&world)
     }
 
+    /// The export by which it takes WebSockets, beside what its worlds say: `wharf:websocket/handler@0.1`.
+    pub fn websockets(&self) -> Option<&Export> {
+        self.export("wharf:websocket/handler", (0, 1))
+    }
+
     /// The export of the interface `path` (`namespace:package/interface`) on the version track `track`.
     pub fn export(&self, path: &str, track: (u64, u64)) -> Option<&Export> {
         self.exports

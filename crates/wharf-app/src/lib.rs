@@ -8,6 +8,7 @@ pub mod compose;
 pub mod imports;
 pub mod inspect;
 pub mod manifest;
+pub mod origin;
 pub mod read;
 pub mod route;
 

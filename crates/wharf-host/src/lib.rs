@@ -17,6 +17,7 @@ mod service;
 mod state;
 pub mod stdio;
 mod wasi;
+pub mod websocket;
 
 pub use capability::{Admission, Capability, Imports};
 pub use command::{Command, Exit};

@@ -10,6 +10,7 @@ mod failure;
 mod idle;
 mod queue;
 mod shared;
+mod socket;
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use crate::link::LinkError;
 use crate::running::{Progress, Running};
 use crate::state::{Blueprint, Capabilities};
 use crate::wasi::Environment;
+use crate::websocket::Decision;
 use call::{Handler, Head, Live};
 use idle::Idle;
 use queue::Queue;
@@ -266,6 +268,43 @@ impl Service {
         .await
     }
 
+    /// Whether it takes WebSockets: [`Service::accept_by_turns`].
+    pub fn takes_websockets(&self) -> bool {
+        self.0.handler.has_sockets()
+    }
+
+    /// Asks about the handshake of a WebSocket, by turns as [`Service::handle_by_turns`] does. The guest has an instance as the
+    /// isolation says, for as long as it works for the socket.
+    ///
+    /// Dropping the future ends the work as far as the isolation allows; dropping the [`crate::websocket::Socket`] ends the
+    /// connection. The request's URI has an authority.
+    ///
+    /// # Errors
+    /// When the guest failed, or could not be given an instance.
+    pub async fn accept_by_turns(
+        &self,
+        request: http::Request<()>,
+        wants_turn: &AtomicBool,
+    ) -> Result<Decision, Failure> {
+        let deadline = self.deadline();
+        if self.0.isolation == Isolation::Shared {
+            return self.accept_shared(request, deadline).await;
+        }
+        let head = Head::default();
+        let live = self.instance(deadline).await?;
+        let busy = live.busy.clone();
+        let work = call::accept(live, self.0.clone(), request, head.clone());
+        Exchange {
+            service: self,
+            running: Some(Running::new(self.engine().clone(), busy, work)),
+            head,
+            deadline,
+            over: None,
+            wants_turn: Some(wants_turn),
+        }
+        .await
+    }
+
     /// An instance to itself: one that has nothing to do, or a store for a new one, which is made as part of the call and
     /// under its deadline. Where there is no place for another, whatever comes first: a place, or an instance of this
     /// service's that is done.
@@ -377,18 +416,42 @@ impl Deadline {
     }
 }
 
+/// What a guest that has an instance to itself answers with while it may go on working.
+trait Answered: Send + Unpin + 'static {
+    /// Says that a guest failed after this, which it had begun.
+    const BEGUN: &'static str;
+
+    /// It goes on in this task.
+    fn set_owner(&mut self, task: tokio::task::AbortHandle);
+
+    /// The client is owed it even if the guest has failed by now.
+    fn is_whole(&self) -> bool;
+}
+
+impl Answered for http::Response<Payload> {
+    const BEGUN: &'static str = "guest failed after its response had begun";
+
+    fn set_owner(&mut self, task: tokio::task::AbortHandle) {
+        self.body_mut().set_owner(Owner::Task(task));
+    }
+
+    fn is_whole(&self) -> bool {
+        self.body().failed().is_none()
+    }
+}
+
 /// One request in an instance of its own, until its head is there.
-struct Exchange<'a> {
+struct Exchange<'a, T> {
     service: &'a Service,
     running: Option<Running<'static, call::Finished>>,
-    head: Head,
+    head: Head<T>,
     deadline: Deadline,
     over: Option<At<'a>>,
     wants_turn: Option<&'a AtomicBool>,
 }
 
-impl Future for Exchange<'_> {
-    type Output = Result<http::Response<Payload>, Failure>;
+impl<T: Answered> Future for Exchange<'_, T> {
+    type Output = Result<T, Failure>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(running) = self.running.as_mut() else {
@@ -412,9 +475,9 @@ impl Future for Exchange<'_> {
     }
 }
 
-impl Exchange<'_> {
+impl<T: Answered> Exchange<'_, T> {
     /// The guest did all its work in one go.
-    fn finished(&mut self, (live, result): call::Finished) -> Result<http::Response<Payload>, Failure> {
+    fn finished(&mut self, (live, result): call::Finished) -> Result<T, Failure> {
         let answer = self.head.take();
         match result {
             Ok(()) => {
@@ -426,7 +489,7 @@ impl Exchange<'_> {
                 drop(live);
                 match answer {
                     // The guest failed after it had answered in full: the client is owed the answer.
-                    Some(Ok(response)) if response.body().failed().is_none() => {
+                    Some(Ok(response)) if response.is_whole() => {
                         tracing::warn!(component = self.service.name(), %failure, "guest failed after its response");
                         Ok(response)
                     }
@@ -438,7 +501,7 @@ impl Exchange<'_> {
     }
 
     /// The head is there and the guest is not done: it goes on in a task of its own.
-    fn detach(&mut self) -> Result<http::Response<Payload>, Failure> {
+    fn detach(&mut self) -> Result<T, Failure> {
         let (Some(running), Some(answer)) = (self.running.take(), self.head.take()) else {
             return Err(Failure::NoResponse);
         };
@@ -452,17 +515,17 @@ impl Exchange<'_> {
                 Ok(()) => service.keep(live),
                 Err(error) => {
                     let failure = Failure::of(error, live.refused());
-                    tracing::warn!(component = service.name(), %failure, "guest failed after its response had begun");
+                    tracing::warn!(component = service.name(), %failure, "{}", T::BEGUN);
                 }
             }
         });
         answer.map(|mut response| {
-            response.body_mut().set_owner(Owner::Task(task.abort_handle()));
+            response.set_owner(task.abort_handle());
             response
         })
     }
 
-    fn check_deadline(&self) -> Poll<Result<http::Response<Payload>, Failure>> {
+    fn check_deadline(&self) -> Poll<Result<T, Failure>> {
         match self.deadline.left(self.service.engine()) {
             Some(_) => Poll::Pending,
             None => Poll::Ready(Err(self.deadline.passed())),
@@ -470,7 +533,7 @@ impl Exchange<'_> {
     }
 
     /// The guest waits, and the clock has to be asked to say when that takes too long.
-    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<http::Response<Payload>, Failure>> {
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Failure>> {
         let (deadline, clock) = (self.deadline, self.service.engine().clock());
         let over = self.over.get_or_insert_with(|| clock.at(deadline.due));
         Pin::new(over).poll(cx).map(|()| Err(deadline.passed()))

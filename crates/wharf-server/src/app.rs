@@ -9,7 +9,7 @@ use wharf_app::route::RoutePattern;
 use wharf_host::Service;
 
 use crate::files::Files;
-use crate::limits::RequestLimits;
+use crate::limits::{RequestLimits, SocketLimits};
 use crate::metrics::Responses;
 use crate::problem::ErrorPages;
 
@@ -21,6 +21,8 @@ pub struct AppOptions {
     pub routes: Vec<(RoutePattern, Target)>,
     /// What its requests may send.
     pub limits: RequestLimits,
+    /// What its WebSockets may do.
+    pub sockets: SocketLimits,
     /// Pages for what no guest of its answers.
     pub error_pages: ErrorPages,
     /// Why it cannot answer, or not all of it.
@@ -46,10 +48,15 @@ pub(crate) struct Inner {
     pub name: Arc<str>,
     pub routes: Vec<(RoutePattern, Target)>,
     pub limits: RequestLimits,
+    pub sockets: SocketLimits,
     pub error_pages: ErrorPages,
     pub trouble: Option<String>,
     /// Requests that have not ended.
     open: AtomicUsize,
+    /// WebSockets that have not ended.
+    open_sockets: AtomicUsize,
+    /// It answers no new requests: its WebSockets are to end.
+    pub retired: CancellationToken,
     /// Its responses that have not ended are to break off.
     pub cut: CancellationToken,
     /// Its counters, once it is served.
@@ -63,9 +70,12 @@ impl App {
             name: options.name.into(),
             routes: options.routes,
             limits: options.limits,
+            sockets: options.sockets,
             error_pages: options.error_pages,
             trouble: options.trouble,
             open: AtomicUsize::new(0),
+            open_sockets: AtomicUsize::new(0),
+            retired: CancellationToken::new(),
             cut: CancellationToken::new(),
             responses: OnceLock::new(),
         }))
@@ -77,6 +87,7 @@ impl App {
             name: service.name().to_owned(),
             routes: vec![(RoutePattern::any(), Target::Service(service))],
             limits: RequestLimits::default(),
+            sockets: SocketLimits::default(),
             error_pages: ErrorPages::default(),
             trouble: None,
         })
@@ -145,6 +156,11 @@ impl App {
         }
     }
 
+    /// It answers no new requests any more, and finishes what it has begun.
+    pub(crate) fn retire(&self) {
+        self.0.retired.cancel();
+    }
+
     /// Ends what it does: responses break off, and its components' instances end.
     pub(crate) fn cut_off(&self) {
         self.0.cut.cancel();
@@ -175,5 +191,24 @@ impl OfApp {
 impl Drop for OfApp {
     fn drop(&mut self) {
         self.0.0.open.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A WebSocket of an app's that has not ended.
+pub(crate) struct OpenSocket(App);
+
+impl OpenSocket {
+    /// `None` where the app has as many as it may.
+    pub fn take(app: &App) -> Option<Self> {
+        // Given back where there are too many.
+        let open = Self(app.clone());
+        let before = app.0.open_sockets.fetch_add(1, Ordering::AcqRel);
+        (before < app.0.sockets.sockets_max).then_some(open)
+    }
+}
+
+impl Drop for OpenSocket {
+    fn drop(&mut self) {
+        self.0.0.open_sockets.fetch_sub(1, Ordering::AcqRel);
     }
 }

@@ -3,10 +3,13 @@
 //! What comes before its first request is in `connection/greeting.rs`, what its bytes go through in `connection/stream.rs`.
 
 pub(crate) mod activity;
+pub(crate) mod answer;
+mod frames;
 mod gone;
 mod greeting;
 pub(crate) mod reading;
 mod stream;
+mod streams;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -16,7 +19,7 @@ use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::TcpStream;
@@ -28,8 +31,11 @@ use crate::inbound::{Entrance, Inbound, Peer};
 use crate::limits::{Limit, ServerLimits};
 use crate::places::Place;
 use activity::Activity;
+use answer::Answer;
+use frames::Frames;
 use greeting::{Greets, Newcomer};
 use stream::{Counted, LastWords, Plain, Socket, Stream};
+use streams::Streams;
 
 /// How long hyper has to notice by itself that a client has left. It does at once, unless it holds unread parts of a
 /// body that the guest does not take.
@@ -73,12 +79,13 @@ pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, entrance: Arc<Ent
         // Boxed: what few connections need has no place in those of all others.
         return Box::pin(serve_other(newcomer)).await;
     }
-    let Some((newcomer, _place)) = enter(newcomer).await else {
+    let Some((newcomer, place)) = enter(newcomer).await else {
         return;
     };
     let Newcomer { door, activity, .. } = newcomer;
     let inbound = Inbound::new(&door.proxies, &newcomer.entrance, newcomer.local, newcomer.peer);
     let stream = Plain::new(newcomer.stream, activity.clone());
+    activity.has(&place, &stream.socket());
     let connection = Connection::new(stream.socket(), activity, door);
     connection.serve(stream, inbound, Protocol::ByItsFirstBytes).await;
 }
@@ -110,20 +117,21 @@ async fn serve_other<S: Greets>(newcomer: Newcomer<S>) {
         Some(agreed) if agreed.is_http2 => Protocol::Http2,
         Some(_) => Protocol::Http1,
     };
+    activity.has(&place, &greeted.socket);
     let mut connection = Connection::new(greeted.socket, activity, door);
     connection.last_words = greeted.tls.map(|agreed| agreed.last_words);
     connection.serve(greeted.stream, greeted.inbound, protocol).await;
 }
 
 /// A place for the connection, if there is one.
-async fn enter<S: Greets>(newcomer: Newcomer<S>) -> Option<(Newcomer<S>, Place)> {
+async fn enter<S: Greets>(newcomer: Newcomer<S>) -> Option<(Newcomer<S>, Arc<Place>)> {
     let Newcomer {
         door, peer, entrance, ..
     } = &newcomer;
     // Behind a proxy that passes bytes on is whoever it says.
     let client = if entrance.proxy_protocol { None } else { peer.ip() };
     match Place::take(door, client, newcomer.activity.clone()) {
-        Ok(place) => Some((newcomer, place)),
+        Ok(place) => Some((newcomer, Arc::new(place))),
         Err(limit) => {
             tracing::debug!(%peer, limit = limit.name(), "turned a connection away");
             let Newcomer { stream, activity, .. } = newcomer;
@@ -204,7 +212,8 @@ impl Connection {
     where
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let stream = Stream::new(Counted::new(stream, self.activity.clone()));
+        let counted = Counted::new(stream, self.activity.clone());
+        let stream = Stream::new(Frames::new(counted, self.activity.clone()));
         let (activity, inbound) = (self.activity.clone(), Arc::new((self.door.clone(), inbound)));
         let answer = service_fn(move |request: http::Request<Incoming>| {
             let (inbound, request_begins) = (inbound.clone(), activity.begin());
@@ -221,22 +230,26 @@ impl Connection {
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
         S: hyper::service::Service<
                 http::Request<Incoming>,
-                Response = http::Response<activity::Answer>,
+                Response = http::Response<Answer>,
                 Error = Infallible,
                 Future: Send + 'static,
-            >,
+            > + Send
+            + 'static,
     {
         let builder = match protocol {
             Protocol::ByItsFirstBytes => builder(&self.door.limits),
             Protocol::Http1 => builder(&self.door.limits).http1_only(),
             Protocol::Http2 => builder(&self.door.limits).http2_only(),
         };
-        let mut connection = pin!(builder.serve_connection(stream, answer));
+        let mut connection = pin!(builder.serve_connection_with_upgrades(stream, answer));
         loop {
             tokio::select! {
                 biased;
                 ended = connection.as_mut() => {
                     self.note(ended);
+                    if self.activity.is_given_up() {
+                        return;
+                    }
                     return linger(&self.socket).await;
                 }
                 () = gone::wait(&self.socket) => return match tokio::time::timeout(LEAVE_GRACE, connection).await {
@@ -389,16 +402,11 @@ impl Patience {
 
     /// Whether the client has taken too little for too long of what waits for it.
     fn is_behind(&mut self, activity: &Activity) -> bool {
-        if activity
-            .stream_untaken()
-            .is_some_and(|untaken| untaken >= self.write_timeout)
-        {
-            return true;
-        }
         let (written, waits) = activity.traffic.written();
         if !waits {
             self.behind = None;
-            return false;
+            // There is room for all of them, so each waits for its own window.
+            return activity.end_those_behind(self.write_timeout, self.write_rate_min);
         }
         let (since, before) = *self.behind.get_or_insert((Instant::now(), written));
         let elapsed = since.elapsed();
@@ -419,9 +427,26 @@ fn left(limit: Duration, elapsed: Duration) -> Option<Duration> {
     limit.checked_sub(elapsed).filter(|left| !left.is_zero())
 }
 
-fn builder(limits: &ServerLimits) -> auto::Builder<TokioExecutor> {
+/// What a client may send of one request before a guest has read any of it. It lets a client send 100 Mbit/s over a way of 20 ms;
+/// within a site, as much as the network carries.
+const STREAM_WINDOW: u32 = 256 << 10;
+
+/// The same for all requests of a connection: so many guests that do not read leave the others room.
+const CONNECTION_WINDOW: u32 = 16 * STREAM_WINDOW;
+
+/// What the library may hold of one response that was not written yet: some frames, so that the connection always has one.
+const STREAM_UNWRITTEN: usize = 64 << 10;
+
+/// HPACK counts so much for each field on top of its bytes (RFC 7541 section 4.1).
+const FIELD_BYTES: usize = 32;
+
+/// How many times as large a head may be as it should before the library answers by itself, without an id and a metric. A head
+/// is small until it is unpacked.
+const HEAD_EXCESS: usize = 4;
+
+fn builder(limits: &ServerLimits) -> auto::Builder<Streams> {
     // Heads have no timer of hyper's: see [`Patience`].
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = auto::Builder::new(Streams);
     builder.http1().max_buf_size(limits.head_bytes_max.max(READ_BYTES));
     if limits.head_fields_max != USUAL_HEAD_FIELDS {
         builder.http1().max_headers(limits.head_fields_max);
@@ -429,9 +454,27 @@ fn builder(limits: &ServerLimits) -> auto::Builder<TokioExecutor> {
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_header_list_size(u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX))
+        // For WebSockets (RFC 8441).
+        .enable_connect_protocol()
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(STREAM_UNWRITTEN)
+        .max_header_list_size(head_list_bytes_max(limits))
         .max_concurrent_streams(limits.streams_max);
     builder
+}
+
+/// Past it the library answers, and past four times as much it closes the connection.
+fn head_list_bytes_max(limits: &ServerLimits) -> u32 {
+    let most = HEAD_EXCESS * (limits.head_bytes_max + FIELD_BYTES * limits.head_fields_max);
+    u32::try_from(most).unwrap_or(u32::MAX)
+}
+
+/// How many frames of a head without an end are more than the library takes, whose own bound is five quarters of those that the
+/// largest head fills, and not below five.
+fn continuations_refused(limits: &ServerLimits) -> usize {
+    let frames = head_list_bytes_max(limits) as usize / (16 << 10);
+    (frames + frames / 4).max(5) + 1
 }
 
 #[cfg(test)]

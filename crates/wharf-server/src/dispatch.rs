@@ -1,5 +1,6 @@
 //! A request meets an app; the one place where failures become responses.
 
+mod http2;
 mod target;
 
 use std::borrow::Cow;
@@ -16,7 +17,8 @@ use wharf_host::http::{ErrorCode, Payload};
 use wharf_host::{Failure, Refused, Service};
 
 use crate::app::{App, Target};
-use crate::connection::activity::{Answer, Begun};
+use crate::connection::activity::Begun;
+use crate::connection::answer::Answer;
 use crate::connection::reading::{Reading, Verdict};
 use crate::door::{Door, Route};
 use crate::files::{self, Files};
@@ -27,11 +29,12 @@ use crate::problem::{Asked, ErrorId, Problem};
 use crate::route::{Found, normal};
 use crate::tls::Tls;
 use crate::turns::NoTime;
+use crate::websocket;
 use target::{complete, host, secure};
 
 /// Answers `request`, whatever happens.
 pub(crate) async fn answer(
-    door: &Door,
+    door: &Arc<Door>,
     mut request: http::Request<Incoming>,
     inbound: &Inbound,
     mut begun: Begun,
@@ -44,6 +47,13 @@ pub(crate) async fn answer(
     }
     let mut response = match meet(door, &mut request, inbound, &mut begun) {
         Ok((route, taken)) => match &route.target {
+            Target::Service(service) if service.takes_websockets() && websocket::is_wanted(&request) => {
+                Box::pin(websocket::answer(door, &route.app, service, request, &asked, &begun)).await
+            }
+            Target::Service(_) if request.method() == Method::CONNECT => {
+                Problem::new(StatusCode::NOT_IMPLEMENTED, NO_PROXY)
+                    .response(&asked, Some(&route.app.inner().error_pages))
+            }
             Target::Service(service) => ask(door, &route.app, service, request, &asked, &begun).await,
             // Boxed, as everything is that few requests need: the rest of them would be moved about with room for it.
             Target::Files(files) => Box::pin(read(&route.app, files, taken, &request, &asked)).await,
@@ -62,7 +72,7 @@ pub(crate) async fn answer(
             response
         }
     };
-    if begun.is_last && version < Version::HTTP_2 {
+    if begun.is_last && version < Version::HTTP_2 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         close(&mut response);
     }
     begun.responded(response.status());
@@ -97,15 +107,17 @@ fn meet(
     begun: &mut Begun,
 ) -> Result<(Arc<Route>, usize), Problem> {
     let known = Known::take(&door.proxies, inbound, request.headers_mut());
+    http2::complete(request)?;
     complete(request, &known, inbound.local)?;
     if request.headers().len() > door.limits.head_fields_max {
         door.metrics.reached(Limit::HeadFields);
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         return Err(Problem::new(status, "the request has too many header fields"));
     }
-    // Few come with more than that, so that few have to be counted.
+    // Few come with more than that, so that few have to be counted; but over HTTP/2 they come packed.
     let head_bytes_max = door.limits.head_bytes_max;
-    if begun.head_bytes_max > head_bytes_max as u64 && head_bytes(request) > head_bytes_max {
+    let is_packed = request.version() == Version::HTTP_2;
+    if (is_packed || begun.head_bytes_max > head_bytes_max as u64) && head_bytes(request) > head_bytes_max {
         door.metrics.reached(Limit::HeadBytes);
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         return Err(Problem::new(status, "the request's header fields are too large"));
@@ -163,10 +175,11 @@ fn head_bytes(request: &http::Request<Incoming>) -> usize {
 /// The route, and how many bytes of the path are its prefix.
 fn find(door: &Door, request: &http::Request<Incoming>) -> Result<(Arc<Route>, usize), Problem> {
     let apps = door.apps();
-    match apps
-        .routes
-        .find(|| host(request), &normal(request.uri().path()), request.method())
-    {
+    match apps.routes.find(
+        || host(request),
+        &normal(request.uri().path()),
+        websocket::method(request),
+    ) {
         Found::Route(route, taken) => Ok((route.clone(), taken)),
         Found::NoPath => Err(Problem::new(StatusCode::NOT_FOUND, "nothing is served under this path")),
         Found::NoHost => Err(Problem::new(
@@ -181,7 +194,7 @@ fn find(door: &Door, request: &http::Request<Incoming>) -> Result<(Arc<Route>, u
 }
 
 /// There is more to do than can be done: the client may come again.
-fn crowded(door: &Door, app: &App, limit: Limit) -> Problem {
+pub(crate) fn crowded(door: &Door, app: &App, limit: Limit) -> Problem {
     door.metrics.reached(limit);
     let id = ErrorId::new();
     // One line for each would be one more thing to do; the metrics have the number.
@@ -281,6 +294,16 @@ async fn ask(
     if let Some(limit) = verdict.as_ref().and_then(Verdict::limit) {
         return held_up(door, app, asked, limit);
     }
+    conclude(door, app, asked, answered)
+}
+
+/// What a guest's answer becomes.
+pub(crate) fn conclude(
+    door: &Door,
+    app: &App,
+    asked: &Asked,
+    answered: Result<http::Response<Payload>, Failure>,
+) -> http::Response<Payload> {
     match answered {
         Ok(response) if response.status().is_informational() => {
             let broken = (StatusCode::BAD_GATEWAY, BROKEN);
@@ -348,6 +371,8 @@ fn fit(method: &Method, response: http::Response<Payload>) -> http::Response<Pay
 }
 
 const BROKEN: &str = "the app failed";
+
+const NO_PROXY: &str = "CONNECT is for proxies";
 
 /// The table: what a client sees of a failure. 500 means the operator should look, 502 that the component broke, 503 that
 /// trying again later helps, 504 that time ran out.
@@ -439,7 +464,7 @@ fn refused(app: &App, asked: &Asked, failure: &Failure) -> http::Response<Payloa
     problem.response(asked, Some(&app.inner().error_pages))
 }
 
-fn failed(
+pub(crate) fn failed(
     app: &App,
     asked: &Asked,
     (status, reason): (StatusCode, &'static str),

@@ -24,6 +24,7 @@ mod route;
 mod seldom;
 mod tls;
 mod turns;
+mod websocket;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,7 +36,7 @@ pub use app::{App, AppOptions, Target};
 pub use files::{Files, FilesError, FilesOptions};
 pub use forwarded::ForwardedFields;
 pub use inbound::ProxyOptions;
-pub use limits::{RequestLimits, ServerLimits};
+pub use limits::{RequestLimits, ServerLimits, SocketLimits};
 pub use listener::{Address, BindError, Listen, ListenOn, Listening, Redirect};
 pub use problem::{ErrorPages, Page};
 pub use reload::{Assemble, Deployment, Reloaded, Seen, Source, Trouble};
@@ -164,6 +165,7 @@ impl Server {
         }
         drop(self.listeners);
         door.drain.cancel();
+        door.apps().all.iter().for_each(App::retire);
         connections.close();
         let finish = async {
             connections.wait().await;
@@ -225,6 +227,7 @@ impl Apps {
 
 /// Lets an app finish that answers no new requests, and ends what it does when its time is over.
 async fn retire(door: Arc<Door>, app: App, timeout: Duration) {
+    app.retire();
     if tokio::time::timeout(timeout, app.finished()).await.is_err() {
         let requests = app.open();
         tracing::warn!(

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use wharf_app::origin::Origins;
+
 /// The bounds of all connections of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerLimits {
@@ -40,6 +42,10 @@ pub struct ServerLimits {
     /// Requests that the client of an HTTP/2 connection takes back within half a minute: past it the connection is closed.
     /// Leaving a page with hundreds of pictures is far below.
     pub resets_max: u32,
+    /// Frames of an HTTP/2 connection within half a minute that carry nothing (PING, SETTINGS, WINDOW_UPDATE and such), beyond
+    /// ten for each request, and one for each piece and each KiB of a response: past it the connection is closed. Each costs about as
+    /// much as a small packet; no honest client comes near.
+    pub control_frames_max: u32,
 }
 
 impl Default for ServerLimits {
@@ -58,6 +64,50 @@ impl Default for ServerLimits {
             write_timeout: Duration::from_secs(30),
             streams_max: 200,
             resets_max: 1000,
+            control_frames_max: 10_000,
+        }
+    }
+}
+
+/// The bounds of an app's WebSockets, and who may open them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketLimits {
+    /// WebSockets that are open at a time. One more is answered with 503. Each takes an instance, or a place among the requests
+    /// of a shared one: this only keeps it from taking all of those.
+    pub sockets_max: usize,
+    /// Bytes of one message from a client, all its fragments together: past it 1009. Messages are held in full, and few are
+    /// larger.
+    pub message_bytes_max: usize,
+    /// Frames a second that a client sends on the average of ten seconds: past it 1008. No person and no game makes so many;
+    /// whoever streams more sends larger ones.
+    pub messages_per_second_max: u32,
+    /// How long there may be no message either way: past it 1001. A page that was forgotten gives its instance back.
+    pub idle_timeout: Duration,
+    /// After how long a silent client is asked whether it is there. Shorter than the minute after which proxies and routers
+    /// forget a connection.
+    pub ping_interval: Duration,
+    /// How long it may take to answer: past it the connection is over.
+    pub pong_timeout: Duration,
+    /// How long a client may take to close a connection that the guest has closed.
+    pub close_timeout: Duration,
+    /// How long a guest may go on sending once the server stops or its app was replaced, before the connection is closed with 1012.
+    pub restart_timeout: Duration,
+    /// Pages of which other hosts may open WebSockets.
+    pub origins: Origins,
+}
+
+impl Default for SocketLimits {
+    fn default() -> Self {
+        Self {
+            sockets_max: 10_000,
+            message_bytes_max: 1 << 20,
+            messages_per_second_max: 1000,
+            idle_timeout: Duration::from_secs(3600),
+            ping_interval: Duration::from_secs(30),
+            pong_timeout: Duration::from_secs(30),
+            close_timeout: Duration::from_secs(10),
+            restart_timeout: Duration::from_secs(5),
+            origins: Origins::default(),
         }
     }
 }
@@ -98,6 +148,7 @@ pub(crate) enum Limit {
     IdleTimeout,
     WriteRate,
     Resets,
+    ControlFrames,
     Body,
     BodyRate,
     BodyIdleTime,
@@ -110,10 +161,17 @@ pub(crate) enum Limit {
     Outgoing,
     Load,
     SlowClients,
+    Websockets,
+    WebsocketMessage,
+    WebsocketRate,
+    WebsocketIdleTime,
+    WebsocketPongTime,
+    WebsocketCloseTime,
+    WebsocketOrigins,
 }
 
 impl Limit {
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 31] = [
         Self::Connections,
         Self::ConnectionsPerClient,
         Self::RequestsPerConnection,
@@ -125,6 +183,7 @@ impl Limit {
         Self::IdleTimeout,
         Self::WriteRate,
         Self::Resets,
+        Self::ControlFrames,
         Self::Body,
         Self::BodyRate,
         Self::BodyIdleTime,
@@ -137,9 +196,17 @@ impl Limit {
         Self::Outgoing,
         Self::Load,
         Self::SlowClients,
+        Self::Websockets,
+        Self::WebsocketMessage,
+        Self::WebsocketRate,
+        Self::WebsocketIdleTime,
+        Self::WebsocketPongTime,
+        Self::WebsocketCloseTime,
+        Self::WebsocketOrigins,
     ];
 
-    /// Its label in the metrics, and its key in the manifest, but for the last two, which have none.
+    /// Its label in the metrics, and its key in the manifest: in `[websocket]` what stands behind `websocket-`. `load` and
+    /// `slow-clients` have none.
     pub fn name(self) -> &'static str {
         match self {
             Self::Connections => "connections",
@@ -153,6 +220,7 @@ impl Limit {
             Self::IdleTimeout => "idle-timeout",
             Self::WriteRate => "write-rate",
             Self::Resets => "resets",
+            Self::ControlFrames => "control-frames",
             Self::Body => "body",
             Self::BodyRate => "body-rate",
             Self::BodyIdleTime => "body-idle-time",
@@ -165,6 +233,13 @@ impl Limit {
             Self::Outgoing => "outgoing",
             Self::Load => "load",
             Self::SlowClients => "slow-clients",
+            Self::Websockets => "websocket-sockets",
+            Self::WebsocketMessage => "websocket-message",
+            Self::WebsocketRate => "websocket-rate",
+            Self::WebsocketIdleTime => "websocket-idle-time",
+            Self::WebsocketPongTime => "websocket-pong-time",
+            Self::WebsocketCloseTime => "websocket-close-time",
+            Self::WebsocketOrigins => "websocket-origins",
         }
     }
 }

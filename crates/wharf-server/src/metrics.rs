@@ -16,6 +16,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::app::App;
 use crate::limits::Limit;
 use crate::tls::TlsMetrics;
+use crate::websocket::Counts;
 
 /// The statuses' first digits, as they stand in labels.
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -34,6 +35,7 @@ pub(crate) struct Metrics {
     responses: Mutex<HashMap<Arc<str>, Arc<Responses>>>,
     other: Arc<Responses>,
     reloads: Family<Outcome, Counter>,
+    pub websockets: Counts,
     asked: Asked,
 }
 
@@ -98,6 +100,8 @@ impl Metrics {
         registry.register_with_unit("pool_kept", kept, Unit::Bytes, asked.kept_bytes.clone());
         let responses = "Responses by app and the first digit of their status; those of no app have an empty name";
         registry.register("responses", responses, by_status.clone());
+        let websockets = Counts::default();
+        websockets.register(&mut registry);
         let reached = "How often each limit was reached";
         registry.register("limits_reached", reached, limits.clone());
         registry.register(
@@ -116,6 +120,7 @@ impl Metrics {
             responses: Mutex::default(),
             other,
             reloads,
+            websockets,
             asked,
         }
     }
@@ -146,6 +151,7 @@ impl Metrics {
                     class,
                 });
             }
+            self.websockets.forget(app.name());
             let label = OfApp {
                 app: app.name().to_owned(),
             };

@@ -59,12 +59,11 @@ impl Places {
         }
     }
 
-    /// Closes connections whose client does not take a response of `app`'s.
+    /// Breaks off responses of `app`'s that their clients do not take.
     pub fn close_untaken(&self, app: &App) {
         let taken = self.taken();
-        let untaken = taken.all.iter().map(|(_, connected)| &connected.activity);
-        for activity in untaken.filter(|activity| activity.app() == app.key() && activity.is_untaken()) {
-            activity.evict();
+        for (_, connected) in &taken.all {
+            connected.activity.break_off_untaken(app.key());
         }
     }
 

@@ -24,7 +24,7 @@ use wharf_host::Service;
 
 use crate::app::{App, AppOptions, Target};
 use crate::files::{self, Files, FilesOptions};
-use crate::limits::RequestLimits;
+use crate::limits::{RequestLimits, SocketLimits};
 use crate::problem::{ErrorPages, Page};
 use crate::tls;
 
@@ -289,6 +289,7 @@ impl Deployment {
             name: plan.name.clone(),
             routes,
             limits: request_limits(&plan.limits),
+            sockets: socket_limits(&plan.websocket),
             error_pages: inputs.pages(plan),
             trouble: None,
         }))
@@ -307,6 +308,7 @@ impl Loaded {
             name: plan.name.clone(),
             routes,
             limits: RequestLimits::default(),
+            sockets: SocketLimits::default(),
             error_pages: ErrorPages::default(),
             trouble: Some(trouble),
         });
@@ -436,6 +438,22 @@ fn request_limits(limits: &plan::AppLimits) -> RequestLimits {
         body_bytes_max: limits.body_bytes_max.unwrap_or(usual.body_bytes_max),
         body_rate_min: limits.body_rate_min.unwrap_or(usual.body_rate_min),
         body_idle_timeout: limits.body_idle_timeout.unwrap_or(usual.body_idle_timeout),
+    }
+}
+
+fn socket_limits(written: &plan::AppWebsocket) -> SocketLimits {
+    let usual = SocketLimits::default();
+    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    SocketLimits {
+        sockets_max: written.sockets_max.map_or(usual.sockets_max, |most| most as usize),
+        message_bytes_max: written.message_bytes_max.map_or(usual.message_bytes_max, size),
+        messages_per_second_max: written.messages_per_second_max.unwrap_or(usual.messages_per_second_max),
+        idle_timeout: written.idle_timeout.unwrap_or(usual.idle_timeout),
+        ping_interval: written.ping_interval.unwrap_or(usual.ping_interval),
+        pong_timeout: written.pong_timeout.unwrap_or(usual.pong_timeout),
+        close_timeout: written.close_timeout.unwrap_or(usual.close_timeout),
+        restart_timeout: written.restart_timeout.unwrap_or(usual.restart_timeout),
+        origins: written.origins.clone(),
     }
 }
 

@@ -209,7 +209,8 @@ fn handed_over(manifest: &str, names: &str, sockets: [&dyn std::os::fd::AsFd; 2]
         "exec 8<&{} 9<&{} && exec 3<&8 4<&9 && exec env LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES={names} \"$0\" \"$@\"",
         numbers[0], numbers[1]
     );
-    let mut command = Command::new("sh");
+    // Of the usual shells, the one that knows numbers of more than one digit.
+    let mut command = Command::new("bash");
     command.arg("-c").arg(script);
     let serve = wharf();
     command.arg(serve.get_program()).args(["serve"]).arg(file);

@@ -50,6 +50,14 @@ fn guests_see_that_their_client_spoke_tls() {
     );
 }
 
+#[test]
+fn guests_of_the_older_wasi_see_it_too() {
+    let site = site("http02-request-line", "");
+    let (answer, _) = exchange(site.secure(&[]), GET);
+    assert!(answer.contains("scheme: https\nauthority: a.test\n"), "{answer}");
+    assert!(get(site.plain(), "/").text().starts_with("scheme: http\n"));
+}
+
 /// HTTP/2 with as many streams at once as one likes, whatever scheme its client writes.
 #[test]
 fn http2_by_alpn() {

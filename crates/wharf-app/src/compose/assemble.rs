@@ -16,7 +16,8 @@ use crate::inspect::{InspectError, Inspection, InterfaceName};
 /// Joins `component` of `app` with what it links to, and puts its middleware in front. Where it has neither, its bytes are
 /// what `read` has.
 ///
-/// What it exports stays exported, but for a component with middleware: that is a service and nothing else.
+/// What it exports stays exported, but for a component with middleware: that is a service, which takes WebSockets if the component
+/// does, and nothing else.
 ///
 /// # Errors
 /// When a file cannot be read, is no component, or does not fit where it is put. The error names the file.

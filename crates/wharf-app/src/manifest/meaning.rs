@@ -20,9 +20,11 @@ use super::problem::{Place, Problem, Source, list, nearest};
 use super::value::{self, ValueError};
 use super::written::{self, AppManifest};
 use crate::app::{
-    Access, App, AppComponent, AppLimits, ErrorPages, Folder, HttpClientGrant, Isolation, Link, ONLY_COMPONENT,
-    SecretSource, SocketsGrant,
+    Access, App, AppComponent, AppLimits, AppWebsocket, ErrorPages, Folder, HttpClientGrant, Isolation, Link,
+    ONLY_COMPONENT, SecretSource, SocketsGrant,
 };
+
+use crate::origin::Origin;
 
 pub(super) use server::server;
 
@@ -136,6 +138,7 @@ impl<'a> Meaning<'a> {
             routes: self.routes(&written.routes, &components, has_components, whole),
             components,
             limits: self.limits(&written.limits),
+            websocket: self.websocket(&written.websocket),
             environment: self.environment(&written.environment),
             secrets: self.secrets(&written),
             folders: self.folders(written.filesystem),
@@ -269,6 +272,28 @@ impl<'a> Meaning<'a> {
             body_idle_timeout: self.duration("body-idle-time", &written.body_idle_time),
             reuse_max: count(&written.reuse),
             outgoing_max: count(&written.outgoing),
+        }
+    }
+
+    fn websocket(&mut self, written: &written::Websocket) -> AppWebsocket {
+        let origins = written.origins.iter();
+        let origins = origins.filter_map(|origin| match origin.parse::<Origin>() {
+            Ok(origin) => Some(origin),
+            Err(error) => {
+                self.problem(origin.span(), format!("`{}`: {error}", **origin));
+                None
+            }
+        });
+        AppWebsocket {
+            origins: origins.collect(),
+            sockets_max: count(&written.sockets),
+            message_bytes_max: self.size("message", &written.message),
+            messages_per_second_max: count(&written.rate),
+            idle_timeout: self.duration("idle-time", &written.idle_time),
+            ping_interval: self.duration("ping-time", &written.ping_time),
+            pong_timeout: self.duration("pong-time", &written.pong_time),
+            close_timeout: self.duration("close-time", &written.close_time),
+            restart_timeout: self.duration("restart-time", &written.restart_time),
         }
     }
 

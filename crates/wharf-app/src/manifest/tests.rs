@@ -289,6 +289,7 @@ fn a_server_has_the_apps_of_its_file_and_its_folder() {
         write-timeout = "12s"
         streams = 9
         resets = 10
+        control-frames = 12
         instances = 11
         [apps.one]
         component = "one.wasm"
@@ -339,6 +340,7 @@ fn a_server_has_the_apps_of_its_file_and_its_folder() {
             write_timeout: Some(Duration::from_secs(12)),
             streams_max: Some(9),
             resets_max: Some(10),
+            control_frames_max: Some(12),
             instances_max: Some(11),
         },
         ..ServerSettings::default()

@@ -54,6 +54,9 @@ pub struct AppManifest {
     /// What the app may use. Each limit bounds this app alone; what all apps share is in `[server.limits]`.
     #[serde(default)]
     pub limits: Limits,
+    /// The app's WebSockets: who may open them, and what they may use.
+    #[serde(default)]
+    pub websocket: Websocket,
     /// The whole environment of the app's guests, as `NAME = "value"`: nothing of the server's own environment is in it.
     #[serde(default)]
     pub environment: BTreeMap<At<String>, At<String>>,
@@ -192,6 +195,40 @@ pub struct Limits {
     /// How many connections the outgoing HTTP requests of one component may have open at a time: over HTTP/1.1, that many
     /// requests; over HTTP/2 a connection carries several. Further requests wait. Default: 1024.
     pub outgoing: Option<At<Count>>,
+}
+
+/// Who may open WebSockets, and what each may use. Components that export `wharf:websocket/handler` take them; others get the request as
+/// it is. The guest has `response-time` of `[limits]` to decide, and `background-time` once the connection is over.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Websocket {
+    /// Pages of which other hosts may open WebSockets: `https://app.example.com`, `https://*.example.com`, each with a port or
+    /// without, or `*` for all. Pages of the host that is asked always may, and so may clients that are no browsers and name no
+    /// page; others get 403. Default: none, since a browser sends its user's cookies along whichever page asks.
+    #[serde(default)]
+    pub origins: Vec<At<String>>,
+    /// How many are open at a time. One more gets 503. Default: 10000. Each takes an instance as well or, under
+    /// `isolation = "shared"`, a place among the `requests`: the smaller one counts.
+    pub sockets: Option<At<Count>>,
+    /// One message from a client. Past it the connection is closed with 1009. Default: 1MiB; messages are held in full.
+    pub message: Option<At<Size>>,
+    /// How many frames a client sends a second, on the average of ten seconds. Past it the connection is closed with 1008.
+    /// Default: 1000; no person and no game makes so many.
+    pub rate: Option<At<Count>>,
+    /// How long there may be no message, either way. Past it the connection is closed with 1001. Default: 1h; a page that was
+    /// forgotten gives its instance back.
+    pub idle_time: Option<At<Duration>>,
+    /// After how long a silent client is sent a ping. Default: 30s, less than the minute after which proxies and routers
+    /// forget a connection.
+    pub ping_time: Option<At<Duration>>,
+    /// How long a client may take to answer a ping. Past it the connection is over. Default: 30s.
+    pub pong_time: Option<At<Duration>>,
+    /// How long a client may take to close a connection that the guest has closed. Past it the connection ends without it.
+    /// Default: 10s.
+    pub close_time: Option<At<Duration>>,
+    /// How long guests may go on sending once the server stops, or once their app was replaced by another version; then
+    /// connections are closed with 1012, and clients come again. Default: 5s, well within `drain-timeout`.
+    pub restart_time: Option<At<Duration>>,
 }
 
 /// Where a secret's value is: exactly one of the two.
@@ -339,6 +376,10 @@ pub struct ServerLimits {
     /// How many requests the client of an HTTP/2 connection may take back within half a minute. Past it the connection is
     /// closed. Default: 1000; leaving a page with hundreds of pictures is far below.
     pub resets: Option<At<Count>>,
+    /// How many frames of an HTTP/2 connection within half a minute may carry nothing (PING, SETTINGS, PRIORITY, WINDOW_UPDATE,
+    /// empty ones), beyond ten for each request, and one for each piece and each KiB of a response. Past it the connection is
+    /// closed. Default: 10000.
+    pub control_frames: Option<At<Count>>,
     /// How many instances of all apps there are at a time. Past it requests wait in their app's queue. At most 100000: each
     /// reserves addresses. Default: 1000.
     pub instances: Option<At<Count>>,

@@ -8,31 +8,76 @@ use std::task::Poll;
 use http_body_util::BodyExt as _;
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::Store;
-use wasmtime::component::Accessor;
+use wasmtime::component::{Accessor, InstancePre};
 use wasmtime_wasi_http::WasiHttpView as _;
 use wasmtime_wasi_http::p2::bindings as p2;
-use wharf_app::inspect::World;
+use wharf_app::inspect::{Export, World};
 
 use super::Inner;
 use super::failure::{BackgroundTimeout, Failure};
+use super::socket;
 use crate::component::Component;
 use crate::http::bindings::{Service as Service3, ServicePre as Service3Pre};
 use crate::http::body::Settled;
-use crate::http::host::Request;
+use crate::http::host::{Request, Response};
 use crate::http::{Payload, legacy};
 use crate::limits::{CpuTimeExceeded, Refused};
 use crate::link::{LinkError, link};
 use crate::state::{Blueprint, Capabilities, InstanceState};
+use crate::websocket::Decision;
+use crate::websocket::handler as websocket;
 
 /// A linked component's handler.
 pub(super) enum Handler {
     /// `wasi:http/handler` of 0.3.
-    V3(Service3Pre<InstanceState>),
+    V3(Handler3),
     /// `wasi:http/incoming-handler` of 0.2.
     V2(p2::ProxyPre<InstanceState>),
 }
 
+/// Of a component of 0.3.
+pub(super) struct Handler3 {
+    pre: Service3Pre<InstanceState>,
+    /// `wharf:websocket/handler`, where it has one.
+    sockets: Option<websocket::Handler>,
+}
+
+/// An instance of such a component.
+pub(super) struct Instance3 {
+    pub http: Service3,
+    pub sockets: Option<websocket::Handle>,
+}
+
+impl Handler3 {
+    fn new(pre: InstancePre<InstanceState>, sockets: Option<&Export>) -> wasmtime::Result<Self> {
+        let sockets = sockets
+            .map(|export| websocket::Handler::find(&pre, export))
+            .transpose()?;
+        Ok(Self {
+            pre: Service3Pre::new(pre)?,
+            sockets,
+        })
+    }
+
+    pub async fn instantiate(&self, store: &mut Store<InstanceState>) -> wasmtime::Result<Instance3> {
+        let Some(sockets) = &self.sockets else {
+            let http = self.pre.instantiate_async(store).await?;
+            return Ok(Instance3 { http, sockets: None });
+        };
+        let instance = self.pre.instance_pre().instantiate_async(&mut *store).await?;
+        Ok(Instance3 {
+            http: Service3::new(&mut *store, &instance)?,
+            sockets: Some(sockets.of(store, &instance)?),
+        })
+    }
+}
+
 impl Handler {
+    /// Whether it takes WebSockets.
+    pub fn has_sockets(&self) -> bool {
+        matches!(self, Self::V3(Handler3 { sockets: Some(_), .. }))
+    }
+
     /// The 0.3 handler wins where a component has both.
     pub(super) fn link(component: &Component, capabilities: &Capabilities) -> Result<Self, LinkError> {
         let world = |wanted: String| LinkError::World {
@@ -57,7 +102,7 @@ impl Handler {
         }
         let pre = link(component, capabilities)?;
         let handler = match v3 {
-            true => Service3Pre::new(pre).map(Self::V3),
+            true => Handler3::new(pre, inspection.websockets()).map(Self::V3),
             false => p2::ProxyPre::new(pre).map(Self::V2),
         };
         handler.map_err(|error| world(format!("its HTTP handler does not have the standard's type: {error:#}")))
@@ -76,7 +121,7 @@ pub(super) struct Live {
 }
 
 enum Instance {
-    V3(Service3),
+    V3(Instance3),
     V2(p2::Proxy),
 }
 
@@ -106,7 +151,7 @@ impl Live {
     async fn instantiate(&mut self, handler: &Handler) -> wasmtime::Result<()> {
         if self.instance.is_none() {
             self.instance = Some(match handler {
-                Handler::V3(pre) => Instance::V3(pre.instantiate_async(&mut self.store).await?),
+                Handler::V3(handler) => Instance::V3(handler.instantiate(&mut self.store).await?),
                 Handler::V2(pre) => Instance::V2(pre.instantiate_async(&mut self.store).await?),
             });
         }
@@ -122,14 +167,25 @@ fn not_instantiated(error: wasmtime::Error) -> wasmtime::Error {
     }
 }
 
-/// Where a call leaves its response's head for whoever polls it.
-#[derive(Clone, Default)]
-pub(super) struct Head(Arc<Mutex<Option<Answer>>>);
+/// Where a call leaves what it is answered with, for whoever polls it: a response's head, or what becomes of a handshake.
+pub(super) struct Head<T = http::Response<Payload>>(Arc<Mutex<Option<Result<T, Failure>>>>);
 
 pub(super) type Answer = Result<http::Response<Payload>, Failure>;
 
-impl Head {
-    fn set(&self, answer: Answer) {
+impl<T> Default for Head<T> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<T> Clone for Head<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> Head<T> {
+    pub(super) fn set(&self, answer: Result<T, Failure>) {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -140,7 +196,7 @@ impl Head {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    pub(super) fn take(&self) -> Option<Answer> {
+    pub(super) fn take(&self) -> Option<Result<T, Failure>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
@@ -159,13 +215,37 @@ pub(super) async fn serve(
     (live, result)
 }
 
-async fn call(live: &mut Live, service: &Inner, request: http::Request<Payload>, head: Head) -> wasmtime::Result<()> {
+/// The same for a handshake. The guest's work for the socket is part of the call.
+pub(super) async fn accept(
+    mut live: Live,
+    service: Arc<Inner>,
+    request: http::Request<()>,
+    head: Head<Decision>,
+) -> Finished {
+    let result = match begin(&mut live, &service).await {
+        Ok(()) => match &live.instance {
+            Some(Instance::V3(instance)) => {
+                let busy = live.busy.clone();
+                socket::call(&mut live.store, instance, busy, request, head, &service.blueprint).await
+            }
+            _ => Err(Failure::NoResponse.into()),
+        },
+        Err(error) => Err(error),
+    };
+    (live, result)
+}
+
+async fn begin(live: &mut Live, service: &Inner) -> wasmtime::Result<()> {
     // A store that waited in the pool has a deadline in the past, and would yield at once.
     live.store.set_epoch_deadline(1);
     live.busy.store(0, Ordering::Relaxed);
-    live.instantiate(&service.handler).await.map_err(not_instantiated)?;
+    live.instantiate(&service.handler).await.map_err(not_instantiated)
+}
+
+async fn call(live: &mut Live, service: &Inner, request: http::Request<Payload>, head: Head) -> wasmtime::Result<()> {
+    begin(live, service).await?;
     match &live.instance {
-        Some(Instance::V3(instance)) => call3(&mut live.store, instance, request, head, &service.blueprint).await,
+        Some(Instance::V3(instance)) => call3(&mut live.store, &instance.http, request, head, &service.blueprint).await,
         Some(Instance::V2(instance)) => call2(&mut live.store, instance, request, head).await,
         None => Err(Failure::NoResponse.into()),
     }
@@ -190,18 +270,23 @@ async fn call3(
                 return no_tasks_left(accessor, blueprint).await;
             }
         };
-        let body = response.body.as_guest().map(|body| body.watch());
-        head.set(Ok(response.into_http()));
-        if let Some(body) = body {
-            poll_fn(|cx| Settled::poll(&body, cx)).await;
-        }
+        respond(response, |response| head.set(Ok(response))).await;
         no_tasks_left(accessor, blueprint).await
     };
     store.run_concurrent(work).await?
 }
 
+/// Hands a response over, and waits until its guest will write no more to its body.
+pub(super) async fn respond(response: Response, hand_over: impl FnOnce(http::Response<Payload>)) {
+    let body = response.body.as_guest().map(|body| body.watch());
+    hand_over(response.into_http());
+    if let Some(body) = body {
+        poll_fn(|cx| Settled::poll(&body, cx)).await;
+    }
+}
+
 /// Waits until the guest has no work left, within limits: a task that never ends must not keep the instance forever.
-async fn no_tasks_left(accessor: &Accessor<InstanceState>, blueprint: &Blueprint) -> wasmtime::Result<()> {
+pub(super) async fn no_tasks_left(accessor: &Accessor<InstanceState>, blueprint: &Blueprint) -> wasmtime::Result<()> {
     if poll_fn(|cx| Poll::Ready(accessor.poll_no_interesting_tasks(cx).is_ready())).await {
         return Ok(());
     }
@@ -221,7 +306,12 @@ async fn call2(
 ) -> wasmtime::Result<()> {
     let request = request.map(|body| body.map_err(legacy::error).boxed_unsync());
     let mut http = store.data_mut().http();
-    let request = http.new_incoming_request(p2::http::types::Scheme::Http, request)?;
+    // A request that names no scheme is one of `http`, as for 0.3.
+    let scheme = match request.uri().scheme_str() {
+        Some("https") => p2::http::types::Scheme::Https,
+        _ => p2::http::types::Scheme::Http,
+    };
+    let request = http.new_incoming_request(scheme, request)?;
     let writing = Arc::<legacy::Writing>::default();
     let written = writing.clone();
     let out = http.new_response_outparam_from_callback(move |response| {

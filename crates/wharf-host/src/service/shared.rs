@@ -16,8 +16,9 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use wasmtime::Store;
 use wasmtime::component::Accessor;
 
-use super::call::{Answer, Handler};
+use super::call::{Answer, Handler, Instance3};
 use super::failure::Failure;
+use super::socket;
 use super::{Deadline, Service};
 use crate::http::Payload;
 use crate::http::bindings::Service as Service3;
@@ -26,6 +27,7 @@ use crate::http::callers::Caller;
 use crate::http::host::Request;
 use crate::running::Running;
 use crate::state::{Blueprint, InstanceState};
+use crate::websocket::Decision;
 
 /// The one instance that requests share, made when the first comes.
 #[derive(Default)]
@@ -44,10 +46,17 @@ struct State {
     reason: Mutex<Arc<str>>,
 }
 
-struct Job {
-    request: http::Request<Payload>,
-    answer: oneshot::Sender<Answer>,
-    place: OwnedSemaphorePermit,
+enum Job {
+    Request {
+        request: http::Request<Payload>,
+        answer: oneshot::Sender<Answer>,
+        place: OwnedSemaphorePermit,
+    },
+    Handshake {
+        request: http::Request<()>,
+        decision: oneshot::Sender<Result<Decision, Failure>>,
+        place: OwnedSemaphorePermit,
+    },
 }
 
 impl Shared {
@@ -59,18 +68,11 @@ impl Shared {
 
 impl Service {
     pub(super) async fn shared(&self, request: http::Request<Payload>, deadline: Deadline) -> Answer {
-        let place = match self.0.places.clone().try_acquire_owned() {
-            Ok(place) => place,
-            Err(_) => match Box::pin(self.queue(deadline, self.0.places.clone().acquire_owned())).await? {
-                Ok(place) => place,
-                // It is never closed.
-                Err(_) => return Err(Failure::NoResponse),
-            },
-        };
+        let place = self.place_among_requests(deadline).await?;
         let again = replayable(&request);
         let worker = self.worker();
         let (answer, answered) = oneshot::channel();
-        if worker.mailbox.send(Job { request, answer, place }).is_ok() {
+        if worker.mailbox.send(Job::Request { request, answer, place }).is_ok() {
             let answered = tokio::select! {
                 biased;
                 answered = answered => answered,
@@ -87,6 +89,44 @@ impl Service {
                 reason: worker.state.reason(),
             }),
         }
+    }
+
+    /// A handshake. Its socket takes a place among the requests as long as it lives.
+    pub(super) async fn accept_shared(
+        &self,
+        request: http::Request<()>,
+        deadline: Deadline,
+    ) -> Result<Decision, Failure> {
+        let place = self.place_among_requests(deadline).await?;
+        let worker = self.worker();
+        let (decision, decided) = oneshot::channel();
+        let job = Job::Handshake {
+            request,
+            decision,
+            place,
+        };
+        if worker.mailbox.send(job).is_ok() {
+            let decided = tokio::select! {
+                biased;
+                decided = decided => decided,
+                () = self.engine().clock().at(deadline.due) => return Err(deadline.passed()),
+            };
+            if let Ok(decision) = decided {
+                return decision;
+            }
+        }
+        Err(Failure::SharedInstanceEnded {
+            reason: worker.state.reason(),
+        })
+    }
+
+    async fn place_among_requests(&self, deadline: Deadline) -> Result<OwnedSemaphorePermit, Failure> {
+        if let Ok(place) = self.0.places.clone().try_acquire_owned() {
+            return Ok(place);
+        }
+        let place = Box::pin(self.queue(deadline, self.0.places.clone().acquire_owned())).await?;
+        // It is never closed.
+        place.map_err(|_| Failure::NoResponse)
     }
 
     /// The live instance's task, or a new one.
@@ -167,12 +207,12 @@ async fn serve(
         .acquire(blueprint.slots)
         .await
         .ok_or(Failure::NoResponse)?;
-    let mut store = blueprint.store(busy).map_err(Failure::Instantiate)?;
-    let Handler::V3(pre) = &*handler else {
+    let mut store = blueprint.store(busy.clone()).map_err(Failure::Instantiate)?;
+    let Handler::V3(handler) = &*handler else {
         return Err(Failure::NoResponse);
     };
-    let instance = pre.instantiate_async(&mut store).await.map_err(Failure::Instantiate)?;
-    let result = take_jobs(&mut store, &instance, &mut jobs).await;
+    let instance = handler.instantiate(&mut store).await.map_err(Failure::Instantiate)?;
+    let result = take_jobs(&mut store, &instance, &busy, &mut jobs).await;
     // From here on the mailbox takes no more; what is in it finds its answer channel closed.
     state.ended.store(true, Ordering::Release);
     result.map_err(|error| Failure::of(error, store.data().refused()))
@@ -181,10 +221,11 @@ async fn serve(
 /// Takes requests as long as the guest's own backpressure allows, until the service is gone.
 async fn take_jobs(
     store: &mut Store<InstanceState>,
-    instance: &Service3,
+    instance: &Instance3,
+    busy: &Arc<AtomicU64>,
     jobs: &mut mpsc::UnboundedReceiver<Job>,
 ) -> wasmtime::Result<()> {
-    let handle = *instance.wasi_http_handler().func_handle().func();
+    let handle = *instance.http.wasi_http_handler().func_handle().func();
     let work = async |accessor: &Accessor<InstanceState>| {
         let mut calls = FuturesUnordered::new();
         poll_fn(|cx| {
@@ -198,7 +239,7 @@ async fn take_jobs(
                     return Poll::Pending;
                 }
                 match jobs.poll_recv(cx) {
-                    Poll::Ready(Some(job)) => calls.push(answer(accessor, instance, job)),
+                    Poll::Ready(Some(job)) => calls.push(take(accessor, instance, busy, job)),
                     Poll::Ready(None) if calls.is_empty() => {
                         return accessor.poll_no_interesting_tasks(cx).map(|()| Ok(()));
                     }
@@ -211,12 +252,33 @@ async fn take_jobs(
     store.run_concurrent(work).await?
 }
 
-async fn answer(accessor: &Accessor<InstanceState>, instance: &Service3, job: Job) -> wasmtime::Result<()> {
-    let Job {
-        request,
-        answer: mut sender,
-        place,
-    } = job;
+async fn take(
+    accessor: &Accessor<InstanceState>,
+    instance: &Instance3,
+    busy: &Arc<AtomicU64>,
+    job: Job,
+) -> wasmtime::Result<()> {
+    match job {
+        Job::Request { request, answer, place } => self::answer(accessor, &instance.http, request, answer, place).await,
+        // Boxed: requests are moved about without room for it.
+        Job::Handshake {
+            request,
+            decision,
+            place,
+        } => {
+            let accept = socket::accept_beside_others(accessor, instance, busy, request, decision, place);
+            Box::pin(accept).await
+        }
+    }
+}
+
+async fn answer(
+    accessor: &Accessor<InstanceState>,
+    instance: &Service3,
+    request: http::Request<Payload>,
+    mut sender: oneshot::Sender<Answer>,
+    place: OwnedSemaphorePermit,
+) -> wasmtime::Result<()> {
     let handle = instance.wasi_http_handler().func_handle();
     let (call, gone) = accessor.with(|mut store| {
         let request = store.get().table.push(Request::received(request))?;

@@ -1,31 +1,34 @@
 //! What a connection does: whether it has requests, since when it has none, and what it was told.
 
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use http::StatusCode;
-use http_body::{Body, Frame, SizeHint};
 use slab::Slab;
 use tokio::sync::Notify;
-use tokio_util::sync::WaitForCancellationFutureOwned;
-use wharf_host::http::{ErrorCode, Payload};
+use wharf_host::http::Payload;
 
+use super::answer::Answer;
+use super::gone;
+use super::stream::{Socket, WeakSocket};
+use super::streams::OpenStream;
 use crate::app::{App, OfApp};
 use crate::door::Door;
 use crate::limits::Limit;
+use crate::places::Place;
 
-/// The time in which requests that a client takes back are counted.
-const RESETS_WINDOW: Duration = Duration::from_secs(30);
+/// The time in which requests that a client takes back are counted, and frames that carry nothing.
+const COUNT_WINDOW: Duration = Duration::from_secs(30);
+
+/// How many frames that carry nothing each request may bring along: a window of its own and the connection's, and a ping or two.
+const FRAMES_PER_REQUEST: u64 = 10;
 
 /// A piece of a response that is not taken for so long is one that the client has to be waited for.
 const UNTAKEN: Duration = Duration::from_secs(1);
 
 /// Stands for "never", in milliseconds since a connection began.
-const NEVER: u64 = u64::MAX;
+pub(super) const NEVER: u64 = u64::MAX;
 
 /// One connection, which is counted, with its requests.
 pub(crate) struct Activity {
@@ -44,19 +47,25 @@ pub(crate) struct Activity {
     /// Bodies of requests that guests wait for.
     awaited: AtomicUsize,
     /// Responses under way over HTTP/2, where a client can stop one without stopping the connection.
-    streams: Mutex<Slab<Arc<Pace>>>,
+    streams: Mutex<Slab<Weak<OpenStream>>>,
+    /// Pieces of these that were handed over.
+    pieces: AtomicU64,
     /// Which app the last request was for, as [`App::key`] has it.
     app: AtomicUsize,
     /// Requests taken back in the window that began at the time in the second.
     resets: AtomicUsize,
     resets_since: AtomicU64,
+    /// Frames that carried nothing in the window that began at the time in the second, and how many were due by then.
+    frames: AtomicU64,
+    frames_since: AtomicU64,
+    frames_due: AtomicU64,
+    /// There were too many.
+    refused: AtomicBool,
     told: Told,
-}
-
-/// How a response over HTTP/2 is taken.
-struct Pace {
-    /// When a piece was last asked for, in milliseconds since the connection began; [`NEVER`] while the guest is waited for.
-    asked: AtomicU64,
+    /// The place of the connection, as long as it has one.
+    place: OnceLock<(Weak<Place>, WeakSocket)>,
+    /// The connection is no longer one of HTTP.
+    is_given_up: AtomicBool,
 }
 
 /// What has gone over the connection.
@@ -96,10 +105,17 @@ impl Activity {
             traffic: Traffic::default(),
             awaited: AtomicUsize::new(0),
             streams: Mutex::default(),
+            pieces: AtomicU64::new(0),
             app: AtomicUsize::new(0),
             resets: AtomicUsize::new(0),
             resets_since: AtomicU64::new(0),
+            frames: AtomicU64::new(0),
+            frames_since: AtomicU64::new(0),
+            frames_due: AtomicU64::new(0),
+            refused: AtomicBool::new(false),
             told: Told::default(),
+            place: OnceLock::new(),
+            is_given_up: AtomicBool::new(false),
         }
     }
 
@@ -126,13 +142,91 @@ impl Activity {
             app: None,
             is_last,
             head_bytes_max,
-            ended: false,
+            ended: AtomicBool::new(false),
         }
+    }
+
+    /// Remembers the connection's place and socket, for what outlives its requests.
+    /// Neither is held by it: requests may outlive the connection.
+    pub fn has(&self, place: &Arc<Place>, socket: &Socket) {
+        let _ = self.place.set((Arc::downgrade(place), socket.downgrade()));
+    }
+
+    /// The connection's place.
+    pub fn place(&self) -> Option<Arc<Place>> {
+        let (place, _) = self.place.get()?;
+        place.upgrade()
+    }
+
+    /// Ready once the client has closed its side, whatever is still unread.
+    pub async fn peer_left(&self) {
+        if let Some(socket) = self.place.get().and_then(|(_, socket)| socket.upgrade()) {
+            gone::wait(&socket).await;
+        }
+    }
+
+    /// It counts as having a request until what this returns is dropped.
+    pub fn hold(self: &Arc<Self>) -> Held {
+        self.requests.fetch_add(1, Ordering::AcqRel);
+        Held(self.clone())
+    }
+
+    /// After the response that is under way, the connection speaks another protocol.
+    pub fn gives_up_connection(&self) {
+        self.is_given_up.store(true, Ordering::Release);
+    }
+
+    pub fn is_given_up(&self) -> bool {
+        self.is_given_up.load(Ordering::Acquire)
     }
 
     /// What has come begins an HTTP/2 connection.
     pub fn speaks_http2(&self) {
         self.http2.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_http2(&self) -> bool {
+        self.http2.load(Ordering::Relaxed)
+    }
+
+    /// A frame has come that carries nothing: whether there may be as many.
+    pub fn may_say_nothing(&self) -> bool {
+        let due = self.carried.load(Ordering::Relaxed) * FRAMES_PER_REQUEST
+            + self.pieces.load(Ordering::Relaxed)
+            + self.traffic.written.load(Ordering::Relaxed) / 1024;
+        let now = self.now();
+        if is_past(COUNT_WINDOW, self.frames_since.load(Ordering::Relaxed), now) {
+            self.frames_since.store(now, Ordering::Relaxed);
+            self.frames.store(0, Ordering::Relaxed);
+            self.frames_due.store(due, Ordering::Relaxed);
+        }
+        let frames = self.frames.fetch_add(1, Ordering::Relaxed) + 1;
+        let due = due - self.frames_due.load(Ordering::Relaxed).min(due);
+        let may = frames <= due + u64::from(self.door.limits.control_frames_max);
+        if !may {
+            self.refused.store(true, Ordering::Relaxed);
+            self.door.metrics.reached(Limit::ControlFrames);
+        }
+        may
+    }
+
+    /// The library has ended the connection for a limit.
+    pub fn is_ended_for(&self, limit: Limit) {
+        // What it was made to say was counted.
+        if !self.refused.load(Ordering::Relaxed) {
+            self.door.metrics.reached(limit);
+            tracing::debug!(limit = limit.name(), "closed a connection");
+        }
+    }
+
+    /// See [`super::continuations_refused`].
+    pub fn continuations_refused(&self) -> usize {
+        super::continuations_refused(&self.door.limits)
+    }
+
+    /// A piece of a response is on its way.
+    pub fn sent_piece(&self) {
+        self.pieces.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Bytes have come. Between requests they are the beginning of a head.
@@ -171,8 +265,13 @@ impl Activity {
         self.told.evicted.load(Ordering::Acquire)
     }
 
-    /// Tells the connection to go because its client is slow and others wait.
+    /// Ends what a slow client holds because others wait: responses that it does not take, where it is that over HTTP/2, else
+    /// the connection.
     pub fn evict_for_slowness(&self) {
+        let is_of_streams = !self.traffic.blocked.load(Ordering::Relaxed) && self.awaited.load(Ordering::Relaxed) == 0;
+        if self.is_http2() && is_of_streams {
+            return self.end_untaken(|stream| stream.untaken().is_some_and(|untaken| untaken > UNTAKEN));
+        }
         self.told.slow.store(true, Ordering::Release);
         self.evict();
     }
@@ -194,18 +293,36 @@ impl Activity {
         !self.http2.load(Ordering::Relaxed) && traffic.written.load(Ordering::Relaxed) == before
     }
 
-    fn stream_begins(self: &Arc<Self>) -> OpenStream {
-        let pace = Arc::new(Pace {
-            asked: AtomicU64::new(self.now()),
-        });
-        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = streams.insert(pace.clone());
-        drop(streams);
-        OpenStream {
-            activity: self.clone(),
-            pace,
-            key,
-        }
+    /// A response begins that may have to wait for its client.
+    pub(super) fn stream_begins(&self, request: Begun) -> Arc<OpenStream> {
+        let mut streams = self.streams();
+        let entry = streams.vacant_entry();
+        let stream = OpenStream::begin(request, entry.key());
+        entry.insert(Arc::downgrade(&stream));
+        stream
+    }
+
+    pub(super) fn stream_ends(&self, key: usize) {
+        self.streams().remove(key);
+    }
+
+    /// The responses under way over HTTP/2.
+    pub(super) fn open_streams(&self) -> Vec<Arc<OpenStream>> {
+        self.streams()
+            .iter()
+            .filter_map(|(_, stream)| stream.upgrade())
+            .collect()
+    }
+
+    /// Not to be held while a stream is dropped, which takes itself out.
+    fn streams(&self) -> MutexGuard<'_, Slab<Weak<OpenStream>>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A response was ended for its client's slowness.
+    pub(super) fn ended_slow_stream(&self) {
+        self.door.metrics.reached(Limit::WriteRate);
+        tracing::debug!(limit = Limit::WriteRate.name(), "ended a stream");
     }
 
     /// A guest waits for a body of this connection until what this returns is dropped.
@@ -224,14 +341,31 @@ impl Activity {
         self.traffic.blocked.load(Ordering::Relaxed) || self.stream_untaken().is_some()
     }
 
-    /// For how long the client has not taken a piece of the response of which it has taken none for the longest time.
+    /// For how long the client has taken nothing of the response of which it has taken nothing for the longest time.
     pub fn stream_untaken(&self) -> Option<Duration> {
-        let streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = streams
-            .iter()
-            .map(|(_, pace)| pace.asked.load(Ordering::Relaxed))
-            .min()?;
-        (since != NEVER).then(|| self.began.elapsed().saturating_sub(Duration::from_millis(since)))
+        self.open_streams().iter().filter_map(|stream| stream.untaken()).max()
+    }
+
+    /// Breaks off what the client does not take of an app's: over HTTP/2 such responses, else the connection.
+    pub fn break_off_untaken(&self, app: usize) {
+        if self.is_http2() && !self.traffic.blocked.load(Ordering::Relaxed) {
+            self.end_untaken(|stream| stream.request().app().map(App::key) == Some(app));
+        } else if self.app() == app && self.is_untaken() {
+            self.evict();
+        }
+    }
+
+    /// Ends responses that wait for the client, or the connection where one of them cannot be ended alone.
+    fn end_untaken(&self, which: impl Fn(&OpenStream) -> bool) {
+        let untaken = self
+            .open_streams()
+            .into_iter()
+            .filter(|stream| stream.untaken().is_some());
+        for stream in untaken {
+            if which(&stream) && !stream.end() {
+                self.evict();
+            }
+        }
     }
 
     /// Whether the client has been waited for at this look and the one before, and `bytes` or more have not moved between.
@@ -254,8 +388,7 @@ impl Activity {
     /// The client has taken a request back. Over HTTP/1.1 that ends the connection anyway.
     fn taken_back(&self) {
         let now = self.now();
-        let since = self.resets_since.load(Ordering::Relaxed);
-        if u128::from(now.saturating_sub(since)) > RESETS_WINDOW.as_millis() {
+        if is_past(COUNT_WINDOW, self.resets_since.load(Ordering::Relaxed), now) {
             self.resets_since.store(now, Ordering::Relaxed);
             self.resets.store(0, Ordering::Relaxed);
         }
@@ -266,9 +399,15 @@ impl Activity {
         }
     }
 
-    fn now(&self) -> u64 {
+    /// In milliseconds since the connection began.
+    pub(super) fn now(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(NEVER - 1)
     }
+}
+
+/// Whether `window` has passed since a time in milliseconds.
+fn is_past(window: Duration, since: u64, now: u64) -> bool {
+    u128::from(now.saturating_sub(since)) > window.as_millis()
 }
 
 impl Traffic {
@@ -311,6 +450,16 @@ impl Drop for Awaits {
     }
 }
 
+/// A connection that is in use, though it may have no request.
+pub(crate) struct Held(Arc<Activity>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.idle_since.store(self.0.now(), Ordering::Release);
+        self.0.requests.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 impl Drop for Activity {
     fn drop(&mut self) {
         self.door.metrics.connections.dec();
@@ -326,7 +475,7 @@ pub(crate) struct Begun {
     /// Its head has no more bytes than this: they came since the request before it.
     pub head_bytes_max: u64,
     /// It was answered in full.
-    ended: bool,
+    ended: AtomicBool,
 }
 
 impl Begun {
@@ -348,19 +497,22 @@ impl Begun {
         self.activity.door.metrics.responded(self.app(), status);
     }
 
+    /// Its response is complete, or broke off on this side.
+    pub(super) fn is_answered(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Its client did not take what is left of its response.
+    pub(super) fn is_taken_back(&self) {
+        self.ended.store(false, Ordering::Relaxed);
+    }
+
     /// The request lasts as long as the body of its response.
-    pub fn with(mut self, body: Payload) -> Answer {
-        self.ended = body.is_end_stream();
-        let stream = match self.ended || !self.activity.http2.load(Ordering::Relaxed) {
-            true => None,
-            false => Some(self.activity.stream_begins()),
-        };
-        Answer {
-            body,
-            request: self,
-            cut: None,
-            stream,
+    pub fn with(self, body: Payload) -> Answer {
+        if http_body::Body::is_end_stream(&body) {
+            self.is_answered();
         }
+        Answer::new(self, body)
     }
 }
 
@@ -369,100 +521,8 @@ impl Drop for Begun {
         self.activity.idle_since.store(self.activity.now(), Ordering::Release);
         self.activity.requests.fetch_sub(1, Ordering::AcqRel);
         self.activity.door.metrics.requests.dec();
-        if !self.ended {
+        if !self.ended.load(Ordering::Relaxed) {
             self.activity.taken_back();
         }
-    }
-}
-
-/// A response under way over HTTP/2.
-struct OpenStream {
-    activity: Arc<Activity>,
-    pace: Arc<Pace>,
-    key: usize,
-}
-
-impl OpenStream {
-    /// The client has asked for a piece; `waits` says that it has to wait for the guest.
-    fn asked(&self, waits: bool) {
-        let asked = if waits { NEVER } else { self.activity.now() };
-        self.pace.asked.store(asked, Ordering::Relaxed);
-    }
-}
-
-impl Drop for OpenStream {
-    fn drop(&mut self) {
-        let mut streams = self.activity.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        streams.remove(self.key);
-    }
-}
-
-/// A response's body, as long as which its request lasts.
-pub(crate) struct Answer {
-    body: Payload,
-    request: Begun,
-    stream: Option<OpenStream>,
-    /// Made when this one first has to wait.
-    cut: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
-}
-
-impl Answer {
-    fn is_cut(&self) -> bool {
-        self.request.app().is_some_and(|app| app.inner().cut.is_cancelled())
-    }
-
-    fn break_off(&mut self) -> Poll<Option<Result<Frame<Bytes>, ErrorCode>>> {
-        self.request.ended = true;
-        Poll::Ready(Some(Err(ErrorCode::ConnectionTerminated)))
-    }
-
-    /// Ready when the app's responses are to break off.
-    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.cut.is_none() {
-            let app = self.request.app();
-            self.cut = app.map(|app| Box::pin(app.inner().cut.clone().cancelled_owned()));
-        }
-        match &mut self.cut {
-            Some(cut) => cut.as_mut().poll(cx),
-            None => Poll::Pending,
-        }
-    }
-}
-
-impl Body for Answer {
-    type Data = Bytes;
-    type Error = ErrorCode;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ErrorCode>>> {
-        if self.is_cut() {
-            return self.break_off();
-        }
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
-        if let Some(stream) = &self.stream {
-            stream.asked(frame.is_pending());
-        }
-        match &frame {
-            Poll::Ready(Some(Ok(_))) => self.request.ended = self.body.is_end_stream(),
-            Poll::Ready(None) => self.request.ended = true,
-            Poll::Ready(Some(Err(code))) => {
-                self.request.ended = true;
-                // The client has the head, and sees the response break off.
-                tracing::warn!(?code, "a response broke off");
-            }
-            Poll::Pending => {
-                if self.poll_cut(cx).is_ready() {
-                    return self.break_off();
-                }
-            }
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

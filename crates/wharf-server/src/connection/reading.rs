@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -17,6 +18,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use wharf_host::http::{ErrorCode, Payload};
 
 use super::activity::{Activity, Awaits};
+use super::frames::TRAILERS_BEGIN;
 use crate::limits::{Limit, RequestLimits};
 
 /// How long a guest has waited in all before the rate is looked at: a packet that had to be sent again makes no slow client.
@@ -165,7 +167,15 @@ impl Body for Reading {
         let Some(frame) = frame else {
             return Poll::Ready(None);
         };
-        let frame = frame.map_err(|error| wharf_host::http::broken_off(&error));
+        let mut frame = frame.map_err(|error| wharf_host::http::broken_off(&error));
+        if let Ok(Some(trailers)) = frame.as_mut().map(Frame::trailers_mut)
+            && trailers.contains_key(TRAILERS_BEGIN)
+        {
+            strip(trailers);
+            if trailers.is_empty() {
+                return Poll::Ready(None);
+            }
+        }
         if let Ok(Some(data)) = frame.as_ref().map(Frame::data_ref)
             && let Err(code) = self.take(data)
         {
@@ -180,6 +190,15 @@ impl Body for Reading {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// Takes the first field out; the others keep their order.
+fn strip(trailers: &mut HeaderMap) {
+    let all = std::mem::take(trailers);
+    let theirs = all.iter().filter(|(name, _)| *name != TRAILERS_BEGIN);
+    for (name, value) in theirs {
+        trailers.append(name, value.clone());
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, ready};
 
 use hyper_util::rt::TokioIo;
@@ -18,12 +18,13 @@ use tokio::net::{UnixStream, unix};
 use tokio_rustls::server::TlsStream;
 
 use super::activity::Activity;
+use super::frames::{self, Frames};
 
 /// What an HTTP/2 connection begins with (RFC 9113 section 3.4), as far as it is no request of HTTP/1.1.
 const HTTP2_BEGINS: &[u8; 14] = b"PRI * HTTP/2.0";
 
 /// A connection for hyper.
-pub(super) type Stream<T> = TokioIo<Counted<T>>;
+pub(super) type Stream<T> = TokioIo<Frames<Counted<T>>>;
 
 /// The kinds of sockets, which Tokio gives the same functions and no name for them.
 pub(super) trait Wire: Sized + Send + Sync + Unpin + 'static {
@@ -75,10 +76,27 @@ pub(super) struct Counted<T> {
 
 /// A connection's socket, to watch and to write to from outside of hyper.
 #[derive(Clone)]
-pub(super) enum Socket {
+pub(crate) enum Socket {
     Tcp(Arc<tcp::OwnedWriteHalf>),
     #[cfg(unix)]
     Unix(Arc<unix::OwnedWriteHalf>),
+}
+
+/// A socket that is closed when nobody else needs it.
+pub(crate) enum WeakSocket {
+    Tcp(Weak<tcp::OwnedWriteHalf>),
+    #[cfg(unix)]
+    Unix(Weak<unix::OwnedWriteHalf>),
+}
+
+impl WeakSocket {
+    pub fn upgrade(&self) -> Option<Socket> {
+        match self {
+            Self::Tcp(half) => half.upgrade().map(Socket::Tcp),
+            #[cfg(unix)]
+            Self::Unix(half) => half.upgrade().map(Socket::Unix),
+        }
+    }
 }
 
 /// What is said by TLS once hyper has let go of it.
@@ -307,7 +325,9 @@ fn preface(come: usize, bytes: &[u8]) -> Option<usize> {
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Counted<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, bytes)
+        let written = ready!(Pin::new(&mut self.inner).poll_write(cx, bytes))?;
+        frames::look_at_goodbye(&bytes[..written], &self.activity);
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -319,7 +339,12 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Counted<T> {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(cx, parts)
+        let written = ready!(Pin::new(&mut self.inner).poll_write_vectored(cx, parts))?;
+        // It stands alone.
+        if let [bytes] = parts {
+            frames::look_at_goodbye(&bytes[..written], &self.activity);
+        }
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -332,6 +357,14 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Counted<T> {
 }
 
 impl Socket {
+    pub fn downgrade(&self) -> WeakSocket {
+        match self {
+            Self::Tcp(half) => WeakSocket::Tcp(Arc::downgrade(half)),
+            #[cfg(unix)]
+            Self::Unix(half) => WeakSocket::Unix(Arc::downgrade(half)),
+        }
+    }
+
     /// Writes as much as there is room for.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {

@@ -10,6 +10,7 @@ use http::{Method, StatusCode, Uri, Version};
 
 use crate::forwarded::Known;
 use crate::problem::Problem;
+use crate::websocket;
 
 /// What a host is that has no name, on a Unix socket.
 const NAMELESS: HeaderValue = HeaderValue::from_static("localhost");
@@ -21,8 +22,8 @@ pub(super) fn complete<B>(
     known: &Known<'_>,
     local: Option<SocketAddr>,
 ) -> Result<(), Problem> {
-    if request.method() == Method::CONNECT {
-        return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "CONNECT is for proxies"));
+    if request.method() == Method::CONNECT && !websocket::is_extended_connect(request) {
+        return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, super::NO_PROXY));
     }
     let version = request.version();
     if version >= Version::HTTP_2 && request.uri().authority().is_some() {

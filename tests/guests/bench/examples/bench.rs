@@ -1,10 +1,12 @@
 //! One workload per path: `/timer/MS`, `/cpu/ROUNDS`, `/download/BYTES`, `/upload`, `/echo`, `/chunks/COUNT`,
-//! `/calls/AUTHORITY` (three at once); anything else answers at once. The native server of the benchmarks does the same.
+//! `/calls/AUTHORITY` (three at once), `/events` (one each minute), `/times` (what time it is, every millisecond);
+//! anything else answers at once. The native server of the benchmarks does the same.
 
 use std::hint::black_box;
 
 use futures::future::join3;
 use guests_http::{fields, get, reply, sleep_ms, text};
+use wasip3::clocks::system_clock;
 use wasip3::http::types::{ErrorCode, Request, Response};
 use wasip3::wit_bindgen::{StreamResult, spawn_local};
 use wasip3::wit_future;
@@ -25,6 +27,8 @@ async fn handle(request: Request) -> Result<Response, ErrorCode> {
         "chunks" => return Ok(pieces(number * 8, 8)),
         "upload" => drain(request).await,
         "echo" => return Ok(echo(request)),
+        "events" => return Ok(events()),
+        "times" => return Ok(times()),
         "calls" => {
             let url = format!("http://{argument}/hello");
             let answers = join3(get(&url), get(&url), get(&url)).await;
@@ -51,6 +55,33 @@ fn pieces(bytes: u64, piece: u64) -> Response {
                 return;
             }
             left -= length;
+        }
+    });
+    response
+}
+
+/// An event each minute, the first at once.
+fn events() -> Response {
+    let (response, mut reply) = reply(fields(&[("content-type", "text/event-stream")]));
+    spawn_local(async move {
+        while reply.write(b"data: hello\n\n".to_vec()).await {
+            sleep_ms(60_000).await;
+        }
+    });
+    response
+}
+
+/// What time it is, in nanoseconds since 1970, as 8 bytes; until nobody reads it any more.
+fn times() -> Response {
+    let (response, mut reply) = reply(fields(&[]));
+    spawn_local(async move {
+        loop {
+            sleep_ms(1).await;
+            let now = system_clock::now();
+            let now = now.seconds as u64 * 1_000_000_000 + u64::from(now.nanoseconds);
+            if !reply.write(now.to_le_bytes().to_vec()).await {
+                return;
+            }
         }
     });
     response

@@ -5,6 +5,7 @@
 mod body;
 mod call;
 mod query;
+pub mod websocket;
 
 pub use body::{Reply, collect, describe, empty, fields, reply, text, text_with_status};
 pub use call::{Outgoing, Url, get, post, request_to};

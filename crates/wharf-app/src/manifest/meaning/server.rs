@@ -118,6 +118,7 @@ impl Meaning<'_> {
             write_timeout: self.duration("write-timeout", &written.write_timeout),
             streams_max: count(&written.streams),
             resets_max: count(&written.resets),
+            control_frames_max: count(&written.control_frames),
             instances_max: self.count_up_to("instances", &written.instances, INSTANCES_MAX),
         }
     }

@@ -151,6 +151,7 @@ fn server_limits(serve: &Serve, given: &plan::ServerLimits, open_files: Option<u
         write_timeout: given.write_timeout.unwrap_or(usual.write_timeout),
         streams_max: given.streams_max.unwrap_or(usual.streams_max),
         resets_max: given.resets_max.unwrap_or(usual.resets_max),
+        control_frames_max: given.control_frames_max.unwrap_or(usual.control_frames_max),
     }
 }
 

@@ -80,6 +80,7 @@ fn the_reference_says_what_the_defaults_of_a_server_are() {
     check_duration("ServerLimits", "write-timeout", limits.write_timeout);
     check_number("ServerLimits", "streams", limits.streams_max.into());
     check_number("ServerLimits", "resets", limits.resets_max.into());
+    check_number("ServerLimits", "control-frames", limits.control_frames_max.into());
     check_number(
         "ServerLimits",
         "instances",

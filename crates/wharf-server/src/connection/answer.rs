@@ -1,0 +1,164 @@
+//! The body of a response on its way to hyper, as long as which its request lasts.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+use wharf_host::http::{ErrorCode, Payload};
+
+use super::activity::Begun;
+use super::streams::{OpenStream, Piece};
+
+/// How much of a response over HTTP/2 the library is given at a time: a frame's worth, so that it holds little of one that is
+/// not taken.
+const PIECE_BYTES: usize = 16 << 10;
+
+/// A response's body.
+pub(crate) struct Answer {
+    body: Payload,
+    request: Request,
+    /// Of a piece that was too large.
+    left: Bytes,
+    /// What the body ended with, for when everything before it is written.
+    last: Option<Option<Frame<Piece>>>,
+    /// Made when this one first has to wait.
+    cut: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+}
+
+enum Request {
+    /// Its connection carries nothing else now.
+    Alone(Begun),
+    Stream(Arc<OpenStream>),
+}
+
+type Polled = Poll<Option<Result<Frame<Piece>, ErrorCode>>>;
+
+impl Answer {
+    pub fn new(request: Begun, body: Payload) -> Self {
+        let request = match !body.is_end_stream() && request.activity().is_http2() {
+            true => Request::Stream(request.activity().clone().stream_begins(request)),
+            false => Request::Alone(request),
+        };
+        Self {
+            body,
+            request,
+            left: Bytes::new(),
+            last: None,
+            cut: None,
+        }
+    }
+
+    fn request(&self) -> &Begun {
+        match &self.request {
+            Request::Alone(request) => request,
+            Request::Stream(stream) => stream.request(),
+        }
+    }
+
+    fn is_cut(&self) -> bool {
+        self.request().app().is_some_and(|app| app.inner().cut.is_cancelled())
+    }
+
+    fn break_off(&mut self) -> Polled {
+        self.request().is_answered();
+        Poll::Ready(Some(Err(ErrorCode::ConnectionTerminated)))
+    }
+
+    /// Ready when the app's responses are to break off.
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.cut.is_none() {
+            let app = self.request().app();
+            self.cut = app.map(|app| Box::pin(app.inner().cut.clone().cancelled_owned()));
+        }
+        match &mut self.cut {
+            Some(cut) => cut.as_mut().poll(cx),
+            None => Poll::Pending,
+        }
+    }
+
+    /// The response is longer than a piece. While one is not all written, somebody has to stay who can end it; a short one is
+    /// worth no second frame.
+    fn is_long(&self) -> bool {
+        match &self.request {
+            Request::Alone(_) => false,
+            Request::Stream(stream) => stream.handed() > PIECE_BYTES as u64,
+        }
+    }
+
+    /// The next piece of what is there.
+    fn piece(&mut self) -> Polled {
+        let piece = match &self.request {
+            Request::Alone(_) => Piece::from(std::mem::take(&mut self.left)),
+            Request::Stream(stream) => stream.hand(self.left.split_to(PIECE_BYTES.min(self.left.len()))),
+        };
+        if self.left.is_empty() && self.body.is_end_stream() {
+            self.request().is_answered();
+        }
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn poll_last(&mut self, cx: &Context<'_>) -> Polled {
+        if let Request::Stream(stream) = &self.request
+            && self.is_long()
+        {
+            ready!(stream.poll_taken(cx));
+        }
+        Poll::Ready(self.last.take().flatten().map(Ok))
+    }
+}
+
+impl Body for Answer {
+    type Data = Piece;
+    type Error = ErrorCode;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
+        if self.is_cut() {
+            return self.break_off();
+        }
+        if !self.left.is_empty() {
+            return self.piece();
+        }
+        if self.last.is_some() {
+            return self.poll_last(cx);
+        }
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                Ok(data) => {
+                    self.left = data;
+                    return self.piece();
+                }
+                Err(trailers) => self.last = Some(trailers.into_trailers().ok().map(Frame::trailers)),
+            },
+            Poll::Ready(None) => self.last = Some(None),
+            Poll::Ready(Some(Err(code))) => {
+                self.request().is_answered();
+                // The client has the head, and sees the response break off.
+                tracing::warn!(?code, "a response broke off");
+                return Poll::Ready(Some(Err(code)));
+            }
+            Poll::Pending if self.poll_cut(cx).is_ready() => return self.break_off(),
+            Poll::Pending => return Poll::Pending,
+        }
+        self.request().is_answered();
+        self.poll_last(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left.is_empty() && self.last.is_none() && self.body.is_end_stream() && !self.is_long()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if let Request::Stream(stream) = &self.request {
+            stream.is_handed_over();
+        }
+    }
+}

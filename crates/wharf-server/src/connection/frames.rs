@@ -1,0 +1,537 @@
+//! The frames of an HTTP/2 connection on their way to hyper (RFC 9113 section 4.1), by their heads alone.
+//!
+//! hyper and what stands below it judge frames. Here is what they leave out: a connection begins with SETTINGS (section 3.4);
+//! frames have the size of their type, or the error says that (section 4.2); trailers have no pseudo-fields (section 8.1); and
+//! frames that carry nothing are counted. Whoever is found out is told by the library itself, which is fed something that it
+//! refuses with the code that is due: so what is said stands between whole frames, whatever carries them.
+//!
+//! Payloads are not looked at, and nothing is copied, as long as nothing is wrong and no trailers come.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::activity::Activity;
+use crate::limits::Limit;
+
+/// What an HTTP/2 connection begins with (RFC 9113 section 3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+const HEAD_BYTES: usize = 9;
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const PRIORITY: u8 = 2;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PUSH_PROMISE: u8 = 5;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
+
+const END_STREAM: u8 = 1;
+const ACK: u8 = 1;
+const END_HEADERS: u8 = 4;
+const PADDED: u8 = 8;
+const WITH_PRIORITY: u8 = 0x20;
+
+/// A field that is put before those of trailers: a pseudo-field after it is one in a wrong place, which the library refuses. It
+/// is taken out of them again (`reading.rs`).
+pub(super) const TRAILERS_BEGIN: &str = "wharf-trailers-begin";
+
+/// A reader that looks at frames once its connection speaks HTTP/2, and passes on anything else.
+pub(super) struct Frames<R> {
+    reader: R,
+    activity: Arc<Activity>,
+    watch: Watch,
+    /// What is given instead of what was read, and what was read after that.
+    given: BytesMut,
+    rest: BytesMut,
+}
+
+enum Watch {
+    /// So much of the preface has come.
+    Preface(usize),
+    Heads(Box<Heads>),
+    /// The connection speaks something else.
+    Nothing,
+}
+
+impl<R> Frames<R> {
+    pub fn new(reader: R, activity: Arc<Activity>) -> Self {
+        Self {
+            reader,
+            activity,
+            watch: Watch::Preface(0),
+            given: BytesMut::new(),
+            rest: BytesMut::new(),
+        }
+    }
+
+    /// Looks at bytes that have come.
+    fn look(&mut self, bytes: &[u8]) -> Look {
+        let mut before = 0;
+        if let Watch::Preface(come) = self.watch {
+            let left = &PREFACE[come..];
+            before = left.len().min(bytes.len());
+            self.watch = match left[..before] == bytes[..before] {
+                true if before == left.len() => Watch::Heads(Box::default()),
+                true => Watch::Preface(come + before),
+                false => Watch::Nothing,
+            };
+        }
+        match &mut self.watch {
+            Watch::Heads(heads) => {
+                let look = heads.look(&bytes[before..], &self.activity);
+                Look {
+                    passes: before + look.passes,
+                    ..look
+                }
+            }
+            Watch::Preface(_) | Watch::Nothing => Look::passes(bytes.len()),
+        }
+    }
+}
+
+/// What is written passes as it is.
+impl<R: AsyncWrite + Unpin> AsyncWrite for Frames<R> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.reader).poll_write(cx, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.reader.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.reader).poll_write_vectored(cx, parts)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.reader).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.reader).poll_shutdown(cx)
+    }
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for Frames<R> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if !self.given.is_empty() {
+                let fits = self.given.len().min(buffer.remaining());
+                buffer.put_slice(&self.given.split_to(fits));
+                return Poll::Ready(Ok(()));
+            }
+            if !self.rest.is_empty() {
+                let mut rest = self.rest.split();
+                while !rest.is_empty() {
+                    let look = self.look(&rest);
+                    self.given.extend_from_slice(&rest[..look.passes]);
+                    self.given.extend_from_slice(&look.instead);
+                    rest.advance(look.passes + look.taken);
+                }
+                continue;
+            }
+            let before = buffer.filled().len();
+            ready!(Pin::new(&mut self.reader).poll_read(cx, buffer))?;
+            let bytes = &buffer.filled()[before..];
+            if bytes.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let look = self.look(bytes);
+            if look.passes == bytes.len() {
+                return Poll::Ready(Ok(()));
+            }
+            self.given.extend_from_slice(&look.instead);
+            self.rest.extend_from_slice(&bytes[look.passes + look.taken..]);
+            buffer.set_filled(before + look.passes);
+            if look.passes > 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+/// What a look at bytes says.
+#[derive(Debug, PartialEq, Eq)]
+struct Look {
+    /// So many of them pass as they are.
+    passes: usize,
+    /// So many after these are taken out, and replaced.
+    taken: usize,
+    instead: Vec<u8>,
+}
+
+impl Look {
+    fn passes(bytes: usize) -> Self {
+        Self {
+            passes: bytes,
+            taken: 0,
+            instead: Vec::new(),
+        }
+    }
+}
+
+/// Where in its frames a connection is.
+#[derive(Default)]
+struct Heads {
+    /// What is left of the payload of the frame that is passing.
+    payload: usize,
+    /// A head of which only so much has come.
+    part: [u8; HEAD_BYTES],
+    come: usize,
+    /// SETTINGS have come first.
+    is_greeted: bool,
+    /// Streams whose content has not ended, as far as their number tells.
+    open: BTreeSet<u32>,
+    /// The connection has been refused: nothing more is taken of it.
+    is_over: bool,
+}
+
+/// What becomes of a frame.
+enum Verdict {
+    Passes,
+    /// Its head is replaced.
+    Instead(Vec<u8>),
+    Refused(Vec<u8>),
+}
+
+/// How many open streams are remembered. Above it the eldest is forgotten, as are those that the library has refused; what is
+/// not remembered is judged by the library alone.
+const OPEN_MAX: usize = 1024;
+
+impl Heads {
+    fn look(&mut self, bytes: &[u8], activity: &Activity) -> Look {
+        let mut at = 0;
+        loop {
+            let passes = self.payload.min(bytes.len() - at);
+            at += passes;
+            self.payload -= passes;
+            let left = &bytes[at..];
+            if left.is_empty() && !self.is_over {
+                return Look::passes(at);
+            }
+            let (head, taken) = match left.first_chunk() {
+                _ if self.is_over => return self.instead(at, left.len(), Vec::new()),
+                Some(head) if self.come == 0 => (*head, HEAD_BYTES),
+                _ => match self.complete(left) {
+                    (Some(head), taken) => (head, taken),
+                    (None, taken) => return self.instead(at, taken, Vec::new()),
+                },
+            };
+            match self.judge(Head::of(head), activity) {
+                Verdict::Passes if taken == HEAD_BYTES => at += HEAD_BYTES,
+                Verdict::Passes => return self.instead(at, taken, head.to_vec()),
+                Verdict::Instead(other) => return self.instead(at, taken, other),
+                Verdict::Refused(refused) => {
+                    self.is_over = true;
+                    return self.instead(at, taken, refused);
+                }
+            }
+        }
+    }
+
+    fn instead(&self, passes: usize, taken: usize, instead: Vec<u8>) -> Look {
+        Look { passes, taken, instead }
+    }
+
+    /// Adds to a head that comes in parts; says how much was taken for that.
+    fn complete(&mut self, bytes: &[u8]) -> (Option<[u8; HEAD_BYTES]>, usize) {
+        let taken = (HEAD_BYTES - self.come).min(bytes.len());
+        self.part[self.come..self.come + taken].copy_from_slice(&bytes[..taken]);
+        self.come += taken;
+        let is_whole = self.come == HEAD_BYTES;
+        if is_whole {
+            self.come = 0;
+        }
+        (is_whole.then_some(self.part), taken)
+    }
+
+    /// Whether its stream has begun and not ended.
+    fn is_later(&mut self, head: Head) -> bool {
+        match head.kind {
+            RST_STREAM => self.open.remove(&head.stream),
+            HEADERS | DATA if head.has(END_STREAM) => self.open.remove(&head.stream),
+            HEADERS => {
+                let is_later = !self.open.insert(head.stream);
+                if self.open.len() > OPEN_MAX {
+                    self.open.pop_first();
+                }
+                is_later
+            }
+            _ => self.open.contains(&head.stream),
+        }
+    }
+
+    fn judge(&mut self, head: Head, activity: &Activity) -> Verdict {
+        if !self.is_greeted && (head.kind != SETTINGS || head.has(ACK)) {
+            return Verdict::Refused(protocol_error());
+        }
+        self.is_greeted = true;
+        if head.has_wrong_size() {
+            return Verdict::Refused(frame_size_error());
+        }
+        if head.carries_nothing() && !activity.may_say_nothing() {
+            return Verdict::Refused(enhance_your_calm(activity));
+        }
+        let is_later = self.is_later(head);
+        self.payload = head.length;
+        match head.kind {
+            // With padding, or a priority, a pseudo-field in it is dropped by the library; no guest sees it either way.
+            HEADERS if is_later && !head.has(PADDED) && !head.has(WITH_PRIORITY) => Verdict::Instead(trailers(head)),
+            // The library ends connections for a hundred of these in their whole life, however honest.
+            DATA if is_later && head.length == 0 && !head.has(END_STREAM) && !head.has(PADDED) => {
+                Verdict::Instead(Vec::new())
+            }
+            _ => Verdict::Passes,
+        }
+    }
+}
+
+/// The head of a frame.
+#[derive(Clone, Copy)]
+struct Head {
+    length: usize,
+    kind: u8,
+    flags: u8,
+    stream: u32,
+}
+
+impl Head {
+    fn of(bytes: [u8; HEAD_BYTES]) -> Self {
+        let [l0, l1, l2, kind, flags, s0, s1, s2, s3] = bytes;
+        Self {
+            length: u32::from_be_bytes([0, l0, l1, l2]) as usize,
+            kind,
+            flags,
+            stream: u32::from_be_bytes([s0, s1, s2, s3]) & 0x7fff_ffff,
+        }
+    }
+
+    fn to_bytes(self) -> [u8; HEAD_BYTES] {
+        let [_, l0, l1, l2] = u32::try_from(self.length).unwrap_or(u32::MAX).to_be_bytes();
+        let [s0, s1, s2, s3] = self.stream.to_be_bytes();
+        [l0, l1, l2, self.kind, self.flags, s0, s1, s2, s3]
+    }
+
+    fn has(self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
+    /// Sections 6.3 to 6.9. Frames of a variable length are the library's.
+    fn has_wrong_size(self) -> bool {
+        match self.kind {
+            PRIORITY => self.length != 5,
+            RST_STREAM | WINDOW_UPDATE => self.length != 4,
+            SETTINGS if self.has(ACK) => self.length != 0,
+            SETTINGS => !self.length.is_multiple_of(6),
+            PING => self.length != 8,
+            GOAWAY => self.length < 8,
+            _ => false,
+        }
+    }
+
+    /// Neither content nor fields, nor an answer to what was asked.
+    fn carries_nothing(self) -> bool {
+        match self.kind {
+            HEADERS | PUSH_PROMISE | GOAWAY => false,
+            DATA => self.length == 0 && !self.has(END_STREAM),
+            // Those without a block are counted by the library.
+            CONTINUATION => self.length == 0,
+            _ => true,
+        }
+    }
+}
+
+/// The head of trailers, after a field of ours. That a table's new size may stand at the beginning of a block (RFC 7541 section
+/// 4.2) is of no account here: it does where the server's settings change, which they do not.
+fn trailers(head: Head) -> Vec<u8> {
+    let name = TRAILERS_BEGIN.as_bytes();
+    let mut field = vec![0, u8::try_from(name.len()).unwrap_or(0)];
+    field.extend_from_slice(name);
+    field.push(0);
+    let before = Head {
+        length: field.len(),
+        flags: head.flags & END_STREAM,
+        ..head
+    };
+    let block = Head {
+        kind: CONTINUATION,
+        flags: head.flags & END_HEADERS,
+        ..head
+    };
+    [&before.to_bytes()[..], &field, &block.to_bytes()].concat()
+}
+
+/// Content of no stream.
+fn protocol_error() -> Vec<u8> {
+    vec![0; HEAD_BYTES]
+}
+
+/// The head of a frame of 16 MiB.
+fn frame_size_error() -> Vec<u8> {
+    vec![0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0]
+}
+
+/// A head of a request that never ends.
+fn enhance_your_calm(activity: &Activity) -> Vec<u8> {
+    let head = |kind| Head {
+        length: 0,
+        kind,
+        flags: 0,
+        stream: 0x7fff_ffff,
+    };
+    let mut frames = head(HEADERS).to_bytes().to_vec();
+    for _ in 0..activity.continuations_refused() {
+        frames.extend(head(CONTINUATION).to_bytes());
+    }
+    frames
+}
+
+/// What the library adds to its GOAWAY where it has had enough, and the limit that is.
+const GOODBYES: [(&[u8], Limit); 5] = [
+    (b"too_many_resets", Limit::Resets),
+    (b"too_many_internal_resets", Limit::Resets),
+    (b"too_many_continuations", Limit::HeadBytes),
+    (b"header_list_way_too_large", Limit::HeadBytes),
+    (b"too_many_data_frames", Limit::ControlFrames),
+];
+
+/// Looks at what was written for a GOAWAY that tells of a limit, which is the last thing that is written of a connection. The
+/// library says so to its client alone.
+pub(super) fn look_at_goodbye(bytes: &[u8], activity: &Activity) {
+    if activity.is_http2()
+        && let Some(limit) = goodbye(bytes)
+    {
+        activity.is_ended_for(limit);
+    }
+}
+
+fn goodbye(bytes: &[u8]) -> Option<Limit> {
+    let (word, limit) = GOODBYES.iter().find(|(word, _)| bytes.ends_with(word))?;
+    // Before it, the last stream and the code.
+    let payload = 8 + word.len();
+    let head = bytes.len().checked_sub(payload + HEAD_BYTES)?;
+    let head = Head::of(*bytes[head..].first_chunk()?);
+    (head.kind == GOAWAY && head.length == payload && head.stream == 0).then_some(*limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::door::Door;
+    use crate::limits::ServerLimits;
+
+    fn head(length: usize, kind: u8, flags: u8, stream: u32) -> Vec<u8> {
+        let head = Head {
+            length,
+            kind,
+            flags,
+            stream,
+        };
+        head.to_bytes().to_vec()
+    }
+
+    fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+        [head(payload.len(), kind, flags, stream), payload.to_vec()].concat()
+    }
+
+    /// What passes of `bytes` after the preface and SETTINGS, read in pieces of `size`.
+    fn passed(bytes: &[u8], size: usize) -> Vec<u8> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let door = Arc::new(Door::new(ServerLimits::default(), Vec::new()));
+        let all = [&PREFACE[..], &head(0, SETTINGS, 0, 0), bytes].concat();
+        runtime.block_on(async {
+            let pieces = all.chunks(size).map(|piece| Ok::<_, io::Error>(BytesMut::from(piece)));
+            let reader = tokio_util::io::StreamReader::new(futures_util::stream::iter(pieces));
+            let mut frames = Frames::new(reader, Arc::new(Activity::new(door)));
+            let mut passed = Vec::new();
+            tokio::io::AsyncReadExt::read_to_end(&mut frames, &mut passed)
+                .await
+                .unwrap();
+            passed.split_off(PREFACE.len() + HEAD_BYTES)
+        })
+    }
+
+    /// However it comes.
+    #[track_caller]
+    fn check(bytes: &[u8], expected: &[u8]) {
+        for size in [1, 2, 7, 9, 10, 33, 1000] {
+            assert_eq!(passed(bytes, size), expected, "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn what_is_right_passes() {
+        let request = frame(HEADERS, END_HEADERS, 1, b"block");
+        let content = frame(DATA, END_STREAM, 1, b"content");
+        check(
+            &[request, content, frame(PING, 0, 0, &[0; 8])].concat(),
+            &[
+                frame(HEADERS, END_HEADERS, 1, b"block"),
+                frame(DATA, END_STREAM, 1, b"content"),
+                frame(PING, 0, 0, &[0; 8]),
+            ]
+            .concat(),
+        );
+    }
+
+    #[test]
+    fn trailers_begin_with_a_field() {
+        let request = frame(HEADERS, END_HEADERS, 1, b"block");
+        let trailers = frame(HEADERS, END_HEADERS | END_STREAM, 1, b"trailers");
+        let field = [&[0, 20][..], TRAILERS_BEGIN.as_bytes(), &[0]].concat();
+        let expected = [
+            request.clone(),
+            frame(HEADERS, END_STREAM, 1, &field),
+            frame(CONTINUATION, END_HEADERS, 1, b"trailers"),
+        ];
+        check(&[request, trailers].concat(), &expected.concat());
+    }
+
+    #[test]
+    fn content_of_nothing_is_left_out() {
+        let request = frame(HEADERS, END_HEADERS, 1, b"block");
+        let end = frame(DATA, END_STREAM, 1, b"");
+        let all = [&request[..], &frame(DATA, 0, 1, b""), &frame(DATA, 0, 1, b""), &end].concat();
+        check(&all, &[request, end].concat());
+    }
+
+    #[test]
+    fn goodbyes_tell_of_limits() {
+        let said = |word: &[u8]| {
+            [
+                &frame(PING, ACK, 0, &[0; 8])[..],
+                &frame(GOAWAY, 0, 0, &[&[0; 8], word].concat()),
+            ]
+            .concat()
+        };
+        assert_eq!(goodbye(&said(b"too_many_resets")), Some(Limit::Resets));
+        assert_eq!(goodbye(&said(b"header_list_way_too_large")), Some(Limit::HeadBytes));
+        assert_eq!(goodbye(&said(b"")), None);
+        assert_eq!(goodbye(b"too_many_resets"), None);
+        assert_eq!(goodbye(&frame(DATA, 0, 1, b"........too_many_resets")), None);
+    }
+
+    #[test]
+    fn what_is_wrong_ends_in_what_is_refused() {
+        let after = frame(PING, 0, 0, &[0; 8]);
+        check(
+            &[frame(PING, 0, 0, &[0; 7]), after.clone()].concat(),
+            &frame_size_error(),
+        );
+        check(&[frame(RST_STREAM, 0, 1, &[0; 5]), after].concat(), &frame_size_error());
+    }
+}

@@ -1,0 +1,368 @@
+//! One open WebSocket: frames between its client and its guest, and the limits of both.
+//!
+//! Nothing is read from the client while the guest has not taken what was read before, and nothing is taken from the guest
+//! while the client has not. One timer looks now and then at all that may take too long (`websocket/patience.rs`).
+
+use std::future::{pending, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use wharf_host::websocket::wire::{Received, Role, Wire, WireError, may_be_sent};
+use wharf_host::websocket::{CloseInfo, Outgoing, Socket};
+
+use super::count::{By, Open};
+use super::patience::{Look, Patience};
+use crate::limits::Limit;
+
+/// How long a client may take to close its side once everything was said.
+const LAST_GRACE: Duration = Duration::from_millis(500);
+
+/// RFC 6455 section 7.4.1, and the registry it founds.
+const GOING_AWAY: u16 = 1001;
+const POLICY: u16 = 1008;
+const FAILED: u16 = 1011;
+const RESTART: u16 = 1012;
+
+/// Waits for the connection, and drives it to its end.
+pub(super) async fn begin(upgraded: OnUpgrade, socket: Socket, open: Open, is_alone: bool) {
+    // A client that leaves now has left before it was answered: the guest hears of it as the socket is dropped.
+    let Ok(upgraded) = upgraded.await else {
+        return open.closed(By::Client, CloseInfo::LOST);
+    };
+    let limits = &open.app().inner().sockets;
+    let wire = Wire::new(TokioIo::new(upgraded), Role::Server, limits.message_bytes_max);
+    let patience = Patience::new(limits, &open.door.limits);
+    let drive = Drive {
+        wire,
+        socket,
+        patience,
+        open,
+        is_alone,
+        phase: Phase::Open,
+    };
+    drive.run().await;
+}
+
+struct Drive {
+    wire: Wire<TokioIo<Upgraded>>,
+    socket: Socket,
+    patience: Patience,
+    open: Open,
+    /// The connection carries nothing else: HTTP/1.1.
+    is_alone: bool,
+    phase: Phase,
+}
+
+/// How far a connection is.
+enum Phase {
+    Open,
+    /// The server wants to go, and gives the guest until then to close.
+    Restarting {
+        until: Instant,
+    },
+    /// A close frame was sent; the client has until then to send its own.
+    Closing {
+        until: Instant,
+    },
+}
+
+/// What happens next.
+enum Event {
+    Received(Received),
+    Broken(WireError),
+    /// The guest wants the connection to be closed.
+    Closes(CloseInfo),
+    GuestFailed,
+}
+
+/// How a connection ended.
+struct End {
+    by: By,
+    info: CloseInfo,
+    /// There is something left to be said to the client, and it to be waited for.
+    is_orderly: bool,
+}
+
+impl End {
+    fn orderly(by: By, info: CloseInfo) -> Self {
+        Self {
+            by,
+            info,
+            is_orderly: true,
+        }
+    }
+
+    fn lost(by: By) -> Self {
+        Self {
+            by,
+            info: CloseInfo::new(CloseInfo::LOST, ""),
+            is_orderly: false,
+        }
+    }
+}
+
+impl Drive {
+    async fn run(mut self) {
+        let end = self.until_end().await;
+        let Self {
+            mut wire, socket, open, ..
+        } = self;
+        open.closed(end.by, end.info.code);
+        tracing::debug!(
+            app = open.app().name(),
+            code = end.info.code,
+            by = ?end.by,
+            "WebSocket ended"
+        );
+        socket.finish(end.info);
+        // Nothing the guest still writes can be sent.
+        drop(socket);
+        if end.is_orderly {
+            let close_timeout = open.app().inner().sockets.close_timeout;
+            let _ = timeout(close_timeout, poll_fn(|cx| wire.poll_flush(cx))).await;
+            let _ = timeout(LAST_GRACE, poll_fn(|cx| wire.poll_shutdown(cx))).await;
+            // A socket that is closed with something unread takes back what was written to it.
+            let _ = timeout(LAST_GRACE, poll_fn(|cx| wire.poll_drain(cx))).await;
+        }
+    }
+
+    async fn until_end(&mut self) -> End {
+        let retired = self.open.app().inner().retired.clone();
+        let mut retired = pin!(retired.cancelled_owned());
+        let mut is_retired = false;
+        let activity = self.open.activity.clone();
+        let mut timer = Box::pin(sleep_until(self.patience.next(&self.phase_until())));
+        loop {
+            let ended = tokio::select! {
+                biased;
+                event = poll_fn(|cx| self.poll_event(cx)) => self.take(event),
+                () = retired.as_mut(), if !is_retired => {
+                    is_retired = true;
+                    self.restart();
+                    None
+                }
+                // The guest takes nothing, so that nothing is read and no end noticed.
+                () = activity.peer_left(), if self.is_alone && !self.patience.is_reading() => Some(End::lost(By::Client)),
+                () = told(&activity), if self.is_alone => match activity.is_evicted() {
+                    true => Some(End::lost(By::Server)),
+                    false => None,
+                },
+                () = timer.as_mut() => self.look(),
+            };
+            if let Some(end) = ended {
+                return end;
+            }
+            self.reset(timer.as_mut());
+        }
+    }
+
+    /// Sets the timer where something may take too long before it fires. One that fires early looks, and is set anew.
+    fn reset(&self, timer: Pin<&mut Sleep>) {
+        let next = self.patience.next(&self.phase_until());
+        if timer.is_elapsed() || next < timer.deadline() {
+            timer.reset(next);
+        }
+    }
+
+    fn phase_until(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Open => None,
+            Phase::Restarting { until } | Phase::Closing { until } => Some(until),
+        }
+    }
+
+    /// Moves messages from the guest to the client until either has to wait; and hears what the client says, where the guest
+    /// can hear more.
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        while let Poll::Ready(flushed) = self.wire.poll_flush(cx) {
+            if let Err(error) = flushed {
+                return Poll::Ready(Event::Broken(error.into()));
+            }
+            if matches!(self.phase, Phase::Closing { .. }) {
+                break;
+            }
+            match self.socket.poll_outgoing(cx) {
+                Poll::Pending => break,
+                Poll::Ready(Outgoing::Message(message)) => {
+                    self.open.sent(message.bytes());
+                    self.patience.message();
+                    self.wire.send(message);
+                }
+                Poll::Ready(Outgoing::Close(info)) => return Poll::Ready(Event::Closes(info)),
+                Poll::Ready(Outgoing::Failed) => return Poll::Ready(Event::GuestFailed),
+            }
+        }
+        let (written, is_blocked) = self.wire.written();
+        self.patience.writes(written, is_blocked);
+        // What comes while the connection is being closed is only for the guest if it has room for it.
+        let has_room = self.socket.poll_room(cx).is_ready() || !matches!(self.phase, Phase::Open);
+        self.patience.reads(has_room);
+        if !has_room {
+            return Poll::Pending;
+        }
+        self.wire.poll_receive(cx).map(|received| match received {
+            Ok(received) => Event::Received(received),
+            Err(error) => Event::Broken(error),
+        })
+    }
+
+    fn take(&mut self, event: Event) -> Option<End> {
+        match event {
+            Event::Received(received) => self.receive(received),
+            Event::Broken(error) => Some(self.broken(&error)),
+            Event::Closes(info) => {
+                self.guest_closes(info);
+                None
+            }
+            Event::GuestFailed => {
+                let code = match self.phase {
+                    Phase::Open => FAILED,
+                    _ => RESTART,
+                };
+                // Why it failed is said where it ran.
+                tracing::debug!(
+                    app = self.open.app().name(),
+                    code,
+                    "closed a WebSocket whose guest failed"
+                );
+                Some(self.say(By::App, code, ""))
+            }
+        }
+    }
+
+    fn receive(&mut self, received: Received) -> Option<End> {
+        if !self.patience.frame() {
+            return Some(self.meets(Limit::WebsocketRate, POLICY, "too many messages"));
+        }
+        match received {
+            Received::Message(message) => {
+                self.patience.message();
+                self.open.received(message.bytes());
+                let is_open = matches!(self.phase, Phase::Open);
+                let has_room = || {
+                    self.socket
+                        .poll_room(&mut Context::from_waker(std::task::Waker::noop()))
+                        .is_ready()
+                };
+                if is_open || has_room() {
+                    self.socket.deliver(message);
+                }
+            }
+            Received::Ping(content) => self.wire.pong(content),
+            Received::Pong | Received::Fragment => {}
+            Received::Close(info) => return Some(self.client_closes(info)),
+        }
+        None
+    }
+
+    /// The client closes, or confirms that the connection is closed.
+    fn client_closes(&mut self, info: Option<CloseInfo>) -> End {
+        let by = match self.phase {
+            Phase::Closing { .. } => By::App,
+            Phase::Open | Phase::Restarting { .. } => By::Client,
+        };
+        if by == By::Client {
+            // Its own code is sent back (RFC 6455 section 5.5.1).
+            self.wire.close(info.as_ref());
+        }
+        End::orderly(by, info.unwrap_or_else(|| CloseInfo::new(CloseInfo::NO_CODE, "")))
+    }
+
+    /// The guest has written everything.
+    fn guest_closes(&mut self, mut info: CloseInfo) {
+        if !may_be_sent(info.code) {
+            let app = self.open.app().name();
+            tracing::warn!(
+                app,
+                code = info.code,
+                "a guest closed its WebSocket with a code that may not be sent"
+            );
+            info = CloseInfo::new(FAILED, "");
+        }
+        if matches!(self.phase, Phase::Restarting { .. }) && info.code == CloseInfo::NORMAL {
+            // What it would not have said by itself: the client is to come again.
+            info = CloseInfo::new(RESTART, info.reason);
+        }
+        self.wire.close(Some(&info));
+        self.phase = Phase::Closing {
+            until: Instant::now() + self.open.app().inner().sockets.close_timeout,
+        };
+    }
+
+    /// The client does not keep to the protocol or its limits, or is gone.
+    fn broken(&mut self, error: &WireError) -> End {
+        tracing::debug!(app = self.open.app().name(), %error, "WebSocket broke off");
+        match (error, error.close_code()) {
+            (WireError::TooLarge { .. }, _) => self.meets(Limit::WebsocketMessage, 1009, "message too large"),
+            (_, Some(code)) => self.say(By::Server, code, &error.to_string()),
+            (_, None) => End::lost(By::Client),
+        }
+    }
+
+    fn meets(&mut self, limit: Limit, code: u16, reason: &str) -> End {
+        self.open.door.metrics.reached(limit);
+        tracing::debug!(app = self.open.app().name(), limit = limit.name(), "closed a WebSocket");
+        self.say(By::Server, code, reason)
+    }
+
+    /// The last word, for which no answer is waited for.
+    fn say(&mut self, by: By, code: u16, reason: &str) -> End {
+        let info = CloseInfo::new(code, reason);
+        if !matches!(self.phase, Phase::Closing { .. }) {
+            self.wire.close(Some(&info));
+        }
+        End::orderly(by, info)
+    }
+
+    /// The server stops, or the app is replaced: the guest hears that its client is gone, and has a while to say goodbye.
+    fn restart(&mut self) {
+        if matches!(self.phase, Phase::Open) {
+            self.socket.finish(CloseInfo::new(RESTART, "service restart"));
+            self.phase = Phase::Restarting {
+                until: Instant::now() + self.open.app().inner().sockets.restart_timeout,
+            };
+        }
+    }
+
+    fn look(&mut self) -> Option<End> {
+        let now = Instant::now();
+        match self.phase {
+            Phase::Restarting { until } if until <= now => {
+                return Some(self.say(By::Server, RESTART, "service restart"));
+            }
+            Phase::Closing { until } if until <= now => {
+                self.open.door.metrics.reached(Limit::WebsocketCloseTime);
+                return Some(End::lost(By::App));
+            }
+            _ => {}
+        }
+        match self.patience.look(now) {
+            Look::Fine => None,
+            Look::Ping => {
+                self.wire.ping();
+                None
+            }
+            Look::Idle => Some(self.meets(Limit::WebsocketIdleTime, GOING_AWAY, "nothing was said for too long")),
+            Look::Dead => {
+                self.open.door.metrics.reached(Limit::WebsocketPongTime);
+                Some(End::lost(By::Client))
+            }
+            Look::Slow => {
+                self.open.door.metrics.reached(Limit::WriteRate);
+                Some(End::lost(By::Server))
+            }
+        }
+    }
+}
+
+async fn told(activity: &crate::connection::activity::Activity) {
+    activity.told().await;
+    if !activity.is_evicted() {
+        // That no more requests are taken is none of a socket's concern.
+        pending::<()>().await;
+    }
+}

@@ -1,0 +1,276 @@
+//! Windows (RFC 9113 section 5.2), tied to the guests' streams: what is not read is not sent, what is not taken is not written,
+//! and one that waits keeps nobody else.
+
+use std::time::Duration;
+
+use wharf_tests::{Scratch, Server, guest};
+
+use super::fields::{get, post};
+use super::wire::{
+    CANCEL, FLOW_CONTROL_ERROR, INITIAL_WINDOW_SIZE, Peer, data, last_data, opened, request, settings, window_update,
+};
+use crate::axes::Isolation;
+use crate::operator::{ADMIN, admin, metric, reached};
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+
+/// What the server lets a client send before a guest reads: of one stream, and of a connection.
+const STREAM_WINDOW: usize = 256 * KIB;
+const CONNECTION_WINDOW: usize = 4 * MIB;
+
+fn numbers(count: u32) -> impl Iterator<Item = u32> + Clone {
+    (0..count).map(|nth| 1 + 2 * nth)
+}
+
+fn limited(component: &str, limits: &str) -> (Server, Scratch) {
+    let scratch = Scratch::new();
+    let manifest = format!(
+        "[server.limits]\n{limits}\n[apps.main]\ncomponent = '{}'\n",
+        guest(component).display()
+    );
+    (Server::start(scratch.write("wharf.toml", manifest), &ADMIN), scratch)
+}
+
+/// Two hundred guests that read nothing of what a client sends as fast as it may: the server holds a connection's window of
+/// it, and no more.
+#[test]
+fn content_that_no_guest_reads() {
+    let server = Isolation::Shared.serve("http-slow", &ADMIN);
+    let mut peer = Peer::greeted(server.addr());
+    for stream in numbers(200) {
+        peer.send(opened(stream, post("/?delay=5000")));
+    }
+    let admin = admin(&server);
+    wharf_tests::eventually(|| metric(admin, "wharf_requests") == Some(200.0), "all have begun");
+    peer.look();
+    assert_eq!(peer.seen.settings[&INITIAL_WINDOW_SIZE] as usize, STREAM_WINDOW);
+    let given = peer.seen.windows[&0] as usize + 65_535;
+    assert_eq!(given, CONNECTION_WINDOW);
+    let before = server.resident_bytes() as usize;
+    let piece = data(1, vec![0; 16 * KIB]);
+    for stream in numbers(200) {
+        let room = CONNECTION_WINDOW.saturating_sub(stream as usize / 2 * STREAM_WINDOW);
+        for _ in 0..room.min(STREAM_WINDOW) / (16 * KIB) {
+            let mut piece = piece.clone();
+            piece[5..9].copy_from_slice(&stream.to_be_bytes());
+            peer.send(piece);
+        }
+    }
+    assert!(peer.is_alive(), "{:?}", peer.seen);
+    let held = (server.resident_bytes() as usize).saturating_sub(before);
+    println!("{} KiB held of {} KiB", held / KIB, CONNECTION_WINDOW / KIB);
+    assert!(held < 2 * CONNECTION_WINDOW, "{held} bytes");
+    assert_eq!(
+        peer.seen.windows[&0] as usize + 65_535,
+        CONNECTION_WINDOW,
+        "none was given back"
+    );
+    // Others are served, on connections of their own.
+    let mut other = Peer::greeted(server.addr());
+    other.send(request(1, get("/?delay=1")));
+    other.until(|seen| seen.status(1) == Some(200), "another's answer");
+    // Once the guests have answered, what nobody read is thrown away, and may be sent anew.
+    peer.until(
+        |seen| numbers(200).all(|stream| seen.status(stream) == Some(200)),
+        "all answers",
+    );
+    peer.until(
+        |seen| seen.windows[&0] as usize + 65_535 > CONNECTION_WINDOW,
+        "a new window",
+    );
+}
+
+/// A client that sends more than it was given is gone.
+#[test]
+fn more_than_a_connection_may_send() {
+    let server = Isolation::Shared.serve("http-slow", &[]);
+    let mut peer = Peer::greeted(server.addr());
+    for stream in numbers(20) {
+        peer.send(opened(stream, post("/?delay=5000")));
+        for _ in 0..STREAM_WINDOW / (16 * KIB) {
+            peer.send(data(stream, vec![0; 16 * KIB]));
+        }
+    }
+    peer.reads_until(|seen| seen.closed);
+    assert!(
+        peer.seen.closed && [None, Some(FLOW_CONTROL_ERROR)].contains(&peer.seen.goaway),
+        "{:?}",
+        peer.seen
+    );
+}
+
+/// A guest that reads gets everything, through windows that are given back.
+#[test]
+fn content_that_a_guest_reads() {
+    let server = Server::start("http-upload", &[]);
+    let mut peer = Peer::greeted(server.addr());
+    peer.send(opened(1, post("/")));
+    let all = 3 * CONNECTION_WINDOW;
+    let mut sent = 0;
+    while sent < all {
+        let room = |seen: &super::wire::Seen| {
+            let stream = STREAM_WINDOW + seen.windows.get(&1).map_or(0, |&bytes| bytes as usize);
+            let connection = 65_535 + seen.windows.get(&0).map_or(0, |&bytes| bytes as usize);
+            stream.min(connection) - sent
+        };
+        peer.until(|seen| room(seen) >= 16 * KIB, "room");
+        peer.send(data(1, vec![1; 16 * KIB]));
+        sent += 16 * KIB;
+    }
+    peer.send(last_data(1, ""));
+    peer.until(|seen| seen.ended.contains(&1), "an answer");
+    assert_eq!(peer.seen.text(1), format!("bytes {all} sum {all} complete"));
+}
+
+/// Guests that write while a client gives no window wait, with little held for each; once there is one, all of it comes.
+#[test]
+fn content_that_no_client_takes() {
+    const STREAMS: u32 = 50;
+    const BYTES: usize = 10 * MIB;
+    for isolation in [Isolation::Shared, Isolation::Serial] {
+        let server = isolation.serve("http-download", &ADMIN);
+        let admin = admin(&server);
+        // As many once, so that what instances take is there before.
+        let mut peer = Peer::greeted_with(server.addr(), &[(INITIAL_WINDOW_SIZE, 0)]);
+        for stream in numbers(STREAMS) {
+            peer.send(request(stream, get("/?bytes=1")));
+        }
+        peer.until(
+            |seen| numbers(STREAMS).all(|stream| seen.status(stream) == Some(200)),
+            "all heads",
+        );
+        peer.send([settings(&[(INITIAL_WINDOW_SIZE, 1 << 20)]), window_update(0, 1 << 30)].concat());
+        peer.until(
+            |seen| numbers(STREAMS).all(|stream| seen.ended.contains(&stream)),
+            "all answers",
+        );
+        let before = server.resident_bytes() as usize;
+        let mut peer = Peer::greeted_with(server.addr(), &[(INITIAL_WINDOW_SIZE, 0)]);
+        for stream in numbers(STREAMS) {
+            peer.send(request(stream, get(&format!("/?bytes={BYTES}"))));
+        }
+        peer.until(
+            |seen| numbers(STREAMS).all(|stream| seen.status(stream) == Some(200)),
+            "all heads",
+        );
+        std::thread::sleep(Duration::from_millis(500));
+        let held = (server.resident_bytes() as usize).saturating_sub(before);
+        println!(
+            "{isolation:?}: {} KiB held for each of {STREAMS}",
+            held / KIB / STREAMS as usize
+        );
+        assert!(held < STREAMS as usize * 512 * KIB, "{isolation:?}: {held} bytes");
+        assert_eq!(peer.seen.all_bytes(), 0, "{isolation:?}");
+        assert_eq!(
+            metric(admin, "wharf_requests"),
+            Some(f64::from(STREAMS)),
+            "{isolation:?}"
+        );
+        // One of them is given room, and is not kept by the others.
+        peer.send([window_update(0, 1 << 30), window_update(9, 1 << 30)].concat());
+        peer.until(|seen| seen.ended.contains(&9), "all of one");
+        assert_eq!(
+            (peer.seen.bytes(9), peer.seen.all_bytes()),
+            (BYTES, BYTES),
+            "{isolation:?}"
+        );
+    }
+}
+
+/// What is not taken ends by itself, and its connection goes on.
+#[test]
+fn a_response_that_is_not_taken_ends_alone() {
+    let (server, _scratch) = limited("http-download", "write-timeout = '1s'");
+    let admin = admin(&server);
+    let mut peer = Peer::greeted_with(server.addr(), &[(INITIAL_WINDOW_SIZE, 0)]);
+    peer.send(request(1, get("/?bytes=1000000")));
+    peer.until(|seen| seen.status(1) == Some(200), "a head");
+    peer.until(|seen| seen.resets.get(&1) == Some(&CANCEL), "the end of its stream");
+    assert!(peer.is_alive(), "{:?}", peer.seen);
+    assert_eq!(reached(admin, "write-rate"), 1.0);
+    wharf_tests::eventually(|| metric(admin, "wharf_requests") == Some(0.0), "the request has ended");
+    peer.send(
+        [
+            request(3, get("/?bytes=1000000")),
+            window_update(0, 1 << 30),
+            window_update(3, 1 << 30),
+        ]
+        .concat(),
+    );
+    peer.until(|seen| seen.ended.contains(&3), "another answer");
+    assert_eq!(peer.seen.bytes(3), 1_000_000);
+}
+
+/// A window that grows by a byte at a time keeps a response no longer than none at all, and others are served meanwhile.
+#[test]
+fn a_response_that_is_taken_in_drips_ends_alone() {
+    let (server, _scratch) = limited("http-download", "write-timeout = '1s'\nwrite-rate = 1000");
+    let mut peer = Peer::greeted_with(server.addr(), &[(INITIAL_WINDOW_SIZE, 1)]);
+    peer.send(request(1, get("/?bytes=1000000")));
+    while peer.seen.resets.is_empty() {
+        assert!(!peer.seen.closed, "{:?}", peer.seen);
+        peer.send(window_update(1, 1));
+        peer.look();
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(peer.seen.resets.get(&1), Some(&CANCEL));
+    peer.send([request(3, get("/?bytes=10")), window_update(3, 100)].concat());
+    peer.until(|seen| seen.ended.contains(&3), "another answer");
+    assert_eq!(reached(admin(&server), "write-rate"), 1.0);
+}
+
+/// A response that is a frame long has left its stream to the library, which cannot end it alone.
+#[test]
+fn a_short_response_that_is_not_taken_ends_the_connection() {
+    let (server, _scratch) = limited("http-download", "write-timeout = '1s'");
+    let mut peer = Peer::greeted_with(server.addr(), &[(INITIAL_WINDOW_SIZE, 1)]);
+    peer.send(request(1, get("/?bytes=1000")));
+    peer.until(|seen| seen.bytes(1) == 1, "a byte");
+    peer.reads_until(|seen| seen.closed);
+    assert!(peer.seen.closed, "{:?}", peer.seen);
+    assert_eq!(reached(admin(&server), "write-rate"), 1.0);
+}
+
+/// Without limits that end it, one stream that is not taken keeps none of the others.
+#[test]
+fn one_that_waits_keeps_nobody() {
+    for isolation in Isolation::ALL {
+        let server = isolation.serve("http-download", &[]);
+        let mut peer = Peer::greeted_with(server.addr(), &[(INITIAL_WINDOW_SIZE, 0)]);
+        peer.send([request(1, get("/?bytes=1000000")), window_update(0, 1 << 30)].concat());
+        peer.until(|seen| seen.status(1) == Some(200), "a head");
+        for stream in numbers(40).skip(1) {
+            peer.send([request(stream, get("/?bytes=100000")), window_update(stream, 1 << 20)].concat());
+        }
+        peer.until(
+            |seen| numbers(40).skip(1).all(|stream| seen.ended.contains(&stream)),
+            "the others",
+        );
+        assert_eq!(
+            (peer.seen.bytes(1), peer.seen.all_bytes()),
+            (0, 39 * 100_000),
+            "{isolation:?}"
+        );
+    }
+}
+
+/// Whoever goes on as if nothing had been said, when the server has said that it goes, keeps it no longer than it lets them.
+#[test]
+fn a_client_that_stays_when_the_server_goes() {
+    let server = Isolation::Serial.serve("http-slow", &["--drain-timeout", "2s"]);
+    let mut peer = Peer::greeted(server.addr());
+    peer.send(opened(1, post("/?delay=60000")));
+    peer.send(request(3, get("/?delay=1")));
+    peer.until(|seen| seen.status(3) == Some(200), "an answer");
+    server.terminate();
+    peer.until(|seen| seen.goaway == Some(0), "a goodbye");
+    let mut stream = 5;
+    while !peer.seen.closed {
+        peer.send(request(stream, get("/?delay=1")));
+        peer.look();
+        stream += 2;
+    }
+    assert!(server.wait().code().is_some(), "it has ended by itself");
+    assert!(stream > 5);
+}

@@ -1,0 +1,1 @@
+//! Connections that guests open (`wharf:websocket/client`), and clients of others'.
