@@ -191,3 +191,22 @@ fn a_thousand_listeners() {
         eventually_within(Duration::from_secs(60), gone, "all have gone");
     }
 }
+
+/// The system asks whether a silent client is still there: the second column of timers in its table of connections is 2 for that.
+#[cfg(target_os = "linux")]
+#[test]
+fn silent_listeners_are_probed() {
+    let server = Server::start("http-events", &[]);
+    let mut connection = Connection::open(server.addr());
+    connection.send("GET /?every=60000 HTTP/1.1\r\nhost: a.test\r\n\r\n");
+    connection.head();
+    connection.data();
+    let local = format!(":{:04X}", server.addr().port());
+    let is_probed = || {
+        let table = std::fs::read_to_string("/proc/net/tcp").expect("the system has a table of connections");
+        let mut rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        // Its own address, and that it is established; then what it waits for.
+        rows.any(|row| row.len() > 5 && row[1].ends_with(&local) && row[3] == "01" && row[5].starts_with("02:"))
+    };
+    eventually(is_probed, "the connection to have a timer of keep-alive");
+}
