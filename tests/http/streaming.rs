@@ -158,7 +158,10 @@ fn a_thousand_listeners() {
         http2::run(async {
             let mut listening = Vec::new();
             for _ in 0..LISTENERS / 200 {
-                let handle = http2::connect(server.addr()).await;
+                // The client's library, too, ends connections that have many small frames which nobody reads.
+                let mut builder = h2::client::Builder::new();
+                builder.initial_connection_window_size(16 << 20);
+                let handle = http2::connect_with(server.addr(), &builder).await;
                 for _ in 0..200 {
                     let mut handle = handle.clone().ready().await.expect("the server takes a request");
                     let request = http::Request::get(server.url("/?every=2000"))
@@ -190,4 +193,23 @@ fn a_thousand_listeners() {
         let gone = || metric(admin, "wharf_requests") == Some(0.0);
         eventually_within(Duration::from_secs(60), gone, "all have gone");
     }
+}
+
+/// The system asks whether a silent client is still there: the second column of timers in its table of connections is 2 for that.
+#[cfg(target_os = "linux")]
+#[test]
+fn silent_listeners_are_probed() {
+    let server = Server::start("http-events", &[]);
+    let mut connection = Connection::open(server.addr());
+    connection.send("GET /?every=60000 HTTP/1.1\r\nhost: a.test\r\n\r\n");
+    connection.head();
+    connection.data();
+    let local = format!(":{:04X}", server.addr().port());
+    let is_probed = || {
+        let table = std::fs::read_to_string("/proc/net/tcp").expect("the system has a table of connections");
+        let mut rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        // Its own address, and that it is established; then what it waits for.
+        rows.any(|row| row.len() > 5 && row[1].ends_with(&local) && row[3] == "01" && row[5].starts_with("02:"))
+    };
+    eventually(is_probed, "the connection to have a timer of keep-alive");
 }

@@ -43,7 +43,7 @@ pub struct ServerLimits {
     /// Leaving a page with hundreds of pictures is far below.
     pub resets_max: u32,
     /// Frames of an HTTP/2 connection within half a minute that carry nothing (PING, SETTINGS, WINDOW_UPDATE and such), beyond
-    /// ten for each request, and one for each piece and each KiB of a response: past it the connection is closed. Each costs about as
+    /// ten for each request, and one for each piece and each 256 bytes of a response: past it the connection is closed. Each costs about as
     /// much as a small packet; no honest client comes near.
     pub control_frames_max: u32,
 }

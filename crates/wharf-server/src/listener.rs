@@ -165,6 +165,15 @@ fn advice(at: &str, error: &io::Error) -> &'static str {
     }
 }
 
+/// How long a connection is silent before the system asks, how often it asks, and how many answers may be missing: a client that
+/// has vanished is forgotten after two minutes. Routers on the way forget silent connections after five.
+#[cfg(target_os = "linux")]
+const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(60);
+#[cfg(target_os = "linux")]
+const KEEP_ALIVE_EACH: Duration = Duration::from_secs(15);
+#[cfg(target_os = "linux")]
+const KEEP_ALIVE_PROBES: u32 = 4;
+
 /// A listener of apps.
 pub(crate) struct Listener {
     pub socket: Socket,
@@ -263,6 +272,7 @@ impl Socket {
         socket.set_reuseaddr(true)?;
         socket.bind(addr)?;
         let socket = socket.listen(BACKLOG)?;
+        ask_whether_clients_are_there(&socket);
         let addr = socket.local_addr()?;
         Ok(Self::Tcp(socket, addr))
     }
@@ -270,6 +280,7 @@ impl Socket {
     fn on(socket: std::net::TcpListener) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         let socket = TcpListener::from_std(socket)?;
+        ask_whether_clients_are_there(&socket);
         let addr = socket.local_addr()?;
         Ok(Self::Tcp(socket, addr))
     }
@@ -311,6 +322,22 @@ impl Socket {
 }
 
 const PASSED_ON: &str = "the socket that was passed on";
+
+/// Lets the system probe connections that are silent: a client that has vanished says nothing, and where nothing is written to it
+/// either, as on an event stream that is quiet, nothing else would ever tell. Connections have it from this socket. Where it
+/// cannot be had, they live without.
+#[cfg(target_os = "linux")]
+fn ask_whether_clients_are_there(socket: &TcpListener) {
+    use rustix::net::sockopt;
+    let _ = sockopt::set_socket_keepalive(socket, true)
+        .and_then(|()| sockopt::set_tcp_keepidle(socket, KEEP_ALIVE_AFTER))
+        .and_then(|()| sockopt::set_tcp_keepintvl(socket, KEEP_ALIVE_EACH))
+        .and_then(|()| sockopt::set_tcp_keepcnt(socket, KEEP_ALIVE_PROBES));
+}
+
+/// Elsewhere connections have it only from themselves, and from the system's own figures, which are hours.
+#[cfg(not(target_os = "linux"))]
+fn ask_whether_clients_are_there(_: &TcpListener) {}
 
 /// Waits where an error would come again at once.
 async fn pause(error: &io::Error) {

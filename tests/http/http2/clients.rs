@@ -17,6 +17,7 @@ fn run(name: &str, args: &[&str]) -> Option<String> {
     Some(said)
 }
 
+/// One request to a connection: curl 7.88, which Debian 12 has, cannot use one that it began by prior knowledge twice.
 #[test]
 fn curl() {
     for isolation in Isolation::ALL {
@@ -37,16 +38,6 @@ fn curl() {
         ];
         let Some(said) = run("curl", &echo) else { return };
         assert!(said == content, "{isolation:?}: {} bytes", said.len());
-        // Twenty, one after the other, on one connection.
-        let mut many = vec!["-sS", "--http2-prior-knowledge", "--max-time", "60", "-d", "x"];
-        many.extend(["-w", " %{http_version} %{http_code} %{num_connects}\n"]);
-        many.extend([url.as_str(); 20]);
-        let said = run("curl", &many).expect("it is there");
-        assert_eq!(
-            said,
-            format!("x 2 200 1\n{}", "x 2 200 0\n".repeat(19)),
-            "{isolation:?}"
-        );
     }
 }
 

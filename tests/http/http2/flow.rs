@@ -274,3 +274,30 @@ fn a_client_that_stays_when_the_server_goes() {
     assert!(server.wait().code().is_some(), "it has ended by itself");
     assert!(stream > 5);
 }
+
+/// Streams that compute without end take turns with one that does not, on whichever processor: all are of one connection.
+#[test]
+fn streams_that_compute_keep_nobody() {
+    let (server, _scratch) = {
+        let scratch = Scratch::new();
+        let manifest = format!(
+            "component = '{}'\n[limits]\ncpu-time = '4s'\n",
+            guest("http-loop").display()
+        );
+        (Server::start(scratch.write("wharf.toml", manifest), &[]), scratch)
+    };
+    let mut peer = Peer::greeted(server.addr());
+    for stream in numbers(6) {
+        peer.send(request(stream, get("/?at=handler")));
+    }
+    peer.send(request(21, get("/?at=nowhere")));
+    peer.until(|seen| seen.status(21) == Some(200), "the one that does not");
+    assert!(
+        numbers(6).all(|stream| !peer.seen.ended.contains(&stream)),
+        "before the others"
+    );
+    peer.until(
+        |seen| numbers(6).all(|stream| seen.status(stream) == Some(504)),
+        "the end of the others",
+    );
+}

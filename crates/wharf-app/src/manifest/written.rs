@@ -377,7 +377,7 @@ pub struct ServerLimits {
     /// closed. Default: 1000; leaving a page with hundreds of pictures is far below.
     pub resets: Option<At<Count>>,
     /// How many frames of an HTTP/2 connection within half a minute may carry nothing (PING, SETTINGS, PRIORITY, WINDOW_UPDATE,
-    /// empty ones), beyond ten for each request, and one for each piece and each KiB of a response. Past it the connection is
+    /// empty ones), beyond ten for each request, and one for each piece and each 256 bytes of a response. Past it the connection is
     /// closed. Default: 10000.
     pub control_frames: Option<At<Count>>,
     /// How many instances of all apps there are at a time. Past it requests wait in their app's queue. At most 100000: each

@@ -24,6 +24,9 @@ const COUNT_WINDOW: Duration = Duration::from_secs(30);
 /// How many frames that carry nothing each request may bring along: a window of its own and the connection's, and a ping or two.
 const FRAMES_PER_REQUEST: u64 = 10;
 
+/// How many bytes of what is written may bring one along: clients open their windows after some KiB, odd ones after each.
+const BYTES_PER_FRAME: u64 = 256;
+
 /// A piece of a response that is not taken for so long is one that the client has to be waited for.
 const UNTAKEN: Duration = Duration::from_secs(1);
 
@@ -193,7 +196,7 @@ impl Activity {
     pub fn may_say_nothing(&self) -> bool {
         let due = self.carried.load(Ordering::Relaxed) * FRAMES_PER_REQUEST
             + self.pieces.load(Ordering::Relaxed)
-            + self.traffic.written.load(Ordering::Relaxed) / 1024;
+            + self.traffic.written.load(Ordering::Relaxed) / BYTES_PER_FRAME;
         let now = self.now();
         if is_past(COUNT_WINDOW, self.frames_since.load(Ordering::Relaxed), now) {
             self.frames_since.store(now, Ordering::Relaxed);
