@@ -55,7 +55,7 @@ pub fn packages(names: &[&str]) -> Result<()> {
     }
 }
 
-fn package<'a>(program: &'a str) -> &'a str {
+fn package(program: &str) -> &str {
     let named = PACKAGES.iter().find(|(known, _)| *known == program);
     named.map_or(program, |(_, package)| package)
 }

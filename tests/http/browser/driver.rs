@@ -68,7 +68,7 @@ impl Browser {
             driver,
             addr: (Ipv4Addr::LOCALHOST, port).into(),
             session: String::new(),
-            profile: profile,
+            profile,
             _turn: turn,
         };
         let mut flags = FLAGS.map(str::to_owned).to_vec();
