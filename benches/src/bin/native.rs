@@ -60,10 +60,11 @@ async fn main() -> anyhow::Result<()> {
             match tls {
                 None => serve(stream, outgoing).await,
                 // A client that leaves is no failure.
-                Some(tls) => match tls.accept(stream).await {
-                    Ok(stream) => serve(stream, outgoing).await,
-                    Err(_) => {}
-                },
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        serve(stream, outgoing).await;
+                    }
+                }
             }
         });
     }
