@@ -161,6 +161,8 @@ fn seconds(duration: Duration) -> u64 {
 /// When it is missing, failed, or was ended at its deadline.
 pub fn output(command: &mut Command, name: &str) -> Result<String> {
     let output = command
+        // What fails here is told in a line.
+        .env_remove("RUST_BACKTRACE")
         .output()
         .with_context(|| format!("cannot start `timeout`, which ends {name} in time"))?;
     let Output { status, stdout, stderr } = output;

@@ -24,9 +24,10 @@ pub fn run(plan: &Plan, contestants: &Contestants, workload: &Workload, place: P
     Ok(section)
 }
 
-const NOTE: &str = "A guest waits for a millisecond, asks what time it is, and writes that into its response; the client, the benchmark's own,\n\
-                    asks once its read has returned: by the same clock of the system. CPU is all of the server's for a chunk, the timer\n\
-                    before it included.";
+const NOTE: &str = "\
+    A guest waits for a millisecond, asks what time it is, and writes that into its response; the client, the\n\
+    benchmark's own, asks once its read has returned: by the same clock of the system. CPU is all of the server's\n\
+    for a chunk, the timer before it included.";
 
 fn table(measurements: &[Measurement]) -> Table {
     let mut table = Table::new(&[

@@ -41,10 +41,11 @@ pub fn run(plan: &Plan, contestants: &Contestants, workload: &Workload, place: P
     Ok(section)
 }
 
-const NOTE: &str = "The client, the benchmark's own with rustls, is one thread. Each connection carries one request, which the same component\n\
-                    answers, and is closed by the server; latencies are from the connection's begin to its end. A resumed one comes\n\
-                    with a ticket of the connection before it, a new one with none; the client checks that the server took it so.\n\
-                    Handshakes are what the server's processor time for a connection is more than without TLS.";
+const NOTE: &str = "\
+    The client, the benchmark's own with rustls, is one thread. Each connection carries one request, which the same\n\
+    component answers, and is closed by the server; latencies are from the connection's begin to its end. A resumed\n\
+    one comes with a ticket of the connection before it, a new one with none; the client checks that the server took\n\
+    it so. Handshakes are what the server's processor time for a connection is more than without TLS.";
 
 fn table(measured: &[(&str, Vec<Measurement>)]) -> Table {
     let mut table = Table::new(&[

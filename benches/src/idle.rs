@@ -45,9 +45,13 @@ const CONNECTIONS_QUICK: usize = 1_000;
 /// A fresh server each: what memory was used for before is part of the figure. It hardly varies.
 const ROUNDS_MAX: usize = 3;
 
-/// So many are opened at a time, so far apart: 2,000 a second, which overflows no server's queue of new connections.
+/// So many are opened at a time, so far apart: 1,000 a second, which overflows no server's queue of new connections.
 const WAVE: usize = 10;
-const BETWEEN_WAVES: Duration = Duration::from_millis(5);
+const BETWEEN_WAVES: Duration = Duration::from_millis(10);
+
+/// Who is refused since others are at work on this machine comes again after a second, so often.
+const AGAIN: Duration = Duration::from_secs(1);
+const AGAIN_MAX: usize = 10;
 
 /// How long nothing happens until memory is read: after the last is open, and after the last is closed.
 const REST: Duration = Duration::from_secs(3);
@@ -74,7 +78,9 @@ struct Measurement {
     held: Vec<f64>,
     /// Milliseconds of processor time for each second in which nothing happens.
     cpu: Vec<f64>,
-    /// Why others were not, and how often, over all rounds.
+    /// How often a connection was refused, and opened later.
+    again: Vec<f64>,
+    /// Why others were not open, and how often, over all rounds.
     failures: BTreeMap<String, usize>,
 }
 
@@ -116,6 +122,7 @@ impl Measurement {
             after: Vec::new(),
             held: Vec::new(),
             cpu: Vec::new(),
+            again: Vec::new(),
             failures: BTreeMap::new(),
         }
     }
@@ -131,6 +138,7 @@ impl Measurement {
         let cpu = server.cpu()?.saturating_sub(cpu_before);
         let idle = begin.elapsed();
         let open = mebibytes(server)?;
+        self.again.push(crowd_open.again as f64);
         let held = crowd_open.close().await;
         ensure!(held.open > 0, "no connection was open: {:?}", held.failures);
         sleep(crowd.rest).await;
@@ -165,6 +173,7 @@ impl Measurement {
             "after_mib": self.after,
             "kib_each": self.kib_each(),
             "idle_cpu_ms_per_second": self.cpu,
+            "refused_before": self.again,
             "failures": self.failures,
         })
     }
@@ -211,7 +220,7 @@ fn notes(
     };
     let mut notes = vec![format!(
         "{} connections, {WAVE} more every {} ms, on each of which there is {begins}; rounds: {rounds}, a fresh server\n\
-         for each. Resident memory (what the kernel keeps for connections is not in it) was read after a first connection was\n\
+         for each. Who was refused came again after a second. Resident memory (what the kernel keeps for connections is not in it) was read after a first connection was\n\
          closed, {rest} s after the last of these was open, and {rest} s after all were closed.",
         crowd.connections,
         BETWEEN_WAVES.as_millis(),
@@ -222,7 +231,7 @@ fn notes(
             "{asked} were meant to be opened, but the system permits no more open files."
         ));
     }
-    let mut table = Table::new(&["contestant", "command", "not held"]);
+    let mut table = Table::new(&["contestant", "command", "refused at first", "not held"]);
     for measurement in measurements {
         let failures = measurement
             .failures
@@ -230,7 +239,12 @@ fn notes(
             .map(|(why, count)| format!("{count} × {why}"));
         let failures: Vec<_> = failures.collect();
         let line = format!("`{}`", contestants.line(measurement.contestant, measurement.more)?);
-        table.row([measurement.contestant.to_owned(), line, failures.join(", ")]);
+        table.row([
+            measurement.contestant.to_owned(),
+            line,
+            shown_alone(&measurement.again, 0),
+            failures.join(", "),
+        ]);
     }
     notes.push(table.to_string());
     Ok(notes)
@@ -254,6 +268,8 @@ enum Quiet {
 struct Open {
     tasks: JoinSet<Result<()>>,
     end: watch::Sender<bool>,
+    /// How often one of them had been refused before.
+    again: usize,
     failures: BTreeMap<String, usize>,
 }
 
@@ -272,20 +288,34 @@ impl Crowd {
             let (path, is_websocket) = (self.path, self.is_websocket);
             opening.spawn(async move {
                 sleep(BETWEEN_WAVES * wave).await;
-                timeout(DEADLINE, quiet(addr, path, is_websocket)).await?
+                let mut again = 0;
+                loop {
+                    match timeout(DEADLINE, quiet(addr, path, is_websocket)).await? {
+                        Ok(quiet) => return Ok((quiet, again)),
+                        Err(error) if again == AGAIN_MAX => return Err(error),
+                        Err(_) => again += 1,
+                    }
+                    sleep(AGAIN).await;
+                }
             });
         }
         let (end, ends) = watch::channel(false);
-        let (mut tasks, mut failures) = (JoinSet::new(), BTreeMap::new());
+        let (mut tasks, mut failures, mut refused) = (JoinSet::new(), BTreeMap::new(), 0);
         while let Some(opened) = opening.join_next().await {
             match opened.map_err(Into::into).and_then(|opened| opened) {
-                Ok(quiet) => {
+                Ok((quiet, again)) => {
+                    refused += again;
                     tasks.spawn(quiet.hold(ends.clone()));
                 }
                 Err(error) => *failures.entry(format!("{error:#}")).or_default() += 1,
             }
         }
-        Open { tasks, end, failures }
+        Open {
+            tasks,
+            end,
+            again: refused,
+            failures,
+        }
     }
 
     async fn one(&self, addr: SocketAddr) -> Result<Quiet> {
@@ -367,6 +397,7 @@ impl Open {
             mut tasks,
             end,
             mut failures,
+            again: _,
         } = self;
         // Nobody listens when none is open.
         let _ = end.send(true);

@@ -144,13 +144,8 @@ fn how(plan: &Plan, workload: &Workload) -> Vec<String> {
             "The client was\n`{}`.\nLatencies are from its log, in which the time of each request is.",
             client::h2load::line(workload, plan.duration())
         ),
-        Ask::Messages(_) => "The client was the benchmark's own, by tokio-tungstenite on one thread, for as long as others are asked: binary\n\
-                             messages; what comes back is answered at once with as many. All limits were as they are by default."
-            .to_owned(),
-        Ask::Turns => "The client was the benchmark's own: one request by HTTP/1.1 with a chunked body, the next byte once the last was\n\
-                       back. A turn is twice the way through the server, the guest and the kernel; what is more than the native\n\
-                       server's is Wharf's and the guest's, for both ways."
-            .to_owned(),
+        Ask::Messages(_) => MESSAGES.to_owned(),
+        Ask::Turns => TURNS.to_owned(),
         _ => return notes,
     };
     notes.push(client);
@@ -158,8 +153,18 @@ fn how(plan: &Plan, workload: &Workload) -> Vec<String> {
 }
 
 /// How TLS is set up.
-pub const TLS: &str = "Servers were given `--tls-certificate FILE --tls-key FILE` as well: a certificate of ECDSA on P-256, TLS 1.3 and 1.2, tickets.\n\
-                       All have rustls with ring; clients take TLS 1.3.";
+pub const TLS: &str = "\
+    Servers were given `--tls-certificate FILE --tls-key FILE` as well: a certificate of ECDSA on P-256; TLS 1.3 and 1.2, and\n\
+    tickets. All have rustls with ring. Clients take TLS 1.3.";
+
+const MESSAGES: &str = "\
+    The client was the benchmark's own, by tokio-tungstenite on one thread, for as long as others are asked: binary messages;\n\
+    what comes back is answered at once with as many. All limits were as they are by default.";
+
+const TURNS: &str = "\
+    The client was the benchmark's own: one request by HTTP/1.1 with a chunked body, the next byte once the last was back. A\n\
+    turn is twice the way through the server, the guest and the kernel; what is more than the native server's is Wharf's and\n\
+    the guest's, for both ways.";
 
 fn table(workload: &Workload, measurements: &[Measurement]) -> Table {
     let peer = measurements.iter().find(|m| m.contestant == "wasmtime");

@@ -360,6 +360,7 @@ pub const ALL: &[Workload] = &[
         name: "websocket",
         says: "messages of 64 bytes and back, one under way on each of 64 connections",
         guest: Guest::Websocket,
+        path: "/websocket",
         ask: Ask::Messages(1),
         ..SMALL
     },
@@ -367,6 +368,7 @@ pub const ALL: &[Workload] = &[
         name: "websocket-many",
         says: "messages of 64 bytes and back, 16 under way on each of 64 connections",
         guest: Guest::Websocket,
+        path: "/websocket",
         ask: Ask::Messages(16),
         ..SMALL
     },
@@ -375,6 +377,7 @@ pub const ALL: &[Workload] = &[
         says: "WebSockets on which nothing happens",
         kind: Kind::Idle,
         guest: Guest::Websocket,
+        path: "/websocket",
         places: &[Place::Unpinned],
         ..SMALL
     },

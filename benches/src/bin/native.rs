@@ -31,7 +31,7 @@ use tokio::time::{Sleep, sleep};
 use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 /// Keeps its connections, as the hosts of components may.
 type Outgoing = Client<HttpConnector, Empty<Bytes>>;
@@ -60,10 +60,11 @@ async fn main() -> anyhow::Result<()> {
             match tls {
                 None => serve(stream, outgoing).await,
                 // A client that leaves is no failure.
-                Some(tls) => match tls.accept(stream).await {
-                    Ok(stream) => serve(stream, outgoing).await,
-                    Err(_) => {}
-                },
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        serve(stream, outgoing).await;
+                    }
+                }
             }
         });
     }
@@ -131,6 +132,9 @@ async fn answer(request: Request<Incoming>, outgoing: &Outgoing) -> Result<Answe
     Ok(Response::new(body))
 }
 
+/// The default, 128 KiB, would be most of what a connection holds; for small messages this is as fast.
+const READ_BUFFER_BYTES: usize = 4096;
+
 /// Sends every message back; those that come together, together.
 fn websocket(mut request: Request<Incoming>) -> Answer {
     let key = request.headers().get(header::SEC_WEBSOCKET_KEY);
@@ -140,7 +144,8 @@ fn websocket(mut request: Request<Incoming>) -> Answer {
         // Without what hyper needed around it.
         let parts = auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded).ok()?;
         let (stream, read) = (parts.io.into_inner(), parts.read_buf.to_vec());
-        let mut socket = WebSocketStream::from_partially_read(stream, read, Role::Server, None).await;
+        let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
+        let mut socket = WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).await;
         while let Some(first) = socket.next().await {
             let mut next = Some(first);
             while let Some(message) = next {
