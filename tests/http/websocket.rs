@@ -127,7 +127,10 @@ fn handshake(changes: &[(&str, Option<&str>)]) -> String {
         fields.retain(|(other, _)| other != name);
         fields.extend(value.map(|value| (*name, value)));
     }
-    let head: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let head: String = fields
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
     format!("GET /echo HTTP/1.1\r\n{head}\r\n")
 }
 
@@ -155,7 +158,7 @@ fn handshakes_are_checked() {
     let cases: &[(&str, Option<&str>, u16)] = &[
         ("x-nothing", Some("1"), 101),
         ("connection", Some("upgrade"), 101),
-        ("connection", Some("UPGRADE, close"), 101),
+        ("connection", Some("UPGRADE, keep-alive"), 101),
         ("connection", Some("keep-alive"), 400),
         ("connection", None, 400),
         ("upgrade", Some("h2c, websocket"), 101),
@@ -175,7 +178,11 @@ fn handshakes_are_checked() {
         ("sec-websocket-protocol", Some("a, a"), 400),
         ("sec-websocket-protocol", Some("a,,b"), 400),
         ("sec-websocket-protocol", Some("a b"), 400),
-        ("sec-websocket-extensions", Some("permessage-deflate; client_max_window_bits"), 101),
+        (
+            "sec-websocket-extensions",
+            Some("permessage-deflate; client_max_window_bits"),
+            101,
+        ),
         ("content-length", Some("0"), 101),
         ("origin", Some("http://a.test"), 101),
         ("origin", Some("http://evil.test"), 403),
@@ -201,12 +208,18 @@ fn a_guest_may_refuse() {
     for (isolation, protocol) in all() {
         let server = isolation.serve("ws", &[]);
         let context = format!("{isolation:?} {protocol:?}");
-        for status in [401, 403, 200, 503] {
+        for status in [401, 403, 302, 503] {
             let refused = open(protocol, server.addr(), &format!("/refuse?status={status}"), &[]);
             let reply = refused.err().expect("it is refused");
             assert_eq!((reply.status, &*reply.text()), (status, "refused"), "{context}");
         }
-        let trapped = open(protocol, server.addr(), "/trap-now", &[]).err().expect("it is refused");
+        let yes = open(protocol, server.addr(), "/refuse?status=200", &[])
+            .err()
+            .expect("it is refused");
+        assert_eq!(yes.status, 500, "{context}: over HTTP/2 it would accept");
+        let trapped = open(protocol, server.addr(), "/trap-now", &[])
+            .err()
+            .expect("it is refused");
         assert_eq!(trapped.status, 502, "{context}");
         let mut socket = open(protocol, server.addr(), "/echo", &[]).expect("it is accepted");
         socket.send_text("still here");
@@ -230,8 +243,17 @@ fn a_guest_sees_an_ordinary_request() {
         let start = format!("Method::Get Some(Scheme::Http) {authority} /seen?x=1\n");
         assert!(seen.starts_with(&start), "{protocol:?}: {seen}");
         assert!(seen.contains("cookie: a=1\n"), "{protocol:?}: {seen}");
-        assert!(seen.contains("sec-websocket-protocol: chat, chat.v2\n"), "{protocol:?}: {seen}");
-        for absent in ["sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions", "upgrade", "connection"] {
+        assert!(
+            seen.contains("sec-websocket-protocol: chat, chat.v2\n"),
+            "{protocol:?}: {seen}"
+        );
+        for absent in [
+            "sec-websocket-key",
+            "sec-websocket-version",
+            "sec-websocket-extensions",
+            "upgrade",
+            "connection",
+        ] {
             assert!(!seen.contains(absent), "{protocol:?}: {seen}");
         }
     }
@@ -243,7 +265,12 @@ fn a_guest_chooses_what_it_may() {
     let server = serve("ws", "");
     let offer = [("sec-websocket-protocol", "a, b")];
     for protocol in Protocol::ALL {
-        let chosen = open(protocol, server.addr(), "/echo?subprotocol=b&field=set-cookie:x=1", &offer);
+        let chosen = open(
+            protocol,
+            server.addr(),
+            "/echo?subprotocol=b&field=set-cookie:x=1",
+            &offer,
+        );
         let answer = chosen.expect("it is accepted").answer;
         assert_eq!(answer.header("sec-websocket-protocol"), Some("b"), "{protocol:?}");
         assert_eq!(answer.header("set-cookie"), Some("x=1"), "{protocol:?}");
@@ -255,13 +282,19 @@ fn a_guest_chooses_what_it_may() {
             "/echo?field=sec-websocket-extensions:permessage-deflate",
             "/echo?field=content-length:5",
         ] {
-            let reply = open(protocol, server.addr(), wrong, &offer).err().expect("it is refused");
+            let reply = open(protocol, server.addr(), wrong, &offer)
+                .err()
+                .expect("it is refused");
             assert_eq!(reply.status, 500, "{protocol:?} {wrong}");
             let id = reply.header("wharf-error-id").expect("it has a name").to_owned();
             eventually(|| server.log().contains(&id), "the log has it");
         }
     }
-    assert!(server.log().contains("which the client did not offer"), "{}", server.log());
+    assert!(
+        server.log().contains("which the client did not offer"),
+        "{}",
+        server.log()
+    );
 }
 
 /// A component that takes none gets the request as it is.
@@ -270,7 +303,9 @@ fn others_get_a_plain_request() {
     let server = Isolation::Serial.serve("http-hello", &[]);
     let reply = WebSocket::try_open(server.addr(), "/", &[]).err().expect("no upgrade");
     assert_eq!(reply.status, 200, "{reply:?}");
-    let reply = WebSocket::over_http2(server.addr(), "/", &[]).err().expect("no upgrade");
+    let reply = WebSocket::over_http2(server.addr(), "/", &[])
+        .err()
+        .expect("no upgrade");
     assert_eq!(reply.status, 501, "{reply:?}");
 }
 
@@ -445,7 +480,9 @@ fn middleware_of_websockets_sees_handshakes() {
     let guard = guest("ws-guard").display().to_string();
     for isolation in Isolation::ALL {
         let server = isolation.serve("ws", &["--middleware", &guard]);
-        let refused = WebSocket::try_open(server.addr(), "/echo", &[]).err().expect("it is refused");
+        let refused = WebSocket::try_open(server.addr(), "/echo", &[])
+            .err()
+            .expect("it is refused");
         assert_eq!(refused.status, 401, "{isolation:?}");
         let fields = [("authorization", "secret")];
         let mut socket = WebSocket::try_open(server.addr(), "/echo", &fields).expect("it is accepted");
@@ -473,8 +510,14 @@ fn everything_is_counted() {
         }
         for direction in ["received", "sent"] {
             let label = format!("{{app=\"main\",direction=\"{direction}\"}}");
-            assert_eq!(metric(server.admin, &format!("wharf_websocket_messages_total{label}")), Some(3.0));
-            assert_eq!(metric(server.admin, &format!("wharf_websocket_bytes_total{label}")), Some(15.0));
+            assert_eq!(
+                metric(server.admin, &format!("wharf_websocket_messages_total{label}")),
+                Some(3.0)
+            );
+            assert_eq!(
+                metric(server.admin, &format!("wharf_websocket_bytes_total{label}")),
+                Some(15.0)
+            );
         }
         sockets[0].send(&Frame::close(1001, ""));
         assert_eq!(sockets[0].end(), Some(1001));
@@ -490,8 +533,12 @@ fn everything_is_counted() {
         socket.send(&Frame::close(4000, ""));
         assert_eq!(socket.rest(), []);
         server.check_closed("app", "4xxx", 1.0);
+        drop(socket);
         eventually(|| server.open_sockets() == 0.0, "none is open");
-        eventually(|| metric(server.admin, "wharf_connections") == Some(0.0), "places are given back");
+        eventually(
+            || metric(server.admin, "wharf_connections") == Some(0.0),
+            "places are given back",
+        );
     }
 }
 

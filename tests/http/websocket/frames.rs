@@ -109,7 +109,12 @@ fn check(addr: SocketAddr, case: &Case, way: Way) {
         Some(code) => {
             comes.extend(socket.rest());
             let last = comes.pop();
-            assert_eq!(last.as_ref().and_then(Frame::code), Some(code), "{} {way:?}: {comes:?} {last:?}", case.name);
+            assert_eq!(
+                last.as_ref().and_then(Frame::code),
+                Some(code),
+                "{} {way:?}: {comes:?} {last:?}",
+                case.name
+            );
             true
         }
         None => {
@@ -118,7 +123,11 @@ fn check(addr: SocketAddr, case: &Case, way: Way) {
         }
     };
     assert_eq!(comes, case.comes, "{} {way:?}", case.name);
-    assert!(ends, "{} {way:?}: it is closed as it was asked to be, and nothing else comes", case.name);
+    assert!(
+        ends,
+        "{} {way:?}: it is closed as it was asked to be, and nothing else comes",
+        case.name
+    );
 }
 
 #[test]
@@ -159,7 +168,12 @@ fn reserved_bits() {
     for bits in 1..8 {
         for opcode in [TEXT, BINARY, PING, PONG, CLOSE] {
             let frame = Frame::new(opcode, "").reserved(bits);
-            cases.push(fails(format!("bits {bits} in {opcode}"), &[frame.clone()], &[], PROTOCOL));
+            cases.push(fails(
+                format!("bits {bits} in {opcode}"),
+                &[frame.clone()],
+                &[],
+                PROTOCOL,
+            ));
             let name = format!("a message, then bits {bits} in {opcode}");
             cases.push(fails(name, &[ping("a"), frame, ping("b")], &[pong("a")], PROTOCOL));
         }
@@ -175,9 +189,19 @@ fn reserved_opcodes() {
     for opcode in (3..8).chain(11..16) {
         let (empty, full) = (Frame::new(opcode, ""), Frame::new(opcode, "reserved payload"));
         cases.push(fails(format!("opcode {opcode}"), &[empty], &[], PROTOCOL));
-        cases.push(fails(format!("opcode {opcode} with content"), &[full.clone()], &[], PROTOCOL));
+        cases.push(fails(
+            format!("opcode {opcode} with content"),
+            &[full.clone()],
+            &[],
+            PROTOCOL,
+        ));
         let name = format!("opcode {opcode} after a ping");
-        cases.push(fails(name, &[ping("a"), full.clone(), ping("b")], &[pong("a")], PROTOCOL));
+        cases.push(fails(
+            name,
+            &[ping("a"), full.clone(), ping("b")],
+            &[pong("a")],
+            PROTOCOL,
+        ));
         let name = format!("opcode {opcode} within a message");
         cases.push(fails(name, &[text("a").more(), full], &[], PROTOCOL));
     }
@@ -197,9 +221,18 @@ fn fragments() {
     check_all(&[
         fails("a ping in fragments", &[ping("a").more(), more("b")], &[], PROTOCOL),
         fails("a pong in fragments", &[pong("a").more(), more("b")], &[], PROTOCOL),
-        fails("a close in fragments", &[Frame::close(1000, "").more(), more("")], &[], PROTOCOL),
+        fails(
+            "a close in fragments",
+            &[Frame::close(1000, "").more(), more("")],
+            &[],
+            PROTOCOL,
+        ),
         case("a text in two", &[text("hello, ").more(), more("world")], &[hello()]),
-        case("a text in empty ones", &[text("").more(), more("").more(), more("")], &[text("")]),
+        case(
+            "a text in empty ones",
+            &[text("").more(), more("").more(), more("")],
+            &[text("")],
+        ),
         case(
             "a text in three of which the middle one is full",
             &[text("").more(), more("hello, world").more(), more("")],
@@ -229,9 +262,19 @@ fn fragments() {
         fails("a continuation of nothing", &[more("a")], &[], PROTOCOL),
         fails("one with others to follow", &[more("a").more()], &[], PROTOCOL),
         fails("an empty continuation of nothing", &[more("")], &[], PROTOCOL),
-        fails("a continuation after a ping", &[ping("a"), more("b")], &[pong("a")], PROTOCOL),
+        fails(
+            "a continuation after a ping",
+            &[ping("a"), more("b")],
+            &[pong("a")],
+            PROTOCOL,
+        ),
         fails("a text within a text", &[text("a").more(), text("b")], &[], PROTOCOL),
-        fails("bytes within a text", &[text("a").more(), Frame::new(BINARY, "b")], &[], PROTOCOL),
+        fails(
+            "bytes within a text",
+            &[text("a").more(), Frame::new(BINARY, "b")],
+            &[],
+            PROTOCOL,
+        ),
     ]);
 }
 
@@ -240,7 +283,9 @@ fn fragments() {
 fn a_continuation_after_the_last() {
     let server = serve("ws", "");
     let mut socket = WebSocket::open(server.addr(), "/echo");
-    [text("a").more(), more("b")].iter().for_each(|frame| socket.send(frame));
+    [text("a").more(), more("b")]
+        .iter()
+        .for_each(|frame| socket.send(frame));
     assert_eq!(socket.text(), "ab");
     socket.send(&more("c").more());
     assert_eq!(socket.end(), Some(PROTOCOL));
@@ -301,7 +346,11 @@ fn texts_are_utf8() {
         cases.push(fails(format!("{bytes:x?}"), &[text(bytes)], &[], NOT_UTF8));
         cases.push(fails(format!("{bytes:x?} in pieces"), &pieces(bytes), &[], NOT_UTF8));
         let (bad, good) = (Frame::new(BINARY, bytes), text("after"));
-        cases.push(case(format!("{bytes:x?} as bytes"), &[bad.clone(), good.clone()], &[bad, good]));
+        cases.push(case(
+            format!("{bytes:x?} as bytes"),
+            &[bad.clone(), good.clone()],
+            &[bad, good],
+        ));
     }
     check_all(&cases);
 }
@@ -321,7 +370,12 @@ fn what_is_no_text_is_noticed_as_it_comes() {
     let mut half = text([begun, b"\xf4\x90\x80\x80", &[b'x'; 1000]].concat()).masked();
     half.truncate(30);
     check_all(&[
-        fails("a fragment", &[text([begun, b"\xf4\x90"].concat()).more()], &[], NOT_UTF8),
+        fails(
+            "a fragment",
+            &[text([begun, b"\xf4\x90"].concat()).more()],
+            &[],
+            NOT_UTF8,
+        ),
         fails(
             "a second fragment",
             &[text([begun, b"\xf4"].concat()).more(), more(b"\x90").more()],
@@ -341,15 +395,37 @@ fn closing() {
         fails("half a code", &[Frame::new(CLOSE, [3])], &[], PROTOCOL),
         fails("a reason", &[Frame::close(1000, "bye")], &[], 1000),
         fails("a long reason", &[Frame::close(1000, &reason)], &[], 1000),
-        fails("too long a reason", &[Frame::close(1000, &(reason.clone() + "x"))], &[], PROTOCOL),
-        fails("a reason that is no text", &[Frame::new(CLOSE, *b"\x03\xe8\xce\xba\xe1\xbd\xed\xa0\x80")], &[], NOT_UTF8),
+        fails(
+            "too long a reason",
+            &[Frame::close(1000, &(reason.clone() + "x"))],
+            &[],
+            PROTOCOL,
+        ),
+        fails(
+            "a reason that is no text",
+            &[Frame::new(CLOSE, *b"\x03\xe8\xce\xba\xe1\xbd\xed\xa0\x80")],
+            &[],
+            NOT_UTF8,
+        ),
         fails("two", &[close(1000), close(1000)], &[], 1000),
         fails("a ping after it", &[close(1000), ping("a")], &[], 1000),
         fails("a text after it", &[close(1000), text("a")], &[], 1000),
-        fails("what is no frame after it", &[close(1000), Frame::new(7, "a").reserved(7)], &[], 1000),
-        fails("within a message", &[text("a").more(), close(1000), more("b")], &[], 1000),
+        fails(
+            "what is no frame after it",
+            &[close(1000), Frame::new(7, "a").reserved(7)],
+            &[],
+            1000,
+        ),
+        fails(
+            "within a message",
+            &[text("a").more(), close(1000), more("b")],
+            &[],
+            1000,
+        ),
     ];
-    let may: [u16; 16] = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999];
+    let may: [u16; 16] = [
+        1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999,
+    ];
     let may_not = [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535];
     let may = may.map(|code| fails(format!("code {code}"), &[close(code)], &[], code));
     let may_not = may_not.map(|code| fails(format!("code {code}"), &[close(code)], &[], PROTOCOL));
@@ -392,7 +468,11 @@ fn large_messages() {
         let mut frames: Vec<Frame> = whole.chunks(piece).map(|piece| more(piece).more()).collect();
         frames[0].opcode = BINARY;
         frames.push(more(""));
-        cases.push(case(format!("4 MiB in pieces of {piece}"), &frames, &[Frame::new(BINARY, whole)]));
+        cases.push(case(
+            format!("4 MiB in pieces of {piece}"),
+            &frames,
+            &[Frame::new(BINARY, whole)],
+        ));
     }
     check_on(&server, &cases, &[Way::Http1, Way::Http2]);
 }

@@ -43,7 +43,13 @@ fn announced_messages_take_no_memory() {
     let before = server.resident_bytes();
     for socket in &mut sockets {
         let begun = Frame::new(BINARY, vec![1; 60 << 20]);
-        let head = [&[0x82, 0xff][..], &(begun.payload.len() as u64).to_be_bytes(), &[0; 4], &[1; 100]].concat();
+        let head = [
+            &[0x82, 0xff][..],
+            &(begun.payload.len() as u64).to_be_bytes(),
+            &[0; 4],
+            &[1; 100],
+        ]
+        .concat();
         socket.send_bytes(&head);
         // Its answer shows that the head has been read.
         socket.send_bytes(&[1; 1000]);
@@ -74,7 +80,10 @@ fn rate() {
             }
         }
         assert_eq!(socket.end(), Some(1008), "{protocol:?}");
-        eventually(|| reached(server.admin, "websocket-rate") == before + 1.0, "it is counted");
+        eventually(
+            || reached(server.admin, "websocket-rate") == before + 1.0,
+            "it is counted",
+        );
     }
     eventually(|| server.stdout().contains("closed: 1008"), "the guest hears of it");
 }
@@ -114,7 +123,10 @@ fn pong_time() {
     for protocol in Protocol::ALL {
         let mut dead = open(protocol, server.addr(), "/linger", &[]).expect("it is accepted");
         let frames = dead.rest();
-        assert!(frames.iter().all(|frame| frame.opcode == PING), "{protocol:?}: {frames:?}");
+        assert!(
+            frames.iter().all(|frame| frame.opcode == PING),
+            "{protocol:?}: {frames:?}"
+        );
         assert!(!frames.is_empty(), "{protocol:?}");
         let mut alive = open(protocol, server.addr(), "/linger", &[]).expect("it is accepted");
         let begun = Instant::now();
@@ -136,7 +148,11 @@ fn close_time() {
     for protocol in Protocol::ALL {
         let mut socket = open(protocol, server.addr(), "/close?code=4000", &[]).expect("it is accepted");
         socket.send_text("now");
-        assert_eq!(socket.end(), Some(4000), "{protocol:?}: and the connection ends without an answer");
+        assert_eq!(
+            socket.end(),
+            Some(4000),
+            "{protocol:?}: and the connection ends without an answer"
+        );
     }
     eventually(|| reached(server.admin, "websocket-close-time") == 2.0, "it is counted");
     server.check_closed("app", "1006", 2.0);
@@ -152,11 +168,17 @@ fn sockets() {
         );
         let mut first = WebSocket::open(server.addr(), "/echo");
         let _second = WebSocket::open(server.addr(), "/echo");
-        let refused = WebSocket::try_open(server.addr(), "/echo", &[]).err().expect("it is refused");
+        let refused = WebSocket::try_open(server.addr(), "/echo", &[])
+            .err()
+            .expect("it is refused");
         assert_eq!(refused.status, 503);
         assert_eq!(refused.header("retry-after"), Some("1"));
         assert!(refused.header("wharf-error-id").is_some());
-        assert_eq!(http::get(server.addr(), "/").status, 200, "requests are others' concern");
+        assert_eq!(
+            http::get(server.addr(), "/").status,
+            200,
+            "requests are others' concern"
+        );
         server.check_reached("websocket-sockets");
         first.send(&Frame::close(1000, ""));
         assert_eq!(first.end(), Some(1000));
@@ -174,7 +196,9 @@ fn response_time() {
         let app = format!("isolation = '{}'\nlimits.response-time = '300ms'", isolation.flag());
         let server = serve_with("ws", &app, "");
         for protocol in Protocol::ALL {
-            let late = open(protocol, server.addr(), "/late?ms=5000", &[]).err().expect("it is refused");
+            let late = open(protocol, server.addr(), "/late?ms=5000", &[])
+                .err()
+                .expect("it is refused");
             assert_eq!(late.status, 504, "{isolation:?} {protocol:?}");
         }
         // The limit is the decision's: a connection lives on.
@@ -194,7 +218,10 @@ fn cpu_time() {
         let mut socket = WebSocket::open(server.addr(), "/loop");
         socket.send_text("now");
         assert_eq!(socket.end(), Some(1011), "{isolation:?}");
-        eventually(|| server.log().contains("of processor time without waiting"), "the log says why");
+        eventually(
+            || server.log().contains("of processor time without waiting"),
+            "the log says why",
+        );
         // A second of work in all, and never the third of one at a time; the next message is always there already.
         let mut busy = WebSocket::open(server.addr(), "/busy?ms=20");
         for _ in 0..50 {
@@ -235,7 +262,8 @@ fn a_client_that_reads_nothing_holds_the_guest_up() {
 #[test]
 fn a_guest_that_reads_nothing_holds_the_client_up() {
     for isolation in Isolation::ALL {
-        let server = serve_with("ws", &format!("isolation = '{}'", isolation.flag()), "");
+        let app = format!("isolation = '{}'\nwebsocket.ping-time = '200ms'", isolation.flag());
+        let server = serve_with("ws", &app, "");
         let mut socket = WebSocket::open(server.addr(), "/deaf");
         let before = server.resident_bytes();
         let frame = Frame::new(BINARY, vec![0; 64 << 10]).masked();

@@ -55,7 +55,8 @@ fn an_app_that_is_replaced_closes_its_sockets() {
         let scratch = Scratch::new();
         let component = scratch.path().join("app.wasm");
         fs::copy(guest("ws"), &component).expect("a guest can be copied");
-        let manifest = |path: &str| format!("component = 'app.wasm'\n[[routes]]\npath = '{path}'\n[environment]\nV = '{path}'\n");
+        let manifest =
+            |path: &str| format!("component = 'app.wasm'\n[[routes]]\npath = '{path}'\n[environment]\nV = '{path}'\n");
         let file = scratch.write("wharf.toml", manifest("/"));
         let server = Server::start(file.clone(), &["--log", "debug"]);
         let mut before = open(protocol, server.addr(), "/farewell", &[]).expect("it is accepted");
@@ -63,7 +64,11 @@ fn an_app_that_is_replaced_closes_its_sockets() {
         let pid = Pid::from_raw(server.pid() as i32).expect("a process has a number");
         kill_process(pid, Signal::HUP).expect("the server runs");
         assert_eq!(before.text(), "goodbye: 1012", "{protocol:?}");
-        assert_eq!(before.receive().as_ref().and_then(Frame::code), Some(1012), "{protocol:?}");
+        assert_eq!(
+            before.receive().as_ref().and_then(Frame::code),
+            Some(1012),
+            "{protocol:?}"
+        );
         let mut after = open(protocol, server.addr(), "/echo", &[]).expect("it is accepted");
         after.send_text("new");
         assert_eq!(after.text(), "new", "{protocol:?}");
