@@ -2,6 +2,7 @@
 //! `bytes=N` bytes, and answers with the subprotocol and the first message that comes. Then closes with `code=N`, unless `wait` is
 //! there, and says how the connection was closed. What is wrong is `error: ...`, with status 502.
 
+use guests_http::websocket::client::Connection;
 use guests_http::websocket::{Message, connect};
 use guests_http::{Query, fields, text, text_with_status};
 use wasip3::http::types::{ErrorCode, Request, Response};
@@ -29,7 +30,8 @@ async fn handle(request: Request) -> Result<Response, ErrorCode> {
     let first = match opened.incoming.next().await {
         Some(Message::Text(text)) => text,
         Some(Message::Binary(bytes)) => format!("{} bytes", bytes.len()),
-        None => "nothing".to_owned(),
+        // Past its end a stream may not be read.
+        None => return Ok(text(closed(opened, "nothing".to_owned()).await)),
     };
     if !query.has("wait") {
         connection
@@ -37,7 +39,11 @@ async fn handle(request: Request) -> Result<Response, ErrorCode> {
             .await;
     }
     while opened.incoming.next().await.is_some() {}
+    Ok(text(closed(opened, first).await))
+}
+
+async fn closed(opened: Connection, first: String) -> String {
     let closed = opened.closed.await;
     let subprotocol = opened.subprotocol.unwrap_or_default();
-    Ok(text(format!("{subprotocol} {first} {} {}", closed.code, closed.reason)))
+    format!("{subprotocol} {first} {} {}", closed.code, closed.reason)
 }
