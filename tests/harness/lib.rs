@@ -14,7 +14,7 @@ mod server;
 mod wait;
 pub mod websocket;
 
-pub use installed::installed;
+pub use installed::{installed, python_package};
 pub use origin::Origin;
 pub use program::{Finished, finish, guest, wharf};
 pub use scratch::Scratch;

@@ -123,7 +123,7 @@ fn profile_dir() -> PathBuf {
 
 /// Cargo's target folder, where `cargo xtask guests` puts the guests. It is found from this binary's own place, so that
 /// it is right wherever `CARGO_TARGET_DIR` or a configuration put it. A build with `--target` is one folder deeper.
-fn target_dir() -> PathBuf {
+pub(crate) fn target_dir() -> PathBuf {
     let profile = profile_dir();
     let mut above = profile.ancestors().skip(1).take(2);
     let with_guests = above.find(|folder| folder.join("guests").is_dir());

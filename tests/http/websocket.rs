@@ -158,7 +158,7 @@ fn handshakes_are_checked() {
     let cases: &[(&str, Option<&str>, u16)] = &[
         ("x-nothing", Some("1"), 101),
         ("connection", Some("upgrade"), 101),
-        ("connection", Some("UPGRADE, close"), 101),
+        ("connection", Some("UPGRADE, keep-alive"), 101),
         ("connection", Some("keep-alive"), 400),
         ("connection", None, 400),
         ("upgrade", Some("h2c, websocket"), 101),
@@ -208,11 +208,15 @@ fn a_guest_may_refuse() {
     for (isolation, protocol) in all() {
         let server = isolation.serve("ws", &[]);
         let context = format!("{isolation:?} {protocol:?}");
-        for status in [401, 403, 200, 503] {
+        for status in [401, 403, 302, 503] {
             let refused = open(protocol, server.addr(), &format!("/refuse?status={status}"), &[]);
             let reply = refused.err().expect("it is refused");
             assert_eq!((reply.status, &*reply.text()), (status, "refused"), "{context}");
         }
+        let yes = open(protocol, server.addr(), "/refuse?status=200", &[])
+            .err()
+            .expect("it is refused");
+        assert_eq!(yes.status, 500, "{context}: over HTTP/2 it would accept");
         let trapped = open(protocol, server.addr(), "/trap-now", &[])
             .err()
             .expect("it is refused");
@@ -529,6 +533,7 @@ fn everything_is_counted() {
         socket.send(&Frame::close(4000, ""));
         assert_eq!(socket.rest(), []);
         server.check_closed("app", "4xxx", 1.0);
+        drop(socket);
         eventually(|| server.open_sockets() == 0.0, "none is open");
         eventually(
             || metric(server.admin, "wharf_connections") == Some(0.0),

@@ -4,11 +4,12 @@ use anyhow::{Context, Result};
 
 use crate::debian;
 use crate::guests;
+use crate::tools;
 use crate::workspace::{Workspace, metadata, run};
 
 /// What tests run beside the server: proxies in front of it, a crowd of slow clients, an authority that gives out certificates,
 /// who looks for weaknesses of TLS, clients of HTTP/2, and a browser with what drives it.
-const PROGRAMS: [&str; 11] = [
+const PROGRAMS: [&str; 12] = [
     "nginx",
     "haproxy",
     "slowhttptest",
@@ -20,6 +21,7 @@ const PROGRAMS: [&str; 11] = [
     "h2load",
     "chromium",
     "chromedriver",
+    "python3",
 ];
 
 /// Builds the guests, the program and the tests, and runs the tests. `args` go to `cargo test`; a first filter of the
@@ -29,7 +31,7 @@ pub fn test(workspace: &Workspace, args: &[String]) -> Result<()> {
     let args = with_suite(args, &suites(workspace)?);
     // By itself: built along with the tests, the program would get what they ask of the engine, such as shared memories.
     run(&mut workspace.cargo(["build", "--package", "wharf"]))?;
-    let absent = absent();
+    let absent = absent(workspace);
     let mut tests = workspace.cargo(["test", "--workspace", "--no-fail-fast"]);
     tests.args(args).env("WHARF_BIN", workspace.program());
     run(tests.env("WHARF_TESTS_WITHOUT", absent.join(" ")))?;
@@ -41,11 +43,16 @@ pub fn test(workspace: &Workspace, args: &[String]) -> Result<()> {
 }
 
 /// The programs that cannot be had here.
-fn absent() -> Vec<&'static str> {
+fn absent(workspace: &Workspace) -> Vec<&'static str> {
     if let Err(error) = debian::packages(&PROGRAMS) {
         println!("Tests are left out: {error:#}");
     }
-    debian::missing(&PROGRAMS)
+    let mut absent = debian::missing(&PROGRAMS);
+    // A client of WebSockets that is others'.
+    if !tools::python_package(workspace, "websockets", "15.0.1") {
+        absent.push("python3-websockets");
+    }
+    absent
 }
 
 /// The names of the suites in `tests/`.

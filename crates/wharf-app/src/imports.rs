@@ -103,6 +103,20 @@ const PROVIDED: &[Package] = &[
         grant: Grant::Outbound,
     },
     Package {
+        name: "wharf:websocket",
+        minor: 1,
+        newest: "0.1.0",
+        interfaces: &["types"],
+        grant: Grant::Always,
+    },
+    Package {
+        name: "wharf:websocket",
+        minor: 1,
+        newest: "0.1.0",
+        interfaces: &["client"],
+        grant: Grant::Outbound,
+    },
+    Package {
         name: "wasi:io",
         minor: 2,
         newest: "0.2.12",

@@ -14,6 +14,7 @@ mod pool;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod upgrade;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,9 +23,9 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use tokio::time::Instant;
 use wharf_host::capability::{Admission, Capability};
-use wharf_host::http::{Body, ErrorCode, HttpClient, RequestOptions, Sending};
+use wharf_host::http::{Body, ErrorCode, HttpClient, RequestOptions, Sending, Upgrading};
 
-use self::connect::{Connector, before};
+use self::connect::{Connector, Speaks, before};
 use self::exchange::{Outcome, Timeouts};
 use self::origin::Origin;
 use self::pool::{Checkout, Lease, Opening, Pool, PoolOptions};
@@ -188,6 +189,11 @@ impl HttpClient for Client {
         let shared = self.0.clone();
         Box::pin(async move { shared.send(request, options).await })
     }
+
+    fn upgrade(&self, request: http::Request<()>, options: RequestOptions) -> Upgrading {
+        let shared = self.0.clone();
+        Box::pin(async move { upgrade::upgrade(&shared, request, options).await })
+    }
 }
 
 impl Shared {
@@ -197,14 +203,7 @@ impl Shared {
             // A tunnel would lead past the allow list.
             return Err(ErrorCode::HttpRequestMethodInvalid);
         }
-        if !self
-            .connector
-            .allow
-            .allows_url(origin.scheme, &origin.host, origin.port)
-        {
-            tracing::info!(%origin, "outgoing request denied: no pattern covers it");
-            return Err(ErrorCode::HttpRequestDenied);
-        }
+        self.admit(&origin)?;
         let timeouts = self.timeouts.with(options);
         let uri = request.uri().clone();
         let (mut request, upload) = exchange::outgoing(request);
@@ -220,6 +219,16 @@ impl Shared {
             }
             resends += 1;
         }
+    }
+
+    /// Whether the allow list has `origin`. Where its name leads is checked as it is connected to.
+    fn admit(&self, origin: &Origin) -> Result<(), ErrorCode> {
+        let allow = &self.connector.allow;
+        if allow.allows_url(origin.scheme, &origin.host, origin.port) {
+            return Ok(());
+        }
+        tracing::info!(%origin, "outgoing request denied: no pattern covers it");
+        Err(ErrorCode::HttpRequestDenied)
     }
 
     /// A connection to `origin`: a pooled one, or a new one when there is none or `fresh` asks for one.
@@ -254,7 +263,7 @@ impl Shared {
         let Some(permit) = before(until, permit, ErrorCode::ConnectionLimitReached).await? else {
             return Ok(None);
         };
-        let stream = self.connector.connect(origin, until).await?;
+        let stream = self.connector.connect(origin, Speaks::Any, until).await?;
         let lease = before(until, opening.start(stream, permit), ErrorCode::ConnectionTimeout).await??;
         Ok(Some(lease))
     }

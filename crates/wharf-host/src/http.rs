@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::limits::{Ledger, Limits};
 pub use body::{Payload, broken_off};
@@ -43,7 +44,31 @@ pub trait HttpClient: Send + Sync + 'static {
     ///
     /// Dropping the future, or the response's body before its end, closes the exchange with the origin.
     fn send(&self, request: http::Request<Body>, options: RequestOptions) -> Sending;
+
+    /// Asks the origin, on a connection of its own, to speak another protocol on it (RFC 9110 section 7.8): the request's fields
+    /// say which. Nothing is reached that [`HttpClient::send`] would not reach.
+    ///
+    /// Dropping the future, or what it gives, closes the connection. A client that knows no upgrades denies them.
+    fn upgrade(&self, request: http::Request<()>, options: RequestOptions) -> Upgrading {
+        let _ = (request, options);
+        Box::pin(async { Err(ErrorCode::HttpRequestDenied) })
+    }
 }
+
+/// The answer to an upgrade, to come.
+pub type Upgrading = Pin<Box<dyn Future<Output = Result<Upgraded, ErrorCode>> + Send>>;
+
+/// The answer to an upgrade.
+pub struct Upgraded {
+    /// The response's head.
+    pub head: http::Response<()>,
+    /// The connection, where the response is 101.
+    pub stream: Option<Box<dyn Duplex>>,
+}
+
+/// Bytes both ways.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
 /// The response to an outgoing request, to come.
 pub type Sending = Pin<Box<dyn Future<Output = Result<http::Response<Body>, ErrorCode>> + Send>>;

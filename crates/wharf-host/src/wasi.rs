@@ -93,7 +93,8 @@ fn link_v3(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
     lookup::link_v3(linker)?;
     timezone::link(linker)?;
     http3::types::add_to_linker::<_, HasSelf<InstanceState>>(linker, |state| state)?;
-    http3::client::add_to_linker::<_, HasSelf<InstanceState>>(linker, |state| state)
+    http3::client::add_to_linker::<_, HasSelf<InstanceState>>(linker, |state| state)?;
+    crate::websocket::client::add_to_linker(linker)
 }
 
 /// Bindings of what is ours beside HTTP.

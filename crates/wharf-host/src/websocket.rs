@@ -4,7 +4,9 @@
 //! the driver's; frames are in `websocket/wire.rs`, for whoever drives either end. How the guest's streams lead into it is in `websocket/link.rs`; which instance takes a socket,
 //! in `service/socket.rs`. The interface is `wit/websocket/websocket.wit`.
 
+pub(crate) mod client;
 pub(crate) mod handler;
+pub mod handshake;
 pub(crate) mod link;
 pub(crate) mod types;
 pub mod wire;

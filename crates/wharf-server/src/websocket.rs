@@ -12,18 +12,15 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::ext::Protocol;
-use sha1::{Digest as _, Sha1};
 use wharf_app::origin::Origins;
 use wharf_host::Service;
 use wharf_host::http::Payload;
-use wharf_host::websocket::{Accepted, Decision};
+use wharf_host::websocket::{Accepted, Decision, handshake};
 
 use crate::app::App;
 use crate::connection::activity::Begun;
@@ -36,9 +33,6 @@ use crate::turns::NoTime;
 pub(crate) use count::{Counts, Open};
 
 const WEBSOCKET: &str = "websocket";
-
-/// Stands behind the key in what it is answered with (RFC 6455 section 1.3).
-const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// What a handshake's fields begin with. Those of the answer are the server's.
 const FIELDS_OF_HANDSHAKE: &str = "sec-websocket-";
@@ -157,16 +151,8 @@ fn accept(request: &Request<Incoming>) -> Result<HeaderValue, Refusal> {
     let (Some(key), None) = (keys.next(), keys.next()) else {
         return bad("a handshake has one Sec-WebSocket-Key");
     };
-    let key = key.as_bytes().trim_ascii();
-    match BASE64_STANDARD.decode(key) {
-        Ok(bytes) if bytes.len() == 16 => {}
-        _ => return bad("a Sec-WebSocket-Key is 16 bytes in base64"),
-    }
-    let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
-    match HeaderValue::try_from(BASE64_STANDARD.encode(digest)) {
-        Ok(accept) => Ok(accept),
-        Err(_) => bad("a Sec-WebSocket-Key is 16 bytes in base64"),
-    }
+    let accept = handshake::accept(key.as_bytes()).and_then(|accept| HeaderValue::try_from(accept).ok());
+    accept.ok_or(Refusal::Malformed("a Sec-WebSocket-Key is 16 bytes in base64"))
 }
 
 /// Each a token, and none twice (RFC 6455 section 4.1).
@@ -176,19 +162,13 @@ fn subprotocols(headers: &HeaderMap) -> Result<Vec<String>, Refusal> {
     for line in headers.get_all(header::SEC_WEBSOCKET_PROTOCOL) {
         let Ok(line) = line.to_str() else { return Err(bad) };
         for word in line.split(',').map(str::trim) {
-            if !is_token(word) || all.iter().any(|other| other == word) {
+            if !handshake::is_token(word) || all.iter().any(|other| other == word) {
                 return Err(bad);
             }
             all.push(word.to_owned());
         }
     }
     Ok(all)
-}
-
-/// RFC 9110 section 5.6.2.
-fn is_token(word: &str) -> bool {
-    let is_of_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !word.is_empty() && word.bytes().all(is_of_token)
 }
 
 /// Why a handshake is none.
@@ -229,6 +209,8 @@ impl Refusal {
 enum Unfit {
     #[error("the guest chose the subprotocol {0:?}, which the client did not offer")]
     Subprotocol(String),
+    #[error("the guest refuses a handshake with {0}, by which HTTP/2 accepts it")]
+    Refusal(StatusCode),
     #[error("the guest sets the field {0}, which is the server's in the answer to a handshake")]
     Field(HeaderName),
 }
@@ -278,6 +260,10 @@ pub(crate) async fn answer(
     };
     let accepted = match decided {
         Ok(Decision::Accepted(accepted)) => accepted,
+        Ok(Decision::Refused(response)) if response.status().is_success() => {
+            let broken = (StatusCode::INTERNAL_SERVER_ERROR, "the app failed");
+            return failed(app, asked, broken, &Unfit::Refusal(response.status()));
+        }
         Ok(Decision::Refused(response)) => return conclude(door, app, asked, Ok(response)),
         Err(failure) => return conclude(door, app, asked, Err(failure)),
     };

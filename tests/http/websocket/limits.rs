@@ -262,7 +262,8 @@ fn a_client_that_reads_nothing_holds_the_guest_up() {
 #[test]
 fn a_guest_that_reads_nothing_holds_the_client_up() {
     for isolation in Isolation::ALL {
-        let server = serve_with("ws", &format!("isolation = '{}'", isolation.flag()), "");
+        let app = format!("isolation = '{}'\nwebsocket.ping-time = '200ms'", isolation.flag());
+        let server = serve_with("ws", &app, "");
         let mut socket = WebSocket::open(server.addr(), "/deaf");
         let before = server.resident_bytes();
         let frame = Frame::new(BINARY, vec![0; 64 << 10]).masked();

@@ -39,6 +39,15 @@ pub(super) async fn before<T>(
     tokio::time::timeout_at(deadline, future).await.map_err(|_| late)
 }
 
+/// Which versions of HTTP a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speaks {
+    /// What the origin chooses.
+    Any,
+    /// The one that has upgrades.
+    Http1,
+}
+
 /// Opens connections.
 pub(super) struct Connector {
     pub allow: AllowList,
@@ -60,7 +69,7 @@ impl Connector {
     }
 
     /// Connects to `origin`, whose URL the allow list has admitted.
-    pub(super) async fn connect(&self, origin: &Origin, until: Instant) -> Result<Stream, ErrorCode> {
+    pub(super) async fn connect(&self, origin: &Origin, speaks: Speaks, until: Instant) -> Result<Stream, ErrorCode> {
         let addresses = self.addresses(origin, until).await?;
         let tcp = before(until, race(addresses), ErrorCode::ConnectionTimeout).await?;
         let tcp = tcp.map_err(|error| failure::of_connecting(&error))?;
@@ -70,7 +79,10 @@ impl Connector {
             Scheme::Http => Ok(Stream::new(Transport::Tcp(tcp))),
             Scheme::Https => {
                 let name = server_name(&origin.host)?;
-                let connector = TlsConnector::from(self.tls.config().await?);
+                let connector = TlsConnector::from(match speaks {
+                    Speaks::Any => self.tls.config().await?,
+                    Speaks::Http1 => self.tls.config_of_http1().await?,
+                });
                 let tls = before(until, connector.connect(name, tcp), ErrorCode::ConnectionTimeout).await?;
                 let tls = tls.map_err(|error| failure::of_handshake(&error))?;
                 Ok(Stream::new(Transport::Tls(Box::new(tls))))

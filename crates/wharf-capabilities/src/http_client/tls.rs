@@ -50,6 +50,13 @@ impl Tls {
         })
     }
 
+    /// The same for HTTP/1.1 alone.
+    pub(super) async fn config_of_http1(&self) -> Result<Arc<ClientConfig>, ErrorCode> {
+        let mut config = ClientConfig::clone(&*self.config().await?);
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
+
     /// The settings with all roots.
     pub(super) async fn config(&self) -> Result<Arc<ClientConfig>, ErrorCode> {
         let load = async {

@@ -154,7 +154,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.writer.ping();
     }
 
-    /// Answers a ping, after what is being written. Of several that wait, the last stands for all (RFC 6455 section 5.5.3).
+    /// Answers a ping, after what is being written. Of many that wait, the last are answered (RFC 6455 section 5.5.3).
     pub fn pong(&mut self, content: Bytes) {
         self.writer.pong(content);
     }

@@ -70,6 +70,14 @@ enum Phase {
     },
 }
 
+enum Next {
+    Event(Event),
+    /// Something may take too long.
+    Look,
+    /// The client has left.
+    Left,
+}
+
 /// What happens next.
 enum Event {
     Received(Received),
@@ -135,37 +143,53 @@ impl Drive {
         let mut retired = pin!(retired.cancelled_owned());
         let mut is_retired = false;
         let activity = self.open.activity.clone();
-        let mut timer = Box::pin(sleep_until(self.patience.next(&self.phase_until())));
+        let mut left = pin!(activity.peer_left());
+        let mut timer = Box::pin(sleep_until(self.patience.next(self.phase_until())));
         loop {
             let ended = tokio::select! {
                 biased;
-                event = poll_fn(|cx| self.poll_event(cx)) => self.take(event),
+                event = poll_fn(|cx| self.poll_next(timer.as_mut(), left.as_mut(), cx)) => match event {
+                    Next::Event(event) => self.take(event),
+                    Next::Look => self.look(),
+                    Next::Left => Some(End::lost(By::Client)),
+                },
                 () = retired.as_mut(), if !is_retired => {
                     is_retired = true;
                     self.restart();
                     None
                 }
-                // The guest takes nothing, so that nothing is read and no end noticed.
-                () = activity.peer_left(), if self.is_alone && !self.patience.is_reading() => Some(End::lost(By::Client)),
                 () = told(&activity), if self.is_alone => match activity.is_evicted() {
                     true => Some(End::lost(By::Server)),
                     false => None,
                 },
-                () = timer.as_mut() => self.look(),
             };
             if let Some(end) = ended {
                 return end;
             }
-            self.reset(timer.as_mut());
         }
     }
 
-    /// Sets the timer where something may take too long before it fires. One that fires early looks, and is set anew.
-    fn reset(&self, timer: Pin<&mut Sleep>) {
-        let next = self.patience.next(&self.phase_until());
-        if timer.is_elapsed() || next < timer.deadline() {
-            timer.reset(next);
+    /// What happens, or that it is time to look whether something takes too long. When that is depends on who waits for whom,
+    /// which is known once everything has been tried.
+    fn poll_next(
+        &mut self,
+        mut timer: Pin<&mut Sleep>,
+        left: Pin<&mut impl Future<Output = ()>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Next> {
+        if let Poll::Ready(event) = self.poll_event(cx) {
+            return Poll::Ready(Next::Event(event));
         }
+        // The guest takes nothing, so that nothing is read, and no end noticed.
+        if self.is_alone && !self.patience.is_reading() && left.poll(cx).is_ready() {
+            return Poll::Ready(Next::Left);
+        }
+        let next = self.patience.next(self.phase_until());
+        // One that fires early looks, and is set anew.
+        if timer.is_elapsed() || next < timer.deadline() {
+            timer.as_mut().reset(next);
+        }
+        timer.poll(cx).map(|()| Next::Look)
     }
 
     fn phase_until(&self) -> Option<Instant> {

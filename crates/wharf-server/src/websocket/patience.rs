@@ -1,10 +1,10 @@
 //! How long a WebSocket may be silent, dead, or slow, and how much it may say.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use crate::limits::{ServerLimits, SocketLimits};
-
-use std::time::Duration;
 
 /// Over how long messages are counted: bursts of so many seconds' worth are let through.
 const RATE_WINDOW: Duration = Duration::from_secs(10);
@@ -116,22 +116,16 @@ impl Patience {
         self.reads
     }
 
-    /// Whether a ping would be seen by the client now, and its answer here. One that takes what waits for it is alive, and how
-    /// slowly it may is looked at by itself.
-    fn can_be_heard(&self) -> bool {
-        self.reads && self.behind.is_none()
-    }
-
     /// When to look next.
-    pub fn next(&self, also: &Option<Instant>) -> Instant {
+    pub fn next(&self, also: Option<Instant>) -> Instant {
         let idle = self.spoken + self.limits.idle_timeout;
         let answer = match self.pinged {
-            Some(pinged) => pinged + self.limits.pong_timeout,
-            None => self.heard + self.limits.ping_interval,
+            Some(pinged) if self.reads => pinged + self.limits.pong_timeout,
+            _ => self.heard + self.limits.ping_interval,
         };
         let slow = self.behind.map(|(since, _)| since + self.limits.write_timeout);
-        let heard = self.can_be_heard().then_some(answer);
-        [Some(idle), heard, slow, *also]
+        let heard = self.behind.is_none().then_some(answer);
+        [Some(idle), heard, slow, also]
             .into_iter()
             .flatten()
             .min()
@@ -145,11 +139,19 @@ impl Patience {
         if now >= self.spoken + self.limits.idle_timeout {
             return Look::Idle;
         }
+        let is_due = now >= self.heard + self.limits.ping_interval;
         match self.pinged {
-            _ if !self.can_be_heard() => Look::Fine,
+            // It takes what waits for it, or how slowly it does is looked at by itself; a ping would only go behind that.
+            _ if self.behind.is_some() => Look::Fine,
+            // An answer would not be read. But the network says whether the ping can be delivered at all.
+            _ if !self.reads && is_due => {
+                self.heard = now;
+                Look::Ping
+            }
+            _ if !self.reads => Look::Fine,
             Some(pinged) if now >= pinged + self.limits.pong_timeout => Look::Dead,
             Some(_) => Look::Fine,
-            None if now >= self.heard + self.limits.ping_interval => {
+            None if is_due => {
                 self.pinged = Some(now);
                 Look::Ping
             }

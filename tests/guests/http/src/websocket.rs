@@ -8,6 +8,7 @@ wasip3::wit_bindgen::generate!({
     inline: "
         package guests:websocket;
         world service {
+            import wharf:websocket/client@0.1.0;
             export wharf:websocket/handler@0.1.0;
         }
     ",
@@ -19,12 +20,14 @@ wasip3::wit_bindgen::generate!({
     with: {
         "wasi:clocks/types@0.3.2": wasip3::clocks::types,
         "wasi:http/types@0.3.2": wasip3::http::types,
+        "wharf:websocket/client@0.1.0": generate,
         "wharf:websocket/handler@0.1.0": generate,
         "wharf:websocket/types@0.1.0": generate,
     },
 });
 
 pub use exports::wharf::websocket::handler::{Accepted, Guest};
+pub use wharf::websocket::client;
 pub use wharf::websocket::types::{CloseInfo, Message};
 
 /// What a handshake is answered with.
@@ -66,6 +69,19 @@ pub fn normal() -> CloseInfo {
         code: 1000,
         reason: String::new(),
     }
+}
+
+/// Opens a connection.
+pub async fn connect(
+    url: &str,
+    headers: Fields,
+    subprotocols: Vec<String>,
+) -> Result<(client::Connection, Connection), client::Error> {
+    let (outgoing, outgoing_reader) = wit_stream::new();
+    let (close, close_reader) = wit_future::new(normal);
+    let url = url.to_owned();
+    let opened = client::connect(url, headers, subprotocols, outgoing_reader, close_reader).await?;
+    Ok((opened, Connection { outgoing, close }))
 }
 
 /// Takes a connection, with a subprotocol and further fields.

@@ -3,6 +3,7 @@
 //! A message is one frame. What is short is written in one piece; of what is long only the head is made, unless it has to be
 //! masked.
 
+use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -26,6 +27,9 @@ const SHORT_BYTES: usize = 4 << 10;
 /// A control frame's payload is 125 bytes, of which a code takes two.
 const REASON_BYTES_MAX: usize = 123;
 
+/// Pongs that wait to be written. Past it the oldest is left out, for which the later ones stand (RFC 6455 section 5.5.3).
+const PONGS_MAX: usize = 16;
+
 pub(super) struct Writer {
     role: Role,
     /// What is being written: a head, with a short payload, and a long one.
@@ -33,7 +37,7 @@ pub(super) struct Writer {
     payload: Bytes,
     /// What comes next.
     ping: bool,
-    pong: Option<Bytes>,
+    pongs: VecDeque<Bytes>,
     close: Option<Bytes>,
     closed: bool,
     /// Everything has been taken, and is not known to be on its way.
@@ -49,7 +53,7 @@ impl Writer {
             head: Bytes::new(),
             payload: Bytes::new(),
             ping: false,
-            pong: None,
+            pongs: VecDeque::new(),
             close: None,
             closed: false,
             unflushed: false,
@@ -70,7 +74,10 @@ impl Writer {
     }
 
     pub fn pong(&mut self, content: Bytes) {
-        self.pong = Some(content);
+        if self.pongs.len() == PONGS_MAX {
+            self.pongs.pop_front();
+        }
+        self.pongs.push_back(content);
     }
 
     pub fn close(&mut self, info: Option<&CloseInfo>) {
@@ -133,7 +140,7 @@ impl Writer {
 
     /// What is to be written next, if anything.
     fn next(&mut self) {
-        if let Some(content) = self.pong.take() {
+        if let Some(content) = self.pongs.pop_front() {
             self.frame(PONG, content);
         } else if std::mem::take(&mut self.ping) {
             self.frame(PING, Bytes::new());

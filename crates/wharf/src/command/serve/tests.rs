@@ -6,7 +6,7 @@ use clap::CommandFactory as _;
 use serde_json::Value;
 use wharf_host::EngineOptions;
 use wharf_server::manifest::{self, value};
-use wharf_server::{ListenOn, RequestLimits, ServerLimits, ServerOptions};
+use wharf_server::{ListenOn, RequestLimits, ServerLimits, ServerOptions, SocketLimits};
 
 use crate::cli::Cli;
 
@@ -57,6 +57,19 @@ fn the_reference_says_what_the_defaults_of_an_app_are() {
     check_number("Limits", "body-rate", requests.body_rate_min);
     check_duration("Limits", "body-idle-time", requests.body_idle_timeout);
     check_number("Limits", "reuse", service.reuse_max.into());
+}
+
+#[test]
+fn the_reference_says_what_the_defaults_of_websockets_are() {
+    let sockets = SocketLimits::default();
+    check_number("Websocket", "sockets", sockets.sockets_max as u64);
+    check_number("Websocket", "message", sockets.message_bytes_max as u64);
+    check_number("Websocket", "rate", sockets.messages_per_second_max.into());
+    check_duration("Websocket", "idle-time", sockets.idle_timeout);
+    check_duration("Websocket", "ping-time", sockets.ping_interval);
+    check_duration("Websocket", "pong-time", sockets.pong_timeout);
+    check_duration("Websocket", "close-time", sockets.close_timeout);
+    check_duration("Websocket", "restart-time", sockets.restart_timeout);
 }
 
 #[test]
