@@ -29,6 +29,17 @@ impl Server {
         Self::spawn(Self::command(guest, flags))
     }
 
+    /// Serves a manifest, which says itself where it listens: first of all for plain HTTP.
+    ///
+    /// # Panics
+    ///
+    /// As [`Server::start`] does.
+    pub fn start_manifest(manifest: impl AsRef<std::path::Path>, flags: &[&str]) -> Self {
+        let mut command = wharf();
+        command.arg("serve").args(flags).arg(manifest.as_ref());
+        Self::spawn(command)
+    }
+
     /// The command that [`Server::start`] spawns, for tests that change its environment or its folder.
     pub fn command(component: impl Into<PathBuf>, flags: &[&str]) -> Command {
         let mut command = wharf();
