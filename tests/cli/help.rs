@@ -63,7 +63,9 @@ fn help_of_run_names_every_flag_and_exit_status() {
 fn help_of_serve_names_every_flag_with_its_default() {
     let parts = [
         "Usage: wharf serve [OPTIONS] <FILE>",
-        "--addr <HOST:PORT>",
+        "--addr <HOST:PORT|unix:PATH>",
+        "--tls-certificate <FILE>",
+        "--tls-key <FILE>",
         "[default: 127.0.0.1:8080]",
         "--isolation <HOW>",
         "request",

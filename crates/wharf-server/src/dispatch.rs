@@ -124,7 +124,7 @@ fn meet(
     }
     if let Some(port) = inbound.https_port.filter(|_| !known.is_https()) {
         return Err(Problem {
-            location: secure(request, port),
+            location: secure(request, port).map(Box::new),
             ..Problem::new(StatusCode::PERMANENT_REDIRECT, "this server is at https")
         });
     }

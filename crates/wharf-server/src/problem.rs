@@ -80,8 +80,8 @@ pub(crate) struct Problem {
     pub id: Option<ErrorId>,
     /// Methods that would be taken.
     pub allow: Option<HeaderValue>,
-    /// Where it is instead.
-    pub location: Option<HeaderValue>,
+    /// Where it is instead. Boxed: problems are passed on by value, and few have it.
+    pub location: Option<Box<HeaderValue>>,
 }
 
 impl ErrorPages {
@@ -138,7 +138,7 @@ impl Problem {
             headers.insert(header::ALLOW, allow);
         }
         if let Some(location) = self.location {
-            headers.insert(header::LOCATION, location);
+            headers.insert(header::LOCATION, *location);
         }
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER);

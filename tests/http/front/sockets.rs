@@ -58,7 +58,7 @@ fn live_traffic_over_a_file() {
     let path = site.scratch.join("run/http.sock");
     let body = "0123456789".repeat(5_000);
     let request = format!(
-        "POST / HTTP/1.1\r\nhost: a.test\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        "POST / HTTP/1.0\r\nhost: a.test\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
     thread::scope(|scope| {

@@ -229,7 +229,7 @@ fn uploads_and_downloads_are_whole() {
     let site = site("http-echo", "");
     let body = "0123456789abcdef".repeat(200_000);
     let head = format!(
-        "POST / HTTP/1.1\r\nhost: a.test\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        "POST / HTTP/1.0\r\nhost: a.test\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
     let mut stream = site.secure(&[]);

@@ -21,7 +21,7 @@ pub use tls::{Acme, Certificate, Challenge, ClientCertificates, Tls, TlsVersion,
 // Only its schema is used: a file's kind is known before it is read, so that errors speak of one kind alone.
 #[derive(JsonSchema)]
 #[serde(untagged)]
-#[allow(dead_code)]
+#[allow(dead_code, clippy::large_enum_variant)]
 pub enum Manifest {
     Server(ServerManifest),
     App(AppManifest),

@@ -31,6 +31,7 @@ pub struct Listener {
 /// In which fields of requests trusted proxies say who asks, and guests are told.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[expect(clippy::enum_variant_names, reason = "the words of a manifest")]
 pub enum Forwarded {
     /// `x-forwarded-for` with the client's address and `x-forwarded-proto` with its scheme.
     XForwarded,
