@@ -15,7 +15,7 @@ use super::field::{At, Count, Duration, OneOrMany, Size, TextOr};
 // Only its schema is used: a file's kind is known before it is read, so that errors speak of one kind alone.
 #[derive(JsonSchema)]
 #[serde(untagged)]
-#[allow(dead_code)]
+#[allow(dead_code, clippy::large_enum_variant)]
 pub enum Manifest {
     Server(ServerManifest),
     App(AppManifest),
