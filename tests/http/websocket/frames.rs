@@ -136,7 +136,11 @@ fn messages_of_all_lengths() {
     for length in [0, 1, 125, 126, 127, 128, 65_535, 65_536, 65_537] {
         for opcode in [TEXT, BINARY] {
             let frame = Frame::new(opcode, vec![b'*'; length]);
-            cases.push(case(format!("{opcode} of {length} bytes"), &[frame.clone()], &[frame]));
+            cases.push(case(
+                format!("{opcode} of {length} bytes"),
+                std::slice::from_ref(&frame),
+                std::slice::from_ref(&frame),
+            ));
         }
     }
     let many: Vec<Frame> = (0..50).map(|nth| text(format!("message {nth}"))).collect();
@@ -170,7 +174,7 @@ fn reserved_bits() {
             let frame = Frame::new(opcode, "").reserved(bits);
             cases.push(fails(
                 format!("bits {bits} in {opcode}"),
-                &[frame.clone()],
+                std::slice::from_ref(&frame),
                 &[],
                 PROTOCOL,
             ));
@@ -191,7 +195,7 @@ fn reserved_opcodes() {
         cases.push(fails(format!("opcode {opcode}"), &[empty], &[], PROTOCOL));
         cases.push(fails(
             format!("opcode {opcode} with content"),
-            &[full.clone()],
+            std::slice::from_ref(&full),
             &[],
             PROTOCOL,
         ));
@@ -460,7 +464,11 @@ fn large_messages() {
     for kib in [64, 256, 1024, 4096, 8192] {
         for opcode in [TEXT, BINARY] {
             let frame = Frame::new(opcode, vec![b'*'; kib << 10]);
-            cases.push(case(format!("{opcode} of {kib} KiB"), &[frame.clone()], &[frame]));
+            cases.push(case(
+                format!("{opcode} of {kib} KiB"),
+                std::slice::from_ref(&frame),
+                std::slice::from_ref(&frame),
+            ));
         }
     }
     for piece in [64, 256, 1300, 4096, 65_536, 1 << 20] {

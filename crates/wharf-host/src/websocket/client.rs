@@ -50,7 +50,7 @@ enum Error {
     #[component(name = "rejected")]
     Rejected(u16),
     #[component(name = "protocol-error")]
-    ProtocolError(String),
+    Protocol(String),
     #[component(name = "timeout")]
     Timeout,
 }
@@ -64,7 +64,7 @@ impl From<ErrorCode> for Error {
             | ErrorCode::ConnectionReadTimeout
             | ErrorCode::HttpResponseTimeout => Self::Timeout,
             ErrorCode::HttpRequestUriInvalid => Self::InvalidRequest("the URL is none".to_owned()),
-            ErrorCode::HttpProtocolError => Self::ProtocolError("the answer is no HTTP".to_owned()),
+            ErrorCode::HttpProtocolError => Self::Protocol("the answer is no HTTP".to_owned()),
             code => Self::ConnectionFailed(format!("{code:?}")),
         }
     }
@@ -165,7 +165,7 @@ fn opened(upgraded: Upgraded, key: Option<&HeaderValue>, subprotocols: &[String]
     if head.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(Error::Rejected(head.status().as_u16()));
     }
-    let wrong = |what: &str| Err(Error::ProtocolError(what.to_owned()));
+    let wrong = |what: &str| Err(Error::Protocol(what.to_owned()));
     let text = |name: HeaderName| header_text(&head, &name);
     if !text(header::UPGRADE).eq_ignore_ascii_case("websocket") {
         return wrong("the answer upgrades to something else");

@@ -44,6 +44,6 @@ impl Handler {
     }
 
     pub fn of(&self, store: &mut Store<InstanceState>, instance: &Instance) -> wasmtime::Result<Handle> {
-        instance.get_typed_func(store, &self.index)
+        instance.get_typed_func(store, self.index)
     }
 }
