@@ -203,7 +203,7 @@ fn handed_over(manifest: &str, names: &str, sockets: [&dyn std::os::fd::AsFd; 2]
     let file = scratch.write("wharf.toml", manifest);
     // Copies are inherited; the shell gives them the numbers, and its own to the server.
     let copies = sockets.map(|socket| rustix::io::dup(socket.as_fd()).expect("it is open"));
-    let numbers = copies.each_ref().map(|copy| std::os::fd::AsRawFd::as_raw_fd(copy));
+    let numbers = copies.each_ref().map(std::os::fd::AsRawFd::as_raw_fd);
     // A socket may have the number that another one is to get.
     let script = format!(
         "exec 8<&{} 9<&{} && exec 3<&8 4<&9 && exec env LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES={names} \"$0\" \"$@\"",

@@ -432,6 +432,7 @@ fn goodbye(bytes: &[u8]) -> Option<Limit> {
 mod tests {
     use super::*;
     use crate::door::Door;
+    use crate::inbound::ProxyOptions;
     use crate::limits::ServerLimits;
 
     fn head(length: usize, kind: u8, flags: u8, stream: u32) -> Vec<u8> {
@@ -451,7 +452,12 @@ mod tests {
     /// What passes of `bytes` after the preface and SETTINGS, read in pieces of `size`.
     fn passed(bytes: &[u8], size: usize) -> Vec<u8> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let door = Arc::new(Door::new(ServerLimits::default(), Vec::new()));
+        let door = Arc::new(Door::new(
+            ServerLimits::default(),
+            ProxyOptions::default(),
+            None,
+            Vec::new(),
+        ));
         let all = [&PREFACE[..], &head(0, SETTINGS, 0, 0), bytes].concat();
         runtime.block_on(async {
             let pieces = all.chunks(size).map(|piece| Ok::<_, io::Error>(BytesMut::from(piece)));

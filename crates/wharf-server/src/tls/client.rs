@@ -205,7 +205,7 @@ mod tests {
         headers.append(CLIENT_CERT_CHAIN, HeaderValue::from_static("forged"));
         Client::default().tell(&mut headers);
         assert!(headers.is_empty());
-        Client::new(Some(&[der.clone()]), None).tell(&mut headers);
+        Client::new(Some(std::slice::from_ref(&der)), None).tell(&mut headers);
         assert_eq!(headers.len(), 1);
         assert_eq!(headers[CLIENT_CERT], ":/+8=:");
         Client::new(Some(&[der.clone(), der.clone(), der]), None).tell(&mut headers);
