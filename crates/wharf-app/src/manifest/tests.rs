@@ -68,13 +68,18 @@ fn configuration(tree: &Tree) -> Configuration {
 /// Reads `manifest` and expects each of `expected` in what is said, and as many problems.
 #[track_caller]
 fn check_wrong(manifest: &str, expected: &[&str]) {
-    let tree = Tree::of(manifest);
-    let problems = read(&tree.0).unwrap_err();
-    let said: Vec<String> = problems.problems.iter().map(|problem| tree.relative(problem)).collect();
+    let said = wrong(manifest);
     assert_eq!(said.len(), expected.len(), "{}", said.join("\n"));
     for (said, expected) in said.iter().zip(expected) {
         assert!(said.contains(expected), "{said}\ndoes not hold\n{expected}");
     }
+}
+
+/// What is said of each problem of a manifest.
+fn wrong(manifest: &str) -> Vec<String> {
+    let tree = Tree::of(manifest);
+    let problems = read(&tree.0).unwrap_err();
+    problems.problems.iter().map(|problem| tree.relative(problem)).collect()
 }
 
 #[test]

@@ -26,7 +26,7 @@ const HTTP2: &[u8] = b"h2";
 const HEADER_BYTES: usize = 536;
 
 const NOT_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\
-    content-type: text/plain; charset=utf-8\r\ncontent-length: 70\r\n\r\n\
+    content-type: text/plain; charset=utf-8\r\ncontent-length: 69\r\n\r\n\
     400 Bad Request: this port takes HTTPS, and the request came without\n";
 
 /// A connection that has not had a request yet.
