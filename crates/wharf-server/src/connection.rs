@@ -263,6 +263,7 @@ impl Connection {
                     connection.as_mut().graceful_shutdown();
                 }
                 () = self.door.drain.cancelled(), if !self.patience.closing => {
+                    self.say_nothing_more();
                     connection.as_mut().graceful_shutdown();
                     self.patience.close();
                 }
@@ -270,6 +271,7 @@ impl Connection {
                     Look::Fine => {}
                     Look::Idle => {
                         self.door.metrics.reached(Limit::IdleTimeout);
+                        self.say_nothing_more();
                         connection.as_mut().graceful_shutdown();
                         self.patience.close();
                     }
@@ -284,8 +286,8 @@ impl Connection {
         tracing::debug!("closed a connection to make room, or for what its client did");
         if self.activity.was_slow() && self.activity.is_unanswered() {
             self.say_last(TOO_SLOW);
-        } else if self.activity.idle().is_some() {
-            self.say_last(b"");
+        } else {
+            self.say_nothing_more();
         }
     }
 
@@ -297,7 +299,14 @@ impl Connection {
         }
         if limit == Some(Limit::HeadTimeout) {
             self.say_last(TOO_SLOW);
-        } else if self.activity.idle().is_some() {
+        } else {
+            self.say_nothing_more();
+        }
+    }
+
+    /// Nothing is owed to the client, and TLS says that: hyper does not where nothing of a connection has come yet.
+    fn say_nothing_more(&self) {
+        if self.last_words.is_some() && self.activity.idle().is_some() {
             self.say_last(b"");
         }
     }
