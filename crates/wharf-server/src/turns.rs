@@ -16,12 +16,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
 
-/// How long a newcomer may have to wait for its first turn: what people take for at once. A page's hundred calls that come at
-/// the same moment begin within it.
+/// How long the first of an app's queue has waited when newcomers are refused: what people take for at once. A page's
+/// hundred calls that come at the same moment begin within it.
 const WAIT_MAX: Duration = Duration::from_millis(200);
-
-/// So many who wait are no crowd, however long each of them computes: whoever comes waits for a turn or two.
-const FEW: u32 = 16;
 
 /// For how long turns are given before connections are read again. Reading many at a time costs a third of what it costs to
 /// read one between two turns, when nothing of it is in the processor's caches; and who is refused hears of it soon enough.
@@ -42,25 +39,15 @@ struct Inner {
 struct Queues {
     /// Processors that nobody's turn takes.
     free: usize,
-    of_app: HashMap<usize, AppQueue>,
+    of_app: HashMap<usize, VecDeque<Waiting>>,
     /// Apps with a queue, in the order in which they are next.
     order: VecDeque<usize>,
     /// Somebody gives turns.
     given: bool,
 }
 
-/// Who waits for a turn of one app.
-#[derive(Default)]
-struct AppQueue {
-    waiting: VecDeque<Waiting>,
-    /// How long those who came lately have waited for each one before them.
-    each: Option<Duration>,
-}
-
 struct Waiting {
     since: Instant,
-    /// How many were before it.
-    ahead: u32,
     turn: oneshot::Sender<Turn>,
 }
 
@@ -178,56 +165,37 @@ impl Turns {
 impl Queues {
     fn push(&mut self, app: usize, turn: oneshot::Sender<Turn>) {
         let queue = self.of_app.entry(app).or_default();
-        if queue.waiting.is_empty() {
+        if queue.is_empty() {
             self.order.push_back(app);
         }
-        queue.waiting.push_back(Waiting {
+        queue.push_back(Waiting {
             since: Instant::now(),
-            ahead: u32::try_from(queue.waiting.len()).unwrap_or(u32::MAX),
             turn,
         });
     }
 
-    /// Whether one more of the app would have to wait for longer than anybody may.
+    /// Whether the first of the app's queue has waited for as long as anybody may.
     fn is_late(&mut self, app: usize) -> bool {
-        self.of_app.get_mut(&app).is_some_and(AppQueue::is_late)
+        let Some(queue) = self.of_app.get_mut(&app) else {
+            return false;
+        };
+        // The last one stays, so that the app keeps its place in the order.
+        while queue.len() > 1 && queue.front().is_some_and(|first| first.turn.is_closed()) {
+            queue.pop_front();
+        }
+        queue.front().is_some_and(|first| first.since.elapsed() > WAIT_MAX)
     }
 
     /// Who is next: the first of the app whose turn it is.
     fn next(&mut self) -> Option<Waiting> {
         let app = self.order.pop_front()?;
         let queue = self.of_app.get_mut(&app)?;
-        let next = queue.pop();
-        match queue.waiting.is_empty() {
+        let next = queue.pop_front();
+        match queue.is_empty() {
             true => drop(self.of_app.remove(&app)),
             false => self.order.push_back(app),
         }
         next
-    }
-}
-
-impl AppQueue {
-    fn pop(&mut self) -> Option<Waiting> {
-        let next = self.waiting.pop_front()?;
-        if let Some(each) = next.since.elapsed().checked_div(next.ahead) {
-            // The last eight or so count.
-            self.each = Some(self.each.map_or(each, |before| (before * 7 + each) / 8));
-        }
-        Some(next)
-    }
-
-    fn is_late(&mut self) -> bool {
-        // The last one stays, so that the app keeps its place in the order.
-        while self.waiting.len() > 1 && self.waiting.front().is_some_and(|first| first.turn.is_closed()) {
-            self.waiting.pop_front();
-        }
-        let Some(first) = self.waiting.front() else {
-            return false;
-        };
-        let before = u32::try_from(self.waiting.len()).unwrap_or(u32::MAX);
-        let each = self.each.filter(|_| before > FEW).unwrap_or_default();
-        let expected = each.saturating_mul(before);
-        expected.max(first.since.elapsed()) > WAIT_MAX
     }
 }
 
@@ -378,28 +346,6 @@ mod tests {
         settle().await;
         assert_eq!(turns.queues().free, 1, "nobody waits any more");
         assert_eq!(driven(&turns, 1, async {}).await, Ok(()));
-    }
-
-    #[tokio::test]
-    async fn newcomers_are_refused_once_so_many_wait_that_they_would_have_to_for_too_long() {
-        let (turns, mut turn) = crowded().await;
-        let wait = |turns: &Turns| turns.join(1, true).ok();
-        let mut waiting: VecDeque<_> = (0..=FEW).map(|_| wait(&turns).unwrap()).collect();
-        // Each takes 15 ms, so that so many take longer than 200; the first has waited for less.
-        for _ in 0..8 {
-            tokio::time::sleep(Duration::from_millis(15)).await;
-            drop(turn);
-            turn = waiting.pop_front().unwrap().await.unwrap();
-            waiting.extend(wait(&turns));
-        }
-        let most = FEW as usize + 1;
-        for _ in 0..3 {
-            waiting.extend(wait(&turns));
-        }
-        assert!(waiting.len() <= most, "{} wait", waiting.len());
-        drop((turn, waiting));
-        settle().await;
-        check_nobody_waits(&turns);
     }
 
     /// A turn that was given and never taken is not lost.
