@@ -1,4 +1,5 @@
-//! One connection: HTTP/1.1 or HTTP/2, by its first bytes or by what TLS has agreed on.
+//! One connection: HTTP/1.1 or HTTP/2, by its first bytes (RFC 9113 section 3.3). Clients begin with what they have agreed on by
+//! TLS.
 //!
 //! What comes before its first request is in `connection/greeting.rs`, what its bytes go through in `connection/stream.rs`.
 
@@ -87,7 +88,7 @@ pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, entrance: Arc<Ent
     let stream = Plain::new(newcomer.stream, activity.clone());
     activity.has(&place, &stream.socket());
     let connection = Connection::new(stream.socket(), activity, door);
-    connection.serve(stream, inbound, Protocol::ByItsFirstBytes).await;
+    connection.serve(stream, inbound).await;
 }
 
 /// The same for one that came by a Unix socket.
@@ -112,15 +113,10 @@ async fn serve_other<S: Greets>(newcomer: Newcomer<S>) {
     let Some(greeted) = newcomer.greet(&place).await else {
         return;
     };
-    let protocol = match &greeted.tls {
-        None => Protocol::ByItsFirstBytes,
-        Some(agreed) if agreed.is_http2 => Protocol::Http2,
-        Some(_) => Protocol::Http1,
-    };
     activity.has(&place, &greeted.socket);
     let mut connection = Connection::new(greeted.socket, activity, door);
-    connection.last_words = greeted.tls.map(|agreed| agreed.last_words);
-    connection.serve(greeted.stream, greeted.inbound, protocol).await;
+    connection.last_words = greeted.last_words;
+    connection.serve(greeted.stream, greeted.inbound).await;
 }
 
 /// A place for the connection, if there is one.
@@ -178,15 +174,6 @@ async fn linger(socket: &Socket) {
     let _ = tokio::time::timeout(LAST_GRACE, read).await;
 }
 
-/// Which version of HTTP a connection speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Protocol {
-    /// HTTP/2 where a client begins with it (RFC 9113 section 3.3).
-    ByItsFirstBytes,
-    Http1,
-    Http2,
-}
-
 /// A connection seen from outside of hyper.
 struct Connection {
     socket: Socket,
@@ -208,7 +195,7 @@ impl Connection {
         }
     }
 
-    async fn serve<T>(self, stream: T, inbound: Inbound, protocol: Protocol)
+    async fn serve<T>(self, stream: T, inbound: Inbound)
     where
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -222,10 +209,10 @@ impl Connection {
                 Ok::<_, Infallible>(dispatch::answer(door, request, inbound, request_begins).await)
             }
         });
-        self.drive(stream, protocol, answer).await;
+        self.drive(stream, answer).await;
     }
 
-    async fn drive<T, S>(mut self, stream: Stream<T>, protocol: Protocol, answer: S)
+    async fn drive<T, S>(mut self, stream: Stream<T>, answer: S)
     where
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
         S: hyper::service::Service<
@@ -236,11 +223,7 @@ impl Connection {
             > + Send
             + 'static,
     {
-        let builder = match protocol {
-            Protocol::ByItsFirstBytes => builder(&self.door.limits),
-            Protocol::Http1 => builder(&self.door.limits).http1_only(),
-            Protocol::Http2 => builder(&self.door.limits).http2_only(),
-        };
+        let builder = builder(&self.door.limits);
         let mut connection = pin!(builder.serve_connection_with_upgrades(stream, answer));
         loop {
             tokio::select! {

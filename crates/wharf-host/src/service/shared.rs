@@ -6,6 +6,7 @@
 //! were ever sent (safe methods, RFC 9110 section 9.2.1, without a body) are answered once more by an instance of their own.
 
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
@@ -272,6 +273,18 @@ async fn take(
     }
 }
 
+/// What comes of a call; `None` once nobody wants it any more, and the call goes on.
+pub(super) async fn while_wanted<T, W>(
+    mut called: Pin<&mut impl Future<Output = T>>,
+    wanted: &mut oneshot::Sender<W>,
+) -> Option<T> {
+    poll_fn(|cx| match called.as_mut().poll(cx) {
+        Poll::Ready(answered) => Poll::Ready(Some(answered)),
+        Poll::Pending => wanted.poll_closed(cx).map(|()| None),
+    })
+    .await
+}
+
 async fn answer(
     accessor: &Accessor<InstanceState>,
     instance: &Service3,
@@ -288,14 +301,7 @@ async fn answer(
         Ok::<_, wasmtime::Error>((call, callers.enter(task)))
     })?;
     let mut called = std::pin::pin!(handle.finish_call_concurrent(accessor, call));
-    let answered = poll_fn(|cx| {
-        if let Poll::Ready(answered) = called.as_mut().poll(cx) {
-            return Poll::Ready(Some(answered));
-        }
-        sender.poll_closed(cx).map(|()| None)
-    })
-    .await;
-    let answered = match answered {
+    let answered = match while_wanted(called.as_mut(), &mut sender).await {
         Some(answered) => answered,
         None => {
             // The client left: what the guest still does for it can reach nothing outside any more.

@@ -155,14 +155,7 @@ pub(super) async fn accept_beside_others(
     // Dropped with the instance.
     let guest = Call(link.clone());
     let mut called = pin!(handle.finish_call_concurrent(accessor, call));
-    let answered = poll_fn(|cx| {
-        if let Poll::Ready(answered) = called.as_mut().poll(cx) {
-            return Poll::Ready(Some(answered));
-        }
-        sender.poll_closed(cx).map(|()| None)
-    })
-    .await;
-    let answered = match answered {
+    let answered = match super::shared::while_wanted(called.as_mut(), &mut sender).await {
         Some(answered) => answered,
         None => {
             // The client left.

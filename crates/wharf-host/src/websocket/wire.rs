@@ -21,6 +21,16 @@ use writing::Writer;
 /// What is read at a time. On the stack: nothing is kept of it but what belongs to the next message.
 const READ_BYTES: usize = 16 << 10;
 
+/// What a frame is (RFC 6455 section 5.2). From `CLOSE` on they are control frames.
+mod opcode {
+    pub const CONTINUATION: u8 = 0x0;
+    pub const TEXT: u8 = 0x1;
+    pub const BINARY: u8 = 0x2;
+    pub const CLOSE: u8 = 0x8;
+    pub const PING: u8 = 0x9;
+    pub const PONG: u8 = 0xa;
+}
+
 /// Which end of the connection this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {

@@ -20,8 +20,6 @@ use crate::places::Place;
 use crate::proxy::{self, Header, Source};
 use crate::tls::{Accepted, Client, Tls};
 
-const HTTP2: &[u8] = b"h2";
-
 /// How much of a PROXY header is looked at at a time; most have less.
 const HEADER_BYTES: usize = 536;
 
@@ -46,13 +44,7 @@ pub(super) struct Greeted {
     pub socket: Socket,
     pub inbound: Inbound,
     /// Where it speaks TLS.
-    pub tls: Option<Agreed>,
-}
-
-/// What was agreed on by TLS.
-pub(super) struct Agreed {
-    pub is_http2: bool,
-    pub last_words: Arc<LastWords>,
+    pub last_words: Option<Arc<LastWords>>,
 }
 
 /// Why there will be no requests.
@@ -144,7 +136,7 @@ impl<S: Greets> Newcomer<S> {
                 socket: plain.socket(),
                 stream: S::plain(plain),
                 inbound,
-                tls: None,
+                last_words: None,
             });
         };
         if !begins_with_tls(&self.stream).await? {
@@ -157,15 +149,12 @@ impl<S: Greets> Newcomer<S> {
         }
         let plain = Plain::new(self.stream, self.activity);
         let socket = plain.socket();
-        let (secure, client, is_http2) = agree(tls, plain).await?;
+        let (secure, client) = agree(tls, plain).await?;
         inbound.shown = Some(client);
         Ok(Greeted {
             socket,
             inbound,
-            tls: Some(Agreed {
-                is_http2,
-                last_words: secure.last_words(),
-            }),
+            last_words: Some(secure.last_words()),
             stream: S::secure(secure),
         })
     }
@@ -190,7 +179,7 @@ impl<S: Greets> Newcomer<S> {
 }
 
 /// The handshake.
-async fn agree<S: Wire>(tls: &Tls, plain: Plain<S>) -> Result<(Box<Secure<S>>, Client, bool), NoRequests> {
+async fn agree<S: Wire>(tls: &Tls, plain: Plain<S>) -> Result<(Box<Secure<S>>, Client), NoRequests> {
     let socket = plain.socket();
     let Ok(Accepted { stream, client }) = tls.accept(plain).await else {
         // The client was told why, and is to hear it. The log was, too.
@@ -198,8 +187,7 @@ async fn agree<S: Wire>(tls: &Tls, plain: Plain<S>) -> Result<(Box<Secure<S>>, C
         linger(&socket).await;
         return Err(NoRequests::Tls);
     };
-    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
-    Ok((Box::new(Secure::new(stream)), client, is_http2))
+    Ok((Box::new(Secure::new(stream)), client))
 }
 
 /// Whether what comes can be TLS. All text, and so every request, begins otherwise than its records do (RFC 8446 section 5.1).

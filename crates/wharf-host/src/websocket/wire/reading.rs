@@ -5,14 +5,8 @@
 
 use bytes::{Bytes, BytesMut};
 
+use super::opcode::{BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT};
 use super::{CloseInfo, Message, Received, Role, WireError, may_be_sent};
-
-const CONTINUATION: u8 = 0x0;
-const TEXT: u8 = 0x1;
-const BINARY: u8 = 0x2;
-const CLOSE: u8 = 0x8;
-const PING: u8 = 0x9;
-const PONG: u8 = 0xa;
 
 /// A head at its longest: two bytes, eight of length, four of the mask.
 const HEAD_BYTES_MAX: usize = 14;

@@ -11,15 +11,11 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use tokio::io::AsyncWrite;
 
+use super::opcode::{BINARY, CLOSE, PING, PONG, TEXT};
 use super::reading::apply_mask;
 use super::{CloseInfo, Message, Role};
 
 const FINAL: u8 = 0x80;
-const TEXT: u8 = 0x1;
-const BINARY: u8 = 0x2;
-const CLOSE: u8 = 0x8;
-const PING: u8 = 0x9;
-const PONG: u8 = 0xa;
 
 /// Payloads up to this length are copied behind their head.
 const SHORT_BYTES: usize = 4 << 10;
