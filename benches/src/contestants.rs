@@ -98,6 +98,9 @@ const CONTESTANTS: &[Contestant] = &[
     },
 ];
 
+/// The native server of what asks databases and stores.
+pub const NATIVE_DATA: &str = "native-data";
+
 /// Programs beside the contestants: what asks at a fixed rate.
 const TOOLS: &[&str] = &["oha"];
 
@@ -119,7 +122,10 @@ impl Contestants {
             certificate: Certificate::make(&bin.with_file_name("tls"))?,
         };
         let programs = CONTESTANTS.iter().map(|contestant| contestant.program);
-        let programs = programs.chain(TOOLS.iter().copied()).map(|name| found.program(name));
+        let programs = programs
+            .chain([NATIVE_DATA])
+            .chain(TOOLS.iter().copied())
+            .map(|name| found.program(name));
         let components = Guest::ALL.map(|guest| found.component(guest));
         for file in programs.chain(components) {
             ensure!(

@@ -2,7 +2,7 @@
 //! event streams after their first event.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -18,7 +18,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::contestants::Contestants;
-use crate::get::{connect, websocket};
+use crate::get::{connect_from, websocket_over};
 use crate::machine;
 use crate::place::Place;
 use crate::plan::Plan;
@@ -56,6 +56,9 @@ const AGAIN_MAX: usize = 10;
 /// How long nothing happens until memory is read: after the last is open, and after the last is closed.
 const REST: Duration = Duration::from_secs(3);
 const REST_QUICK: Duration = Duration::from_secs(1);
+
+/// So many are made from one address of the client's.
+const CONNECTIONS_PER_CLIENT: usize = 1000;
 
 /// Nobody takes as long to open a connection, or to close all.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -290,7 +293,7 @@ impl Crowd {
                 sleep(BETWEEN_WAVES * wave).await;
                 let mut again = 0;
                 loop {
-                    match timeout(DEADLINE, quiet(addr, path, is_websocket)).await? {
+                    match timeout(DEADLINE, quiet(client(place), addr, path, is_websocket)).await? {
                         Ok(quiet) => return Ok((quiet, again)),
                         Err(error) if again == AGAIN_MAX => return Err(error),
                         Err(_) => again += 1,
@@ -319,21 +322,27 @@ impl Crowd {
     }
 
     async fn one(&self, addr: SocketAddr) -> Result<Quiet> {
-        quiet(addr, self.path, self.is_websocket).await
+        quiet(client(0), addr, self.path, self.is_websocket).await
     }
 }
 
+/// The address from which a connection is made. A server takes half of its connections from one at most.
+fn client(place: usize) -> IpAddr {
+    let nth = u8::try_from(place / CONNECTIONS_PER_CLIENT).unwrap_or(u8::MAX);
+    Ipv4Addr::new(127, 0, 1, nth).into()
+}
+
 /// Opens one, and waits for what comes first.
-async fn quiet(addr: SocketAddr, path: &str, is_websocket: bool) -> Result<Quiet> {
+async fn quiet(client: IpAddr, addr: SocketAddr, path: &str, is_websocket: bool) -> Result<Quiet> {
+    let mut stream = connect_from(client, addr).await?;
     if is_websocket {
-        let mut socket = websocket(addr, path).await?;
+        let mut socket = websocket_over(stream, addr, path).await?;
         let message = Message::binary(vec![b'w'; 64]);
         socket.send(message.clone()).await?;
         let answer = socket.next().await.context("closed by the server")??;
         ensure!(answer == message, "a message came back as another");
         return Ok(Quiet::Websocket(Box::new(socket)));
     }
-    let mut stream = connect(addr).await?;
     let request = format!("GET {path} HTTP/1.1\r\nhost: {addr}\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut came = Vec::new();

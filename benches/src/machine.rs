@@ -1,4 +1,6 @@
-//! What the figures were taken on.
+//! What the figures were taken on, and what it does not have.
+
+use std::fmt;
 
 /// Name and value, one row each.
 pub fn describe() -> Vec<(&'static str, String)> {
@@ -40,3 +42,19 @@ pub fn raise_open_files() -> u64 {
 pub fn raise_open_files() -> u64 {
     u64::MAX
 }
+
+/// A program that this machine does not have: no failure of those who are measured.
+#[derive(Debug)]
+pub struct Missing(pub &'static str);
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let program = self.0;
+        write!(
+            f,
+            "there is no {program} on this machine; `cargo xtask test` installs it"
+        )
+    }
+}
+
+impl std::error::Error for Missing {}

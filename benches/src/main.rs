@@ -7,6 +7,9 @@
 mod certificate;
 mod client;
 mod contestants;
+// It starts servers as the tests do, on Unix.
+#[cfg(unix)]
+mod data;
 mod delivery;
 mod engine;
 mod get;
@@ -55,6 +58,10 @@ fn main() -> Result<()> {
                     println!("{}", section.table);
                     report.sections.push(section);
                 }
+                Err(error) if error.is::<machine::Missing>() => {
+                    println!("left out: {error:#}");
+                    report.left_out.push(format!("{}: {error:#}", workload.name));
+                }
                 // A long run does not lose what it has for one that fails.
                 Err(error) => {
                     println!("failed: {error:#}");
@@ -95,5 +102,9 @@ fn measure(
         Kind::Handshakes => handshakes::run(plan, contestants, workload, place),
         Kind::Idle => idle::run(plan, contestants, workload, place),
         Kind::Delivery => delivery::run(plan, contestants, workload, place),
+        #[cfg(unix)]
+        Kind::Data(backend) => data::run(plan, contestants, workload, place, backend),
+        #[cfg(not(unix))]
+        Kind::Data(_) => Err(machine::Missing("Unix").into()),
     }
 }

@@ -36,11 +36,18 @@ struct Bottleneck {
 }
 
 const BOTTLENECKS: &[Bottleneck] = &[
+    // Refusing has a price of its own, so it matters how much work is refused: something under a millisecond of arithmetic, and
+    // something over two.
     Bottleneck {
         name: "processor",
-        // About a millisecond of arithmetic.
         path: "/cpu/400000",
         // With 64, requests wait for so long that Wharf refuses some; those clients pause, and it answers a tenth less.
+        clients: 8,
+        requests: None,
+    },
+    Bottleneck {
+        name: "processor, longer work",
+        path: "/cpu/1600000",
         clients: 8,
         requests: None,
     },

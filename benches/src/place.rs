@@ -34,9 +34,17 @@ impl Place {
 
     /// `program` where what servers call runs: never on their core.
     pub fn origin(self, program: impl AsRef<OsStr>) -> Command {
+        match self.aside() {
+            Some(core) => on_core(core, program),
+            None => Command::new(program),
+        }
+    }
+
+    /// The core on which no measured server runs, for `taskset`.
+    pub fn aside(self) -> Option<&'static str> {
         match self {
-            Self::OneCore | Self::TwoCores => on_core("1", program),
-            Self::Unpinned => Command::new(program),
+            Self::OneCore | Self::TwoCores => Some("1"),
+            Self::Unpinned => None,
         }
     }
 

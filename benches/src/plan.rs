@@ -52,18 +52,25 @@ impl Plan {
         };
         for name in &self.names {
             if names(name).is_empty() {
-                let known = workloads::ALL.iter().map(|workload| workload.name);
+                let known = workloads::all().map(|workload| workload.name);
                 let known: Vec<_> = known.chain(GROUPS.iter().map(|(name, _)| *name)).collect();
                 bail!("there is no workload {name}; there are {}", known.join(", "));
             }
         }
-        Ok(workloads::ALL.iter().filter(chosen).collect())
+        Ok(workloads::all().filter(chosen).collect())
     }
 
     /// Where `workload` is measured: a quick run takes the place that tells most.
     pub fn places(&self, workload: &Workload) -> &'static [Place] {
         let count = if self.quick { 1 } else { workload.places.len() };
         &workload.places[..count.min(workload.places.len())]
+    }
+
+    /// What the files of results are called, beside the day: what was measured on that day under other names is not lost.
+    pub fn label(&self) -> String {
+        let quick = self.quick.then_some("quick");
+        let words = self.names.iter().map(String::as_str).chain(quick);
+        words.map(|word| format!("-{word}")).collect()
     }
 
     /// How long a client asks in one round.
@@ -75,7 +82,7 @@ impl Plan {
 /// The workloads that `name` stands for.
 fn names(name: &str) -> &[&str] {
     let group = GROUPS.iter().find(|(group, _)| *group == name);
-    let alone = workloads::ALL.iter().find(|workload| workload.name == name);
+    let alone = workloads::all().find(|workload| workload.name == name);
     match (group, alone) {
         (Some((_, names)), _) => names,
         (None, Some(workload)) => std::slice::from_ref(&workload.name),
@@ -102,5 +109,18 @@ mod tests {
         let wire_and_more = chosen("wire hello tls").expect("a group and two");
         assert_eq!(wire_and_more.len(), wire.len() + 1);
         assert!(chosen("no-such").is_err());
+    }
+
+    #[test]
+    fn results_are_called_what_was_asked_for() {
+        for (args, label) in [
+            ("", ""),
+            ("--quick", "-quick"),
+            ("data --quick hello", "-data-hello-quick"),
+        ] {
+            let args = format!("--bin b --guests g --out o {args}");
+            let plan = Plan::parse(args.split_whitespace().map(str::to_owned)).expect("it is whole");
+            assert_eq!(plan.label(), label);
+        }
     }
 }

@@ -42,15 +42,16 @@ pub struct Report {
     pub sections: Vec<Section>,
     /// What the picture shows.
     pub throughput: Vec<Measurement>,
+    /// What this machine has not what it takes for.
+    pub left_out: Vec<String>,
     /// What could not be measured, and why.
     pub failures: Vec<String>,
 }
 
 impl Report {
-    /// Writes `DAY.json`, `DAY.md` and `DAY.svg` into `out`.
+    /// Writes `DAY.json`, `DAY.md` and `DAY.svg` into `out`; `DAY-NAMES` where names were asked for.
     pub fn write(&self, plan: &Plan, contestants: &Contestants) -> Result<()> {
-        let day = jiff::Zoned::now().date().to_string();
-        let name = if plan.quick { format!("{day}-quick") } else { day };
+        let name = jiff::Zoned::now().date().to_string() + &plan.label();
         let out = &plan.out;
         std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
         let write = |extension: &str, text: String| {
@@ -76,7 +77,7 @@ impl Report {
             .into_iter()
             .map(|(name, version, line)| json!({ "name": name, "version": version, "command": line }))
             .collect();
-        let mut all = json!({ "machine": machine, "contestants": contestants, "failures": self.failures });
+        let mut all = json!({ "machine": machine, "contestants": contestants, "left_out": self.left_out, "failures": self.failures });
         for section in &self.sections {
             let kind = &mut all[section.kind];
             let mut figures = kind.as_array().cloned().unwrap_or_default();
@@ -97,9 +98,9 @@ impl Report {
                 writeln!(text, "\n{}", note.trim_end())?;
             }
         }
-        if !self.failures.is_empty() {
+        if !self.failures.is_empty() || !self.left_out.is_empty() {
             writeln!(text, "\n## Not measured\n")?;
-            for failure in &self.failures {
+            for failure in self.left_out.iter().chain(&self.failures) {
                 writeln!(text, "- {failure}")?;
             }
         }

@@ -82,6 +82,12 @@ impl Measurement {
     }
 }
 
+/// Somebody who answers, and at which path.
+pub struct Entrant {
+    pub server: Server,
+    pub path: String,
+}
+
 /// All contestants, one after another, round after round.
 pub fn run(plan: &Plan, contestants: &Contestants, workload: &Workload, place: Place) -> Result<Vec<Measurement>> {
     let origin = workload.calls().then(|| contestants.origin(place)).transpose()?;
@@ -89,25 +95,43 @@ pub fn run(plan: &Plan, contestants: &Contestants, workload: &Workload, place: P
         .as_ref()
         .map_or_else(String::new, |origin| origin.addr().to_string());
     let path = workload.path.replace(ORIGIN, &origin);
-    let mut servers = contestants.start(workload, place)?;
-    let mut measurements: Vec<_> = servers
-        .iter()
-        .map(|server| Measurement::new(workload, place, server.name()))
+    let servers = contestants.start(workload, place)?.into_iter();
+    let mut entrants: Vec<_> = servers
+        .map(|server| Entrant {
+            server,
+            path: path.clone(),
+        })
         .collect();
-    let ask = |server: &Server, duration| {
-        let outcome = client::run(workload, place, server, &path, &contestants.certificate, duration);
+    take_turns(plan, contestants, workload, place, &mut entrants)
+}
+
+/// These, one after another, round after round.
+pub fn take_turns(
+    plan: &Plan,
+    contestants: &Contestants,
+    workload: &Workload,
+    place: Place,
+    entrants: &mut [Entrant],
+) -> Result<Vec<Measurement>> {
+    let mut measurements: Vec<_> = entrants
+        .iter()
+        .map(|entrant| Measurement::new(workload, place, entrant.server.name()))
+        .collect();
+    let ask = |Entrant { server, path }: &Entrant, duration| {
+        let outcome = client::run(workload, place, server, path, &contestants.certificate, duration);
         outcome.with_context(|| server.name())
     };
-    for server in &servers {
-        ask(server, Duration::from_millis(500))?;
+    for entrant in &*entrants {
+        ask(entrant, Duration::from_millis(500))?;
     }
     for round in 0..plan.rounds {
         // Whoever follows whom changes from round to round.
-        servers.rotate_left(1);
+        entrants.rotate_left(1);
         measurements.rotate_left(1);
-        for (server, measurement) in servers.iter().zip(&mut measurements) {
+        for (entrant, measurement) in entrants.iter().zip(&mut measurements) {
+            let server = &entrant.server;
             let before = server.cpu()?;
-            let outcome = ask(server, plan.duration())?;
+            let outcome = ask(entrant, plan.duration())?;
             let cpu = server.cpu()?.saturating_sub(before);
             measurement.add(&outcome, cpu, server.resident_bytes()?);
         }

@@ -1,4 +1,9 @@
-//! What is measured. A workload is a path that every contestant answers alike, and how it is asked for.
+//! What is measured. A workload is a path that every contestant answers alike, and how it is asked for. Those of what guests reach
+//! are in `workloads/data.rs`.
+
+mod data;
+
+pub use data::ROWS;
 
 use crate::place::Place;
 
@@ -23,6 +28,23 @@ pub enum Kind {
     Delivery,
     /// What no client sees, of the engine alone.
     Engine,
+    /// What it costs to reach what is outside of the guest.
+    Data(Backend),
+}
+
+/// What is outside of the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// A database in a file.
+    Sqlite,
+    /// A database with a server.
+    Postgres,
+    /// Stores in the server's memory.
+    Memory,
+    /// The same in Redis.
+    Redis,
+    /// Another server of HTTP.
+    Origin,
 }
 
 /// How a workload's requests look.
@@ -94,16 +116,22 @@ pub enum Guest {
     Python,
     /// The one that takes WebSockets.
     Websocket,
+    /// The example with a driver of its own beside Wharf's.
+    Notes,
+    /// The one that looks things up in a cache and a key-value store.
+    Store,
 }
 
 impl Guest {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Hello,
         Self::Hello02,
         Self::Bench,
         Self::Go,
         Self::Python,
         Self::Websocket,
+        Self::Notes,
+        Self::Store,
     ];
 
     /// Its file's name, without the extension.
@@ -115,6 +143,8 @@ impl Guest {
             Self::Go => "bench-go",
             Self::Python => "bench-python",
             Self::Websocket => "bench-websocket",
+            Self::Notes => "example-own-driver",
+            Self::Store => "bench-store",
         }
     }
 }
@@ -136,6 +166,8 @@ pub struct Workload {
     pub streams: usize,
     /// Bytes of content a request moves, both ways together; what counts where they are many.
     pub bytes: u64,
+    /// What a request consists of, where that is what counts: how many, and what one is called.
+    pub parts: (u64, &'static str),
     /// Where it is measured; a quick run takes the first.
     pub places: &'static [Place],
     /// Part of a quick run.
@@ -150,23 +182,22 @@ impl Workload {
 }
 
 /// Workloads that are asked for by one name.
-pub const GROUPS: &[(&str, &[&str])] = &[(
-    "wire",
-    &[
-        "http2",
-        "http2-streams",
-        "tls",
-        "tls-http2",
-        "tls-http2-streams",
-        "handshakes",
-        "websocket",
-        "websocket-many",
-        "idle-websockets",
-        "idle-streams",
-        "delivery",
-        "turns",
-    ],
-)];
+pub const GROUPS: &[(&str, &[&str])] = &[("wire", WIRE), ("data", data::NAMES)];
+
+const WIRE: &[&str] = &[
+    "http2",
+    "http2-streams",
+    "tls",
+    "tls-http2",
+    "tls-http2-streams",
+    "handshakes",
+    "websocket",
+    "websocket-many",
+    "idle-websockets",
+    "idle-streams",
+    "delivery",
+    "turns",
+];
 
 /// Stands for the address of a server to call.
 pub const ORIGIN: &str = "ORIGIN";
@@ -184,6 +215,7 @@ const SMALL: Workload = Workload {
     connections: 64,
     streams: 1,
     bytes: 0,
+    parts: (1, "request"),
     places: &[Place::OneCore],
     quick: false,
 };
@@ -194,7 +226,12 @@ const HELLO: Workload = Workload {
 };
 
 /// All workloads.
-pub const ALL: &[Workload] = &[
+pub fn all() -> impl Iterator<Item = &'static Workload> {
+    SERVING.iter().chain(data::WORKLOADS)
+}
+
+/// What servers do by themselves.
+const SERVING: &[Workload] = &[
     Workload {
         name: "hello",
         says: "12 bytes",
@@ -410,7 +447,7 @@ pub const ALL: &[Workload] = &[
     },
     Workload {
         name: "engine",
-        says: "calls between components, apps never touched before, crowds",
+        says: "calls within a component and between them, apps never touched before, crowds",
         kind: Kind::Engine,
         places: &[Place::Unpinned],
         quick: true,
@@ -424,7 +461,7 @@ mod tests {
 
     #[test]
     fn every_name_is_of_one_thing() {
-        let workloads = ALL.iter().map(|workload| workload.name);
+        let workloads = all().map(|workload| workload.name);
         let mut names: Vec<_> = workloads.chain(GROUPS.iter().map(|(name, _)| *name)).collect();
         names.sort_unstable();
         let all = names.len();
@@ -435,7 +472,13 @@ mod tests {
     #[test]
     fn groups_are_of_workloads() {
         for name in GROUPS.iter().flat_map(|(_, names)| *names) {
-            assert!(ALL.iter().any(|workload| workload.name == *name), "{name}");
+            assert!(all().any(|workload| workload.name == *name), "{name}");
         }
+        assert!(
+            data::WORKLOADS
+                .iter()
+                .map(|workload| workload.name)
+                .eq(data::NAMES.iter().copied())
+        );
     }
 }

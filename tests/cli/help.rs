@@ -37,6 +37,27 @@ fn help_names_every_command_and_shows_examples() {
 }
 
 #[test]
+fn help_of_dev_says_what_it_does_and_names_every_flag() {
+    let parts = [
+        "Usage: wharf dev [OPTIONS] [FILE]",
+        "--addr <HOST:PORT|unix:PATH>",
+        "--jobs <NUMBER>",
+        "--no-script",
+        "--cache <FOLDER>",
+        "--no-cache",
+        "--allow-precompiled",
+        "--log <LEVEL>",
+        "/.wharf/dev/events",
+        "Ctrl-C",
+        "Exit status:",
+        "Examples:\n  wharf dev\n",
+    ];
+    check_help(&["dev", "--help"], &parts);
+    check_help(&["help", "dev"], &parts);
+    check_all_flags_are_known(&["dev", "--help"], &parts);
+}
+
+#[test]
 fn help_of_run_names_every_flag_and_exit_status() {
     let parts = [
         "Usage: wharf run [OPTIONS] <FILE> [ARGS]...",
@@ -49,6 +70,7 @@ fn help_of_run_names_every_flag_and_exit_status() {
         "--max-memory <SIZE>",
         "--cache <FOLDER>",
         "--no-cache",
+        "--allow-precompiled",
         "--log <LEVEL>",
         "Exit status:",
         "134",
@@ -57,6 +79,7 @@ fn help_of_run_names_every_flag_and_exit_status() {
     ];
     check_help(&["run", "--help"], &parts);
     check_help(&["help", "run"], &parts);
+    check_all_flags_are_known(&["run", "--help"], &parts);
 }
 
 #[test]
@@ -81,10 +104,130 @@ fn help_of_serve_names_every_flag_with_its_default() {
         "--allow-outbound <PATTERN>",
         "--max-memory <SIZE>",
         "--timeout <DURATION>",
+        "--admin <HOST:PORT|unix:PATH|none>",
+        "--head-timeout <DURATION>",
+        "--idle-timeout <DURATION>",
+        "[default: 75s]",
+        "--outbound-ca <FILE>",
+        "--max-cpu-time <DURATION>",
+        "--max-instances <COUNT>",
+        "--queue-timeout <DURATION>",
+        "--background-timeout <DURATION>",
+        "--cache <FOLDER>",
+        "--no-cache",
+        "--allow-precompiled",
+        "--log <LEVEL>",
         "Limits:",
+        "Exit status:",
         "Examples:",
     ];
     check_help(&["serve", "--help"], &parts);
+    check_all_flags_are_known(&["serve", "--help"], &parts);
+}
+
+#[test]
+fn help_of_check_and_schema_says_how_they_end() {
+    let parts = [
+        "Usage: wharf check [FILE]",
+        "Exit status:",
+        "Examples:",
+        "wharf check apps/shop",
+    ];
+    check_help(&["check", "--help"], &parts);
+    check_all_flags_are_known(&["check", "--help"], &parts);
+    let parts = [
+        "Usage: wharf schema [OPTIONS]",
+        "--reference",
+        "Exit status:",
+        "Examples:",
+    ];
+    check_help(&["schema", "--help"], &parts);
+    check_all_flags_are_known(&["schema", "--help"], &parts);
+}
+
+#[test]
+fn help_of_inspect_names_every_flag_and_exit_status() {
+    let parts = [
+        "Usage: wharf inspect [OPTIONS] <FILE> [OTHER]",
+        "--json",
+        "--wit",
+        "Exit status:",
+        "Examples:",
+    ];
+    check_help(&["inspect", "--help"], &parts);
+    check_all_flags_are_known(&["inspect", "--help"], &parts);
+}
+
+#[test]
+fn help_of_compile_and_call_name_every_flag_and_exit_status() {
+    let parts = [
+        "Usage: wharf compile [OPTIONS] <FILE>",
+        "--output <OUT>",
+        "--target <TRIPLE>",
+        "--in-little-space",
+        "Exit status:",
+        "Examples:",
+    ];
+    check_help(&["compile", "--help"], &parts);
+    check_all_flags_are_known(&["compile", "--help"], &parts);
+    let parts = [
+        "Usage: wharf call [OPTIONS] <FILE> [EXPORT] [ARGS]...",
+        "--timeout <DURATION>",
+        "[default: 30s]",
+        "--env <NAME=VALUE>",
+        "--dir <HOST::GUEST>",
+        "--dir-ro <HOST::GUEST>",
+        "--allow-net <PATTERN>",
+        "--allow-outbound <PATTERN>",
+        "--outbound-ca <FILE>",
+        "--max-memory <SIZE>",
+        "--cache <FOLDER>",
+        "--no-cache",
+        "--allow-precompiled",
+        "--log <LEVEL>",
+        "WAVE",
+        "Exit status:",
+        "124",
+        "Examples:",
+    ];
+    check_help(&["call", "--help"], &parts);
+    check_all_flags_are_known(&["call", "--help"], &parts);
+}
+
+#[test]
+fn help_of_wit_says_how_it_ends() {
+    let parts = [
+        "Usage: wharf wit <COMMAND>",
+        "list",
+        "show",
+        "add",
+        "Exit status:",
+        "Examples:",
+    ];
+    check_help(&["wit", "--help"], &parts);
+    let parts = [
+        "Usage: wharf wit add [OPTIONS] <PACKAGE>...",
+        "--to <FOLDER>",
+        "--force",
+    ];
+    check_help(&["wit", "add", "--help"], &parts);
+    check_all_flags_are_known(&["wit", "add", "--help"], &parts);
+}
+
+/// A flag that is added is one that a test here names.
+#[track_caller]
+fn check_all_flags_are_known(words: &[&str], parts: &[&str]) {
+    let help = wharf_with(words).stdout;
+    // Those of options stand at the beginning of their lines; examples have others.
+    let flags = help.lines().filter_map(|line| {
+        let (short, rest) = line.trim_start().split_once("--")?;
+        let name = rest.split([' ', ',']).next()?;
+        (short.is_empty() || short == "-h, " || short == "-V, ").then(|| format!("--{name}"))
+    });
+    for flag in flags.filter(|flag| flag != "--help") {
+        let is_named = parts.iter().any(|part| part.split(' ').next() == Some(&flag));
+        assert!(is_named, "{flag} of {words:?} is named by no test");
+    }
 }
 
 #[test]
@@ -112,7 +255,7 @@ fn check_usage(words: &[&str], part: &str) {
 #[test]
 fn wrong_usage_is_2_and_says_what_was_expected() {
     check_usage(&[], "Usage: wharf <COMMAND>");
-    check_usage(&["sevre"], "similar subcommand exists: 'serve'");
+    check_usage(&["servr"], "similar subcommand exists: 'serve'");
     check_usage(&["run"], "required arguments were not provided");
     check_usage(&["run", "--dirs", "x", "a.wasm"], "similar argument exists: '--dir'");
     check_usage(&["run", "--env", "A", "a.wasm"], "expected NAME=VALUE, such as");

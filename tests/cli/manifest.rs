@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use wharf_tests::http::get;
-use wharf_tests::{Finished, Scratch, Server, eventually, finish, guest, wharf};
+use wharf_tests::{Finished, Scratch, Server, eventually, finish, guest, hostile, wharf};
 
 /// A folder with a manifest of one app that answers.
 fn app(more: &str) -> Scratch {
@@ -47,6 +47,23 @@ fn a_flag_that_the_manifest_says_is_refused() {
     }
 }
 
+/// Whatever it is made of, a component is refused and takes nothing with it.
+#[test]
+fn check_survives_hostile_components() {
+    let exact = wat::parse_str(hostile::EXACT_FUNCTION).expect("it is a component");
+    let cases = [
+        (hostile::deep_types(200_000), "types nest more than 100 levels deep"),
+        (exact, "cannot be joined"),
+    ];
+    for (front, said) in cases {
+        let scratch = app("middleware = ['front.wasm']\n");
+        scratch.write("front.wasm", front);
+        let finished = check(&scratch);
+        assert_eq!(finished.code(), Some(1), "{finished:?}");
+        assert!(finished.stderr.contains(said), "{finished:?}");
+    }
+}
+
 #[test]
 fn check_says_what_is_there_or_all_that_is_wrong() {
     let scratch = app("");
@@ -56,7 +73,37 @@ fn check_says_what_is_there_or_all_that_is_wrong() {
     let cases = [
         ("isolated = 'serial'\n", "isolat"),
         ("middleware = ['none.wasm']\n", "none.wasm"),
-        ("[http-client]\nallow = ['a..b']\n", "a..b"),
+        (
+            "[http-client]\nallow = ['a..b']\n",
+            "wharf.toml:3:10: `allow`: `a..b` is not a pattern",
+        ),
+        ("[http-client]\nallows = []\n", "did you mean `allow`?"),
+        ("[http-client]\ntrust = ['none.pem']\n", "none.pem"),
+        (
+            "[http-client]\nhttp2 = ['a/b']\n",
+            "wharf.toml:3:10: `http2`: `a/b` is not a pattern",
+        ),
+        (
+            "[http-client.proxy]\nurl = 'https://proxy.test'\n",
+            "wharf.toml:3:7: `url`: `https://proxy.test` is not the URL of a proxy",
+        ),
+        (
+            "[http-client.proxy]\nurl = 'http://proxy.test'\nuser = 'wharf'\n",
+            "`user`: the user has no password",
+        ),
+        (
+            "[http-client.proxy]\nurl = 'http://proxy.test'\nuser = 'wharf'\npassword = { file = 'none' }\n",
+            "`password`: cannot read",
+        ),
+        (
+            "[[http-client.certificates]]\nfor = ['a.test']\ncertificate = 'wharf.toml'\nkey = { file = 'wharf.toml' }\n",
+            "there is no private key in PEM form",
+        ),
+        (
+            "[sockets]\nallow = ['https://a.test']\n",
+            "`https://a.test` has a scheme, and sockets have none",
+        ),
+        ("[sockets]\nalow = []\n", "did you mean `allow`?"),
         ("[filesystem]\n'/x' = 'none'\n", "none"),
         ("[limits]\nmemory = '64M'\n", "64MiB"),
     ];
@@ -74,6 +121,32 @@ fn check_says_what_is_there_or_all_that_is_wrong() {
     let wrong = check(&scratch);
     assert_eq!(wrong.code(), Some(1), "{wrong:?}");
     assert!(wrong.stderr.contains("acme:store/cache@1.0.0"), "{wrong:?}");
+}
+
+/// A component is checked as it would be served without flags.
+#[test]
+fn check_looks_at_a_component() {
+    let check = |file: &Path| finish(wharf().arg("check").arg(file), "");
+    let fine = check(&guest("http-hello"));
+    assert_eq!(fine.code(), Some(0), "{fine:?}");
+    assert!(fine.stdout.contains("1 app, 1 route, nothing wrong"), "{fine:?}");
+    let scratch = Scratch::new();
+    let missing = "(component (import \"acme:store/cache@1.0.0\" (instance (export \"get\" (func)))))";
+    let component = wat::parse_str(missing).expect("it is a component");
+    for (name, content, said) in [
+        ("app.wasm", component, "acme:store/cache@1.0.0"),
+        ("bytes.wasm", b"\0\x01\x02 no component".to_vec(), "bytes.wasm"),
+        ("module.wasm", b"\0asm\x01\0\0\0".to_vec(), "module.wasm"),
+    ] {
+        let wrong = check(&scratch.write(name, content));
+        assert_eq!(wrong.code(), Some(1), "{wrong:?}");
+        assert!(wrong.stderr.contains(said), "{wrong:?}");
+        assert!(!wrong.stderr.contains("TOML"), "{wrong:?}");
+        assert!(!wrong.stderr.contains('\u{1}'), "{wrong:?}");
+    }
+    let none = check(&scratch.join("none.wasm"));
+    assert_eq!(none.code(), Some(1), "{none:?}");
+    assert!(none.stderr.contains("none.wasm"), "{none:?}");
 }
 
 #[test]
@@ -154,7 +227,22 @@ fn systemd_is_told_when_it_is_ready_reloads_and_stops() {
         reloading.contains("RELOADING=1") && reloading.contains("MONOTONIC_USEC="),
         "{reloading}"
     );
-    assert!(next().contains("READY=1"));
+    let ready = next();
+    assert!(
+        ready.contains("READY=1") && ready.contains("STATUS=Reloaded\n"),
+        "{ready}"
+    );
+    // What was refused is said where `systemctl status` shows it.
+    scratch.write("wharf.toml", "component = 'none.wasm'\n");
+    rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("it runs");
+    let mut said = next();
+    while !said.contains("READY=1") {
+        said = next();
+    }
+    assert!(
+        said.contains("STATUS=Reloaded, but for what cannot be taken as it is"),
+        "{said}"
+    );
     server.terminate();
     assert!(next().contains("STOPPING=1"));
     assert_eq!(server.wait().code(), Some(0));

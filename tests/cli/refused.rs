@@ -121,6 +121,7 @@ fn imports_that_nothing_meets_are_listed_all_at_once() {
             (import "wasi:http/client@0.3.0-rc-2026-03-15" (instance (export "f" (func))))
             (import "wasi:cli/environment@0.3.0" (instance))
             (import "acme:cache/store@1.2.3" (instance (export "f" (func))))
+            (import "wasi:htpt/types@0.3.0" (instance (export "f" (func))))
             (import "wasi:cli/environment@0.4.0" (instance (export "f" (func))))
             (core module $code (func (export "run") (result i32) i32.const 0))
             (core instance $code (instantiate $code))
@@ -130,9 +131,10 @@ fn imports_that_nothing_meets_are_listed_all_at_once() {
             (export "wasi:cli/run@0.3.0" (instance $exported)))"#,
     );
     let parts = [
-        "3 imports that nothing meets",
+        "4 imports that nothing meets",
+        "did you mean wasi:http/types@0.3.2?",
         "  wasi:http/client@0.3.0-rc-2026-03-15\n    Wharf has it as wasi:http/client@0.3.2\n    granted by --allow-outbound",
-        "  acme:cache/store@1.2.3\n    Wharf has no interface of this name",
+        "  acme:cache/store@1.2.3\n    Wharf has no interface of this name\n    imported for f\n",
         "  wasi:cli/environment@0.4.0\n    Wharf has it as wasi:cli/environment@0.3.2 and as wasi:cli/environment@0.2.12",
     ];
     check(&run(&[], &component), 125, "tool.wasm", &parts);

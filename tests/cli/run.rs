@@ -121,3 +121,28 @@ fn a_closed_standard_error_changes_nothing() {
         assert_eq!(command.status().expect("the program starts").code(), Some(code));
     }
 }
+
+/// Built here, since only what a compiler makes has lines: the guests of the tests are stripped of them.
+#[test]
+fn backtraces_have_source_lines_where_they_are_asked_for() {
+    const SOURCE: &str = "fn innermost(values: &[u32], at: usize) -> u32 {\n    values[at]\n}\n\nfn main() {\n    \
+        let values: Vec<u32> = (0..3).collect();\n    std::process::exit(innermost(&values, std::env::args().count() + 2) as i32);\n}\n";
+    let scratch = wharf_tests::Scratch::new();
+    let (source, component) = (scratch.write("breaks.rs", SOURCE), scratch.join("breaks.wasm"));
+    let mut rustc = std::process::Command::new("rustc");
+    rustc.args(["--target", "wasm32-wasip2", "-g", "-C", "opt-level=1", "-o"]);
+    let built = finish(rustc.arg(&component).arg(source), "");
+    assert_eq!(
+        built.code(),
+        Some(0),
+        "`rustup target add wasm32-wasip2` may be missing: {built:?}"
+    );
+    for (details, has_lines) in [("0", false), ("1", true)] {
+        let mut command = wharf();
+        command.args(["run", "--no-cache"]).arg(&component);
+        let finished = finish(command.env("WASMTIME_BACKTRACE_DETAILS", details), "");
+        assert_eq!(finished.code(), Some(134), "{finished:?}");
+        let backtrace = finished.stderr.split("wasm backtrace:").nth(1).unwrap_or_default();
+        assert_eq!(backtrace.contains("breaks.rs:2:"), has_lines, "{finished:?}");
+    }
+}

@@ -78,7 +78,7 @@ fn a_signal_ends_it_with_0_and_both_are_said() {
         assert_eq!(http::get(server.addr(), "/").status, 200);
         send(&server, signal);
         assert_eq!(server.wait().code(), Some(0));
-        assert!(server.log().contains("stopping"), "{}", server.log());
+        server.says("stopping");
     }
 }
 
@@ -130,7 +130,7 @@ fn a_signal_before_it_serves_ends_it_with_0() {
 fn a_second_signal_ends_it_at_once() {
     let (server, _connection) = busy("1h");
     send(&server, rustix::process::Signal::TERM);
-    eventually(|| server.log().contains("stopping"), "the first signal");
+    server.says("stopping");
     assert_eq!(server.try_wait(), None, "a request is in progress");
     send(&server, rustix::process::Signal::TERM);
     assert_eq!(server.wait().code(), Some(1));
@@ -142,7 +142,7 @@ fn requests_that_are_cut_off_are_no_success() {
     let (server, _connection) = busy("100ms");
     server.terminate();
     assert_eq!(server.wait().code(), Some(1));
-    assert!(server.log().contains("--drain-timeout"), "{}", server.log());
+    server.says("--drain-timeout");
 }
 
 #[cfg(unix)]

@@ -71,6 +71,21 @@ pub async fn send(handle: &SendRequest<Bytes>, request: Request<()>) -> Reply {
     collect(response).await.expect("a whole response")
 }
 
+/// Sends a request with content, if there is any, and reads the whole response.
+///
+/// # Panics
+///
+/// When there is none.
+pub async fn send_with(handle: &SendRequest<Bytes>, request: Request<()>, content: Vec<u8>) -> Reply {
+    if content.is_empty() {
+        return send(handle, request).await;
+    }
+    let mut handle = handle.clone().ready().await.expect("the server takes a request");
+    let (response, mut stream) = handle.send_request(request, false).expect("the request can be sent");
+    stream.send_data(content.into(), true).expect("the content can be sent");
+    collect(response).await.expect("a whole response")
+}
+
 /// Reads the whole response, trailers included.
 ///
 /// # Errors

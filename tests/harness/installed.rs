@@ -38,7 +38,7 @@ pub fn python_package(name: &str) -> Option<PathBuf> {
     found
 }
 
-fn check_is_known(name: &str) {
+pub(crate) fn check_is_known(name: &str) {
     let absent = std::env::var(ABSENT).unwrap_or_default();
     let is_known = absent.split_whitespace().any(|known| known == name);
     assert!(is_known, "{name} is not installed (`cargo xtask test` sees to it)");

@@ -4,19 +4,29 @@
 //! by itself: each wait has a deadline, and what was started is ended when its owner is dropped. The deadlines are
 //! generous, because they only ever matter to a test that fails.
 
+#[cfg(unix)]
+mod database;
+pub mod hostile;
 pub mod http;
 pub mod http2;
 mod installed;
 mod origin;
 mod program;
+#[cfg(unix)]
+mod redis;
 mod scratch;
 mod server;
+pub mod toolchain;
 mod wait;
 pub mod websocket;
 
+#[cfg(unix)]
+pub use database::{Brand, DatabaseServer, PASSWORD};
 pub use installed::{installed, python_package};
 pub use origin::Origin;
 pub use program::{Finished, finish, guest, wharf};
+#[cfg(unix)]
+pub use redis::{KilledRedis, Redis};
 pub use scratch::Scratch;
 pub use server::Server;
 pub use wait::{eventually, eventually_within};

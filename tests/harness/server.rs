@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Instant;
 
 use crate::program::{PROGRAM_DEADLINE, guest, wharf};
-use crate::wait::poll;
+use crate::wait::{eventually, poll};
 
 /// A running `wharf serve`. It is killed when this value is dropped; what it wrote is shown when the test fails.
 pub struct Server {
@@ -24,7 +24,7 @@ impl Server {
     ///
     /// # Panics
     ///
-    /// When the program ends, or has not written a first line with its address after 120 s.
+    /// When the program ends, or has not written a line with its address after 120 s.
     pub fn start(guest: impl Into<PathBuf>, flags: &[&str]) -> Self {
         Self::spawn(Self::command(guest, flags))
     }
@@ -50,7 +50,8 @@ impl Server {
         command
     }
 
-    /// Starts a command that writes `http://HOST:PORT`, or the same with `https`, in the first line of its standard error.
+    /// Starts a command that writes `http://HOST:PORT`, or the same with `https`, in a line of its standard error; the first one is
+    /// taken.
     ///
     /// # Panics
     ///
@@ -65,7 +66,7 @@ impl Server {
             .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         let stdout = Lines::collect(child.stdout.take());
         let stderr = Lines::collect(child.stderr.take());
-        let addr = stderr.first().as_deref().and_then(address);
+        let addr = stderr.address();
         let Some(addr) = addr else {
             let _ = child.kill();
             let status = child.wait();
@@ -94,6 +95,17 @@ impl Server {
         self.stderr.text()
     }
 
+    /// Waits until [`Server::log`] has a text: what a server has written comes through a pipe, later than its
+    /// answers do.
+    ///
+    /// # Panics
+    ///
+    /// When the text does not come in time.
+    #[track_caller]
+    pub fn says(&self, text: &str) {
+        eventually(|| self.log().contains(text), &format!("the log to say {text:?}"));
+    }
+
     /// What it has written to standard output so far.
     pub fn stdout(&self) -> String {
         self.stdout.text()
@@ -102,6 +114,24 @@ impl Server {
     /// The number of its process.
     pub fn pid(&self) -> u32 {
         self.child().id()
+    }
+
+    /// How many of its threads run or wait for a processor, at this moment.
+    ///
+    /// # Panics
+    ///
+    /// When it has ended.
+    #[cfg(target_os = "linux")]
+    pub fn runnable_threads(&self) -> usize {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("the server runs");
+        let is_runnable = |thread: &std::fs::DirEntry| {
+            // A thread may have ended meanwhile. Its state stands behind its name, in parentheses (proc(5)).
+            let status = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            status
+                .rsplit_once(") ")
+                .is_some_and(|(_, fields)| fields.starts_with('R'))
+        };
+        threads.flatten().filter(is_runnable).count()
     }
 
     /// The memory it holds now, in bytes: what the system calls its resident set.
@@ -187,9 +217,22 @@ impl Drop for Server {
         let _ = child.kill();
         let status = child.wait();
         if thread::panicking() {
-            eprintln!("--- standard error of the server ({status:?})\n{}", self.stderr.text());
-            eprintln!("--- standard output of the server\n{}", self.stdout.text());
+            eprintln!(
+                "--- standard error of the server ({status:?})\n{}",
+                end_of(&self.stderr.text())
+            );
+            eprintln!("--- standard output of the server\n{}", end_of(&self.stdout.text()));
         }
+    }
+}
+
+/// The last lines of what was said: all of it would bury what the test says.
+fn end_of(text: &str) -> String {
+    const LINES_MAX: usize = 100;
+    let lines: Vec<_> = text.lines().collect();
+    match lines.len().checked_sub(LINES_MAX) {
+        Some(before @ 1..) => format!("({before} lines before)\n{}", lines[before..].join("\n")),
+        _ => lines.join("\n"),
     }
 }
 
@@ -236,7 +279,7 @@ struct Lines {
 #[derive(Default)]
 struct Collected {
     text: String,
-    has_first: bool,
+    address: Option<SocketAddr>,
     ended: bool,
 }
 
@@ -249,8 +292,9 @@ impl Lines {
             let mut line = Vec::new();
             while matches!(reader.read_until(b'\n', &mut line), Ok(count) if count > 0) {
                 writer.change(|collected| {
-                    collected.text.push_str(&String::from_utf8_lossy(&line));
-                    collected.has_first = true;
+                    let line = String::from_utf8_lossy(&line);
+                    collected.text.push_str(&line);
+                    collected.address = collected.address.or_else(|| address(&line));
                 });
                 line.clear();
             }
@@ -268,10 +312,10 @@ impl Lines {
         self.lock().text.clone()
     }
 
-    /// The first line, or `None` when the output ends, or the deadline passes, before there is one.
-    fn first(&self) -> Option<String> {
-        let collected = self.wait_until(|collected| collected.has_first || collected.ended);
-        collected.text.lines().next().map(str::to_owned)
+    /// The first address in a line, or `None` when the output ends, or the deadline passes, before there is one.
+    fn address(&self) -> Option<SocketAddr> {
+        let collected = self.wait_until(|collected| collected.address.is_some() || collected.ended);
+        collected.address
     }
 
     /// Something that the server started may hold its output open: this waits, and goes on without an error.

@@ -175,7 +175,15 @@ impl WebSocket {
     ///
     /// The response, when it is not 101.
     pub fn shake(addr: SocketAddr, request: &str) -> Result<Self, Reply> {
-        let mut connection = Connection::open(addr);
+        Self::shake_on(Connection::open(addr), request)
+    }
+
+    /// The same on a connection of the caller's.
+    ///
+    /// # Errors
+    ///
+    /// The response, when it is not 101.
+    pub fn shake_on(mut connection: Connection, request: &str) -> Result<Self, Reply> {
         connection.send(request);
         let answer = connection.reply();
         match answer.status {

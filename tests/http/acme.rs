@@ -1,5 +1,7 @@
 //! `[server.acme]`, against an authority for tests.
 
+mod front;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,6 +15,7 @@ use wharf_tests::{Server, eventually, eventually_within, guest, installed};
 
 use crate::certificates::{Authority, ask, client, free_port};
 use crate::operator::{ADMIN, admin, metric};
+use front::{Front, Says};
 
 /// An order takes a second or two; a machine with much else to do, longer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -123,9 +126,12 @@ impl Field {
     }
 
     fn serve(&self, more: &str) -> Server {
-        let Ports {
-            http, tls, authority, ..
-        } = self.ports;
+        self.serve_by(self.ports.authority, more)
+    }
+
+    /// The same with the authority at another port.
+    fn serve_by(&self, authority: u16, more: &str) -> Server {
+        let Ports { http, tls, .. } = self.ports;
         let manifest = format!(
             "[server]\n[[server.listeners]]\naddress = '127.0.0.1:{http}'\n[[server.listeners]]\naddress = '127.0.0.1:{tls}'\n\
              tls = true\n[server.acme]\nhosts = ['{NAME}']\ndirectory = 'https://localhost:{authority}/dir'\n\
@@ -225,6 +231,56 @@ fn certificates_are_renewed_in_time() {
     eventually_within(PATIENCE, || field.shown().is_some(), "clients see its certificate");
 }
 
+/// Whatever its time is: the authority may have to revoke it (RFC 9773).
+#[test]
+fn certificates_are_renewed_when_the_authority_says_so() {
+    let field = Field::new(24 * 60 * 60);
+    let Some(_authority) = field.authority(field.ports.http) else {
+        return;
+    };
+    let says = Says {
+        renews_first: true,
+        ..Says::default()
+    };
+    let front = Front::start(&field.ca, field.ports.authority, says);
+    let server = field.serve_by(front.port, "");
+    eventually_within(
+        PATIENCE,
+        || orders(&server, "succeeded") == 2.0,
+        "it is renewed at once",
+    );
+    eventually_within(PATIENCE, || front.renewals_asked() == 2, "it asks about the new one");
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(
+        orders(&server, "succeeded"),
+        2.0,
+        "which is not to be renewed for years"
+    );
+    // This authority does not say which certificate an order replaces, and is asked again without it.
+    assert_eq!(orders(&server, "failed"), 1.0);
+    server.says("replaces field mismatch");
+}
+
+/// An authority that has too much to do is left alone for as long as it says, however soon the server would try again.
+#[test]
+fn an_authority_is_left_alone_as_long_as_it_asks() {
+    let field = Field::new(24 * 60 * 60);
+    let Some(_authority) = field.authority(field.ports.http) else {
+        return;
+    };
+    let says = Says {
+        wait: Some(3),
+        ..Says::default()
+    };
+    let front = Front::start(&field.ca, field.ports.authority, says);
+    let server = field.serve_by(front.port, "");
+    eventually_within(PATIENCE, || field.shown().is_some(), "the certificate is there");
+    assert_eq!((orders(&server, "failed"), orders(&server, "succeeded")), (1.0, 1.0));
+    let waited = front.first_wait();
+    // Seconds are whole ones.
+    assert!(waited >= Some(Duration::from_secs(2)), "{waited:?}");
+}
+
 #[test]
 fn an_authority_that_finds_no_answer_is_asked_otherwise() {
     let field = Field::new(24 * 60 * 60);
@@ -232,7 +288,7 @@ fn an_authority_that_finds_no_answer_is_asked_otherwise() {
     let server = field.serve("challenges = ['http-01', 'tls-alpn-01']");
     eventually_within(PATIENCE, || orders(&server, "failed") >= 1.0, "the authority is missed");
     assert_eq!(get(server.addr(), "/").status, 200);
-    eventually(|| server.log().contains("cannot reach localhost"), "it is said");
+    server.says("cannot reach localhost");
     server.stop();
     // It asks at a port where nobody answers.
     let Some(_authority) = field.authority(free_port()) else {

@@ -88,3 +88,30 @@ fn a_draining_server_lives_and_is_not_ready() {
     assert_eq!(connection.reply().status, 200);
     assert!(server.wait().success());
 }
+
+/// Nobody who connects and says nothing, or takes nothing, keeps others from asking whether the server lives.
+#[test]
+fn the_admin_listener_has_bounds() {
+    let server = wharf_tests::Server::start("http-hello", &ADMIN);
+    let admin = admin(&server);
+    let mut silent: Vec<_> = (0..200).map(|_| Connection::open(admin)).collect();
+    assert_eq!(get(admin, "/livez").status, 200);
+    let first = silent.first_mut().expect("there are some");
+    assert!(first.is_closed(), "the eldest made room");
+    // One that asks for much and reads nothing: its time has an end, though it does not read what it is owed.
+    let mut greedy = std::net::TcpStream::connect(admin).expect("it listens");
+    greedy.set_nonblocking(true).expect("a socket can be");
+    let ask = b"GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n".repeat(100);
+    let mut is_broken = false;
+    wharf_tests::eventually_within(
+        std::time::Duration::from_secs(90),
+        || {
+            use std::io::Write as _;
+            let written = greedy.write(&ask);
+            is_broken = matches!(&written, Err(error) if error.kind() != std::io::ErrorKind::WouldBlock);
+            is_broken
+        },
+        "it is closed",
+    );
+    assert_eq!(get(admin, "/livez").status, 200);
+}

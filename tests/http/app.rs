@@ -27,13 +27,13 @@ impl App {
         let folder = Scratch::new();
         let manifest = fs::read(example.join("wharf.toml")).expect("an example that is an app has a manifest");
         folder.write("wharf.toml", manifest);
-        for file in fs::read_dir(example.join("public")).expect("it has files") {
-            let file = file.expect("a folder can be read").path();
-            let name = file.file_name().expect("a file has a name");
-            folder.write(
-                Path::new("public").join(name),
-                fs::read(&file).expect("a page is a file"),
-            );
+        for inside in ["public", "migrations"] {
+            // Not every example has both.
+            for file in fs::read_dir(example.join(inside)).into_iter().flatten() {
+                let file = file.expect("a folder can be read").path();
+                let name = file.file_name().expect("a file has a name");
+                folder.write(Path::new(inside).join(name), fs::read(&file).expect("it is a file"));
+            }
         }
         let component = fs::read(guest(&format!("example-{name}"))).expect("the example is built");
         let file = format!("target/wasm32-wasip2/release/{}.wasm", name.replace('-', "_"));

@@ -3,6 +3,7 @@
 //! What the examples are for is seen there: that pages come back by themselves, lose nothing, and show what comes while it
 //! comes. What goes over the wire is looked at in `examples.rs`.
 
+mod develop;
 mod driver;
 mod line;
 
@@ -199,4 +200,22 @@ fn said(tab: &Tab) -> Vec<String> {
             .map((item) => `${item.querySelector('b').textContent}: ${item.querySelector('.text').textContent}`)",
     );
     serde_json::from_value(shown).expect("texts")
+}
+
+/// A file that the page makes is stored while the page shows how far it is; stopped in the middle, nothing of it is.
+#[test]
+fn bulk_import() {
+    let Some(browser) = Browser::start() else { return };
+    let served = App::of("bulk-import").serve(&SOON_DRAINED);
+    let tab = browser.open(&served.server.url("/"));
+    let rows = "document.querySelectorAll('#stations tr').length";
+    tab.click("#make");
+    tab.until("document.querySelector('#progress').value > 0");
+    tab.click("#make");
+    tab.until("document.querySelector('#state').dataset.state === 'failed'");
+    tab.until(&format!("{rows} === 1"));
+    tab.click("#make");
+    tab.until("document.querySelector('#state').dataset.state === 'done'");
+    tab.until(&format!("{rows} === 8"));
+    tab.until("document.querySelector('#stations').textContent.includes('25,000')");
 }

@@ -12,6 +12,7 @@ use wharf_tests::{Server, eventually_within, http2};
 
 use crate::axes::{ALLOW_ALL, Isolation, Protocol, all};
 use crate::client::Ask;
+use crate::operator::{ADMIN, admin, metric};
 use crate::witness::{Witness, wait};
 
 /// How long after its client left a call may stay open. A second is what is promised; the rest is for a busy machine.
@@ -209,6 +210,53 @@ fn a_client_that_leaves_unread_content_behind() {
         wait(Duration::from_secs(1));
         assert_eq!(witness.reports().len(), written, "{isolation:?}: the guest writes on");
         assert!(written < 1024, "{isolation:?}: the guest wrote all of it");
+    }
+}
+
+/// Content that a guest keeps and does not read goes with the client all the same, and so does the connection.
+#[test]
+fn content_that_a_guest_keeps_goes_with_its_client() {
+    for (isolation, protocol) in all() {
+        let server = isolation.serve("http-slow", &ADMIN);
+        let admin = admin(&server);
+        let expect = |name: &str, expected: f64| {
+            let what = format!("{isolation:?} {protocol:?}: {name} becomes {expected}");
+            eventually_within(CLOSED_WITHIN, || metric(admin, name) == Some(expected), &what);
+        };
+        match protocol {
+            Protocol::Http1 => {
+                let clients: Vec<_> = (0..10)
+                    .map(|_| {
+                        let mut client = Connection::open(server.addr());
+                        let head = "POST /?delay=600000 HTTP/1.1\r\nhost: a.test\r\ncontent-length: 300000\r\n\r\n";
+                        client.send([head.as_bytes(), &[b'x'; 50_000]].concat());
+                        client
+                    })
+                    .collect();
+                expect("wharf_requests", 10.0);
+                drop(clients);
+            }
+            Protocol::Http2 => http2::run(async {
+                let mut handle = http2::connect(server.addr()).await;
+                let mut open = Vec::new();
+                for _ in 0..10 {
+                    let request = Request::post(server.url("/?delay=600000"))
+                        .body(())
+                        .expect("the path is one");
+                    let (response, mut content) = handle.send_request(request, false).expect("it is taken");
+                    let piece = Bytes::from_static(&[b'x'; 50_000]);
+                    content.send_data(piece, false).expect("the stream is open");
+                    open.push((response, content));
+                }
+                let deadline = Instant::now() + Duration::from_secs(20);
+                while metric(admin, "wharf_requests") != Some(10.0) {
+                    assert!(Instant::now() < deadline, "the guest was not asked");
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            }),
+        }
+        expect("wharf_requests", 0.0);
+        expect("wharf_connections", 0.0);
     }
 }
 

@@ -9,9 +9,12 @@ use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use wharf_tests::{Scratch, Server, eventually};
+
+/// When certificates hold, unless something else is said.
+const YEARS: [i32; 2] = [2026, 2099];
 
 /// An authority and what it has signed, in a folder of its own.
 pub struct Authority {
@@ -37,7 +40,12 @@ impl Authority {
 
     /// `FILE.crt` and `FILE.key` for `names`, each replaced in one step; what the certificate is in DER.
     pub fn certificate(&self, file: &str, names: &[&str]) -> CertificateDer<'static> {
-        self.certificate_of(file, &KeyPair::generate().unwrap(), names)
+        self.certificate_of(file, &KeyPair::generate().unwrap(), names, YEARS)
+    }
+
+    /// The same for the time from the beginning of a year to that of another.
+    pub fn certificate_between(&self, file: &str, names: &[&str], years: [i32; 2]) {
+        self.certificate_of(file, &KeyPair::generate().unwrap(), names, years);
     }
 
     /// The same with an RSA key, which openssl makes.
@@ -47,10 +55,16 @@ impl Authority {
             .output()
             .unwrap();
         let key = KeyPair::from_pem(&String::from_utf8(key.stdout).unwrap()).unwrap();
-        self.certificate_of(file, &key, names);
+        self.certificate_of(file, &key, names, YEARS);
     }
 
-    fn certificate_of(&self, file: &str, key: &KeyPair, names: &[&str]) -> CertificateDer<'static> {
+    fn certificate_of(
+        &self,
+        file: &str,
+        key: &KeyPair,
+        names: &[&str],
+        [from, until]: [i32; 2],
+    ) -> CertificateDer<'static> {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params.use_authority_key_identifier_extension = true;
@@ -58,8 +72,8 @@ impl Authority {
             rcgen::ExtendedKeyUsagePurpose::ServerAuth,
             rcgen::ExtendedKeyUsagePurpose::ClientAuth,
         ];
-        params.not_before = rcgen::date_time_ymd(2026, 1, 1);
-        params.not_after = rcgen::date_time_ymd(2099, 1, 1);
+        params.not_before = rcgen::date_time_ymd(from, 1, 1);
+        params.not_after = rcgen::date_time_ymd(until, 1, 1);
         let certificate = params.signed_by(key, &self.issuer).unwrap();
         for (extension, text) in [("crt", certificate.pem()), ("key", key.serialize_pem())] {
             let new = self.scratch.write(format!("{file}.{extension}.new"), text);
@@ -71,23 +85,36 @@ impl Authority {
     pub fn client(&self) -> Arc<ClientConfig> {
         client(&self.file())
     }
+
+    /// One that shows what is in `FILE.crt`.
+    pub fn client_with(&self, file: &str) -> Arc<ClientConfig> {
+        let path = |extension: &str| self.scratch.join(format!("{file}.{extension}"));
+        let chain = CertificateDer::pem_file_iter(path("crt")).unwrap();
+        let key = PrivateKeyDer::from_pem_file(path("key")).unwrap();
+        let config = builder(&self.file());
+        let chain = chain.map(|certificate| certificate.unwrap()).collect();
+        Arc::new(config.with_client_auth_cert(chain, key).unwrap())
+    }
 }
 
 /// A client that trusts the authorities in a file.
 pub fn client(authorities: &Path) -> Arc<ClientConfig> {
+    let mut config = builder(authorities).with_no_client_auth();
+    // A session that is taken up again shows the certificate that it began with.
+    config.resumption = rustls::client::Resumption::disabled();
+    Arc::new(config)
+}
+
+fn builder(authorities: &Path) -> rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert> {
     let mut roots = RootCertStore::empty();
     for authority in CertificateDer::pem_file_iter(authorities).unwrap() {
         roots.add(authority.unwrap()).unwrap();
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
+    ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
-        .with_no_client_auth();
-    // A session that is taken up again shows the certificate that it began with.
-    config.resumption = rustls::client::Resumption::disabled();
-    Arc::new(config)
 }
 
 /// A request by TLS: the server's certificate and the beginning of its answer.

@@ -30,10 +30,7 @@ fn environment_and_streams() {
                 || server.stdout().contains("a line on stdout\n"),
                 "the guest's line on stdout",
             );
-            eventually(
-                || server.log().contains("a line on stderr\n"),
-                "the guest's line on stderr",
-            );
+            server.says("a line on stderr\n");
         }
     }
 }

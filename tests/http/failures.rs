@@ -1,7 +1,7 @@
 //! What a failing guest looks like from outside, and in the log: one table of statuses, one id in both.
 
+use wharf_tests::Server;
 use wharf_tests::http::{Connection, get};
-use wharf_tests::{Server, eventually};
 
 use crate::axes::{Isolation, Protocol, all};
 use crate::client::Ask;
@@ -64,7 +64,7 @@ fn error_codes() {
                     .header(ERROR_ID)
                     .unwrap_or_else(|| panic!("{code} has no id: {reply:?}"))
                     .to_owned();
-                eventually(|| server.log().contains(&id), &format!("{code}'s id in the log"));
+                server.says(&id);
             }
         }
     }
@@ -96,8 +96,8 @@ fn failures_before_the_answer() {
                     .header(ERROR_ID)
                     .unwrap_or_else(|| panic!("{context}: no id: {reply:?}"))
                     .to_owned();
-                eventually(|| server.log().contains(&id), &format!("{context}: the id in the log"));
-                assert!(server.log().contains(in_log), "{context}: the log names no {in_log}");
+                server.says(&id);
+                server.says(in_log);
                 assert_tells_nothing(&reply.text(), &context);
             }
         }
@@ -147,7 +147,7 @@ fn failures_after_the_head() {
                 Ok(reply) => at == "after-head" && reply.status == 502,
             };
             assert!(broken, "{at} {isolation:?} {protocol:?}: {outcome:?}");
-            eventually(|| server.log().contains("wharf_test_trap_here"), "the trap in the log");
+            server.says("wharf_test_trap_here");
             assert_eq!(
                 get(server.addr(), "/").text(),
                 "first half, second half",
@@ -202,7 +202,7 @@ fn requests_have_a_time_limit() {
             let reply = Ask::get("/?delay=60000").over(protocol, server.addr());
             assert_eq!(reply.status, 504, "{isolation:?} {protocol:?}: {reply:?}");
             let id = reply.header(ERROR_ID).expect("an id").to_owned();
-            eventually(|| server.log().contains(&id), "the id in the log");
+            server.says(&id);
             let next = Ask::get("/?delay=1").over(protocol, server.addr());
             assert_eq!(next.text(), "done", "{isolation:?} {protocol:?}");
         }

@@ -239,7 +239,7 @@ fn a_file_that_shrinks_breaks_the_response_off() {
     file.set_len(100).unwrap();
     let error = connection.try_body().unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof, "{error}");
-    eventually(|| server.log().contains("the file has shrunk"), "the log to say why");
+    server.says("the file has shrunk");
     assert_eq!(
         send(server.addr(), "GET", "/assets/large.bin", &[], b"").body.len(),
         100

@@ -1,22 +1,24 @@
 //! HTTP/2, frame by frame.
 //!
 //! What a library would never send is what most of this is about, so frames and fields are written by hand. Where today's
-//! answer is another than the one that the standard names, the case says both.
+//! answer is another than the one that the standard names, the case says both. Each case is run over plain TCP and over TLS.
 
 mod clients;
 mod compression;
-mod fields;
+pub mod fields;
 mod flow;
 mod frames;
 mod hostile;
 mod messages;
 mod streams;
-mod wire;
+pub mod wire;
 
 use std::net::SocketAddr;
 
-use wharf_tests::Server;
 use wire::Peer;
+
+use crate::axes::Protocol;
+use crate::tunnel::Secured;
 
 /// A rule of the standard, what is sent to see whether it is kept, and what must come of it.
 struct Case {
@@ -156,31 +158,33 @@ impl Then {
     }
 }
 
-/// Runs all cases, and says which do not hold.
+/// Runs all cases, over plain TCP and over TLS, and says which do not hold.
 #[track_caller]
 fn check(cases: Vec<Case>) {
-    let mut servers: Vec<(&str, Server)> = Vec::new();
+    let mut servers: Vec<(&str, Secured)> = Vec::new();
     let mut wrong = Vec::new();
     let (all, other) = (cases.len(), cases.iter().filter(|case| case.today.is_some()).count());
     for case in cases {
         if !servers.iter().any(|(guest, _)| *guest == case.guest) {
-            servers.push((case.guest, Server::start(case.guest, &[])));
+            servers.push((case.guest, Secured::serve(case.guest, "", &[])));
         }
-        let (_, server) = servers
+        let (_, site) = servers
             .iter()
             .find(|(guest, _)| *guest == case.guest)
             .expect("it was started");
-        wrong.extend(case.run(server.addr()).err());
+        wrong.extend(case.run(site.server.addr()).err());
+        let by_tls = case.run(site.addr(Protocol::Http2)).err();
+        wrong.extend(by_tls.map(|wrong| format!("by TLS: {wrong}")));
     }
     println!("{all} cases, {other} of them with another answer than the standard's");
     assert!(
         wrong.is_empty(),
-        "{} of {all} cases do not hold:\n{}",
+        "{} of {all} cases, each run twice, do not hold:\n{}",
         wrong.len(),
         wrong.join("\n")
     );
-    for (guest, server) in &servers {
-        let mut peer = Peer::greeted(server.addr());
+    for (guest, site) in &servers {
+        let mut peer = Peer::greeted(site.server.addr());
         assert!(peer.is_alive(), "{guest} is served no more");
     }
 }

@@ -297,7 +297,7 @@ fn an_answer_that_was_given_stays_given() {
             let reply = get(server.addr(), "/?at=after-response&hold=50");
             assert_eq!(reply.text(), "first half, second half", "{isolation:?}");
         }
-        eventually(|| server.log().contains("wharf_test_trap_here"), "the trap in the log");
+        server.says("wharf_test_trap_here");
         assert_eq!(get(server.addr(), "/").status, 200, "{isolation:?}");
     }
 }
@@ -383,7 +383,7 @@ fn little_address_space() {
     for isolation in Isolation::ALL {
         let flags = ["--isolation", isolation.flag(), "--log", "info"];
         let server = Server::spawn(limited(KIB, &Server::command("http-memory", &flags)));
-        eventually(|| server.log().contains("too little address space"), "that to be said");
+        server.says("too little address space");
         let taking = at_once(
             20,
             server.addr(),

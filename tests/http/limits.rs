@@ -2,12 +2,15 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use wharf_tests::http::{Connection, Reply, get};
 use wharf_tests::{Scratch, Server, eventually, guest, http2};
 
-use crate::operator::{ADMIN, admin, metric, reached};
+use crate::http2::fields::get as get_block;
+use crate::http2::wire::{Peer, request};
+use crate::operator::{ADMIN, admin, metric, reached, reached_by};
 use crate::witness::Witness;
 
 /// A server with one app, and the limits of both.
@@ -20,7 +23,7 @@ struct Limited {
 impl Limited {
     /// `server` and `app` are the keys of `[server.limits]` and of the app's `[limits]`.
     fn serve(component: &str, server: &str, app: &str) -> Self {
-        Self::with_log(component, server, app, "info")
+        Self::with_log(component, server, app, "debug")
     }
 
     fn with_log(component: &str, server: &str, app: &str, log: &str) -> Self {
@@ -43,13 +46,16 @@ impl Limited {
         Connection::open(self.server.addr())
     }
 
-    /// The limit was reached so often.
+    /// The limit was reached so often, and the log says so.
     #[track_caller]
     fn check_reached(&self, limit: &str, times: f64) {
         eventually(
             || reached(self.admin, limit) == times,
             &format!("{limit} is counted {times} times"),
         );
+        if times > 0.0 {
+            self.server.says(&format!("limit=\"{limit}\""));
+        }
     }
 
     fn send(&self, raw: impl AsRef<[u8]>) -> Reply {
@@ -59,6 +65,92 @@ impl Limited {
         connection.reply()
     }
 }
+
+/// Each limit that the documentation names has a test that sees it counted, or stands here with the reason.
+#[test]
+fn every_limit_has_a_test() {
+    const TESTS: [&str; 5] = [
+        include_str!("limits.rs"),
+        include_str!("front/stalls.rs"),
+        include_str!("outgoing.rs"),
+        include_str!("outgoing/peers.rs"),
+        include_str!("http2/hostile.rs"),
+    ];
+    // They lead to the queue, which is counted.
+    const QUEUED: [&str; 3] = [
+        "`instances` | `[server.limits]`",
+        "`requests`, `instances` | `[limits]`",
+        "`[http-client]`",
+    ];
+    let document = include_str!("../../docs/concepts/overload.md");
+    let table = document
+        .split("## Which limit gives which answer")
+        .nth(1)
+        .expect("it is there");
+    let rows = table.lines().filter(|line| line.starts_with("| ")).skip(1);
+    let mut names: Vec<&str> = Vec::new();
+    for row in rows
+        .take_while(|row| !row.contains("asked/s"))
+        .filter(|row| !QUEUED.iter().any(|queued| row.contains(queued)))
+    {
+        let first = row.split('|').nth(1).unwrap_or_default();
+        names.extend(match first.trim() {
+            "load (no setting)" => vec!["load"],
+            "slow clients (no setting)" => vec!["slow-clients"],
+            "address (no setting)" => vec!["address"],
+            first => first.split('`').skip(1).step_by(2).collect(),
+        });
+    }
+    assert!(names.len() > 20, "{names:?}");
+    // As an argument, or in a table of cases that all are.
+    let is_looked_at = |before: &str| before.contains("reached(") || before.trim_end().ends_with("limit:");
+    let is_counted = |name: &&str| {
+        let word = format!("\"{name}\"");
+        TESTS.iter().any(|text| {
+            let mut places = text.match_indices(&word);
+            places.any(|(at, _)| is_looked_at(&text[text.floor_char_boundary(at.saturating_sub(40))..at]))
+        })
+    };
+    let untested: Vec<_> = names.iter().filter(|name| !is_counted(name)).collect();
+    assert!(untested.is_empty(), "{untested:?}");
+}
+
+/// What an app may use is counted by app, from the start; what all share is not.
+#[test]
+fn limits_are_counted_by_whose_they_are() {
+    let scratch = Scratch::new();
+    let app = |name: &str| {
+        let component = guest("http-upload");
+        format!(
+            "[apps.{name}]\ncomponent = '{}'\nroutes = [{{ path = '/{name}' }}]\nlimits.body = 10\n",
+            component.display()
+        )
+    };
+    let manifest = format!("[server.limits]\nheader-count = 9\n{}{}", app("shop"), app("blog"));
+    let server = Server::start(scratch.write("wharf.toml", manifest), &ADMIN);
+    let admin = admin(&server);
+    let send = |path: &str, more: &str| {
+        let mut connection = Connection::open(server.addr());
+        connection.send(format!("POST {path} HTTP/1.1\r\nhost: a.test\r\n{more}\r\n"));
+        connection.reply().status
+    };
+    for (path, status) in [("/shop", 413), ("/shop", 413), ("/blog", 413)] {
+        assert_eq!(send(path, "content-length: 11\r\n"), status);
+    }
+    let fields: String = (0..10).map(|nth| format!("x{nth}: y\r\n")).collect();
+    assert_eq!(send("/shop", &fields), 431);
+    let count = |app: &str, limit: &str| reached_by(admin, app, limit);
+    eventually(|| count("", "header-count") == Some(1.0), "it is the server's");
+    assert_eq!((count("shop", "body"), count("blog", "body")), (Some(2.0), Some(1.0)));
+    assert_eq!(
+        (count("shop", "queue"), count("blog", "memory")),
+        (Some(0.0), Some(0.0))
+    );
+    assert_eq!((count("", "body"), count("shop", "header-count")), (None, None));
+}
+
+/// Far less than anybody may wait in a queue, and far more than being told takes on a machine that is busy.
+const SOON: Duration = Duration::from_secs(2);
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a.test\r\n\r\n";
 
@@ -86,6 +178,11 @@ fn connections() {
         ("done".to_owned(), "done".to_owned())
     );
     limited.check_reached("connections-per-client", 2.0);
+    let short = |outcome: &str| {
+        let name = format!("wharf_connections_short_total{{outcome=\"{outcome}\"}}");
+        metric(limited.admin, &name)
+    };
+    assert_eq!((short("made-room"), short("refused")), (Some(1.0), Some(1.0)));
 }
 
 #[test]
@@ -145,7 +242,7 @@ fn requests_at_a_time() {
     let refused = limited.send(GET);
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
     let id = refused.header("wharf-error-id").expect("it has an id");
-    eventually(|| limited.server.log().contains(id), "the log has the id");
+    limited.server.says(id);
     assert_eq!(first.reply().text(), "done");
     limited.check_reached("requests", 1.0);
 }
@@ -170,10 +267,27 @@ fn requests_of_an_app_at_a_time_and_its_queue() {
         let mut second = slow();
         eventually(|| metric(admin, "wharf_requests") == Some(2.0), "the second has begun");
         std::thread::sleep(Duration::from_millis(100));
+        let begun = std::time::Instant::now();
         assert_eq!(slow().reply().status, 503, "{isolation}");
+        assert!(begun.elapsed() < SOON, "{isolation}: {:?}", begun.elapsed());
         assert_eq!((first.reply().status, second.reply().status), (200, 200), "{isolation}");
         assert_eq!(reached(admin, "queue"), 1.0, "{isolation}");
     }
+}
+
+/// Who comes into an empty queue waits for as long as it allows, and no longer.
+#[test]
+fn time_in_the_queue() {
+    let limited = Limited::serve("http-slow", "", "requests = 1\nqueue-time = '400ms'");
+    let mut first = limited.open();
+    first.send("GET /?delay=3000 HTTP/1.1\r\nhost: a.test\r\n\r\n");
+    eventually(|| metric(limited.admin, "wharf_requests") == Some(1.0), "it has begun");
+    let begun = std::time::Instant::now();
+    let refused = limited.send(GET);
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
+    assert!(begun.elapsed() >= Duration::from_millis(400), "{:?}", begun.elapsed());
+    limited.check_reached("queue-time", 1.0);
+    assert_eq!(first.reply().text(), "done");
 }
 
 /// A queue that does not empty tells the surplus at once, however long a burst may wait.
@@ -191,7 +305,9 @@ fn a_standing_queue() {
     };
     let mut burst = [slow(), slow()];
     std::thread::sleep(Duration::from_millis(1000));
+    let begun = std::time::Instant::now();
     let late = slow().reply();
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
     assert_eq!((late.status, late.header("retry-after")), (503, Some("1")));
     limited.check_reached("queue-time", 1.0);
     assert_eq!(burst.each_mut().map(|connection| connection.reply().status), [200, 200]);
@@ -205,6 +321,94 @@ fn time_until_the_response() {
         504
     );
     limited.check_reached("response-time", 1.0);
+}
+
+/// It begins with the request, and not with the guest: a body that drips is part of the wait.
+#[test]
+fn time_until_the_response_of_a_body_that_drips() {
+    let limited = Limited::serve("http-upload", "", "response-time = '1s'");
+    let mut connection = limited.open();
+    connection.send("POST / HTTP/1.1\r\nhost: a.test\r\ncontent-length: 100\r\n\r\n");
+    let mut dripping = connection.stream().try_clone().expect("a socket can be cloned");
+    let dripper = std::thread::spawn(move || {
+        // All of it is there after ten seconds.
+        for _ in 0..100 {
+            std::thread::sleep(Duration::from_millis(100));
+            if dripping.write_all(b"x").is_err() {
+                return;
+            }
+        }
+    });
+    assert_eq!(connection.reply().status, 408);
+    limited.check_reached("response-time", 1.0);
+    drop(connection);
+    dripper.join().expect("it only writes");
+}
+
+/// What the body took is not given to the guest on top.
+#[test]
+fn time_that_the_body_took_is_gone() {
+    let limited = Limited::serve("http-slow", "", "response-time = '3s'");
+    let mut connection = limited.open();
+    connection.send("POST /?delay=2000 HTTP/1.1\r\nhost: a.test\r\ncontent-length: 2\r\n\r\nx");
+    std::thread::sleep(Duration::from_millis(2000));
+    connection.send("y");
+    assert_eq!(connection.reply().status, 504);
+    limited.check_reached("response-time", 1.0);
+}
+
+/// Guests that compute, and more of them than there are processors for: the surplus is told, and a neighbour is not held up.
+#[test]
+fn load() {
+    let scratch = Scratch::new();
+    let manifest = format!(
+        "[apps.busy]\ncomponent = '{}'\nroutes = [{{ path = '/cpu' }}]\n[apps.calm]\ncomponent = '{}'\nroutes = [{{ path = '/calm' }}]\n",
+        guest("bench").display(),
+        guest("http-hello").display()
+    );
+    let server = Server::start(scratch.write("wharf.toml", format!("[server]\n{manifest}")), &ADMIN);
+    let admin = admin(&server);
+    let addr = server.addr();
+    let (over, refused) = (AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..100 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    let reply = get(addr, "/cpu/20000000");
+                    match reply.status {
+                        200 => {}
+                        503 => {
+                            assert_eq!(reply.header("retry-after"), Some("1"));
+                            refused.fetch_add(1, Ordering::Relaxed);
+                            std::thread::sleep(Duration::from_millis(20));
+                        }
+                        status => panic!("{status} {}", reply.text()),
+                    }
+                }
+            });
+        }
+        // Ends the others also where this fails.
+        let looked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            eventually(|| refused.load(Ordering::Relaxed) > 0, "somebody is refused");
+            assert!(
+                (0..20).all(|_| get(addr, "/calm").status == 200),
+                "the neighbour answers"
+            );
+        }));
+        over.store(true, Ordering::Relaxed);
+        if let Err(panic) = looked {
+            std::panic::resume_unwind(panic);
+        }
+    });
+    eventually(
+        || reached(admin, "load") >= refused.load(Ordering::Relaxed) as f64,
+        "each is counted",
+    );
+    server.says("there is more to do than can be done");
+    assert_eq!(
+        metric(admin, "wharf_responses_total{app=\"calm\",class=\"5xx\"}"),
+        Some(0.0)
+    );
 }
 
 #[test]
@@ -245,6 +449,24 @@ fn requests_of_an_instance() {
     assert_eq!(numbers, ["1", "2", "3", "1", "2", "3", "1"]);
 }
 
+/// An instance without work is kept for as long as its app says.
+#[test]
+fn time_of_an_instance_without_work() {
+    let idle = "wharf_instances_idle{app=\"main\"}";
+    for (time, is_kept) in [("'200ms'", false), ("'1h'", true)] {
+        let limited = Limited::serve("http-state", "", &format!("idle-time = {time}"));
+        assert_eq!(limited.send(GET).status, 200);
+        match is_kept {
+            false => eventually(|| metric(limited.admin, "wharf_instances") == Some(0.0), "it goes"),
+            true => {
+                // The default would be over by then.
+                std::thread::sleep(Duration::from_secs(14));
+                assert_eq!(metric(limited.admin, idle), Some(1.0));
+            }
+        }
+    }
+}
+
 /// Past it requests wait, however many may be under way.
 #[test]
 fn instances_at_a_time() {
@@ -269,7 +491,7 @@ fn connections_of_outgoing_calls() {
     let limited = Limited::serve(
         "http-outgoing",
         "",
-        "outgoing = 1\n[apps.main.http-client]\nallow = ['*']",
+        "[apps.main.http-client]\nallow = ['*']\nconnections = 1",
     );
     let reply = get(limited.server.addr(), &format!("/?n=20&url={}", witness.url("/ok")));
     let answered = reply
@@ -278,7 +500,10 @@ fn connections_of_outgoing_calls() {
         .filter(|line| line.starts_with("status 200 "))
         .count();
     assert_eq!((answered, witness.accepted()), (20, 1), "{}", reply.text());
-    eventually(|| reached(limited.admin, "outgoing") >= 1.0, "it is counted");
+    eventually(
+        || reached(limited.admin, "http-client-connections") >= 1.0,
+        "it is counted",
+    );
 }
 
 /// Work that a guest goes on with after its response ends with its instance.
@@ -293,10 +518,7 @@ fn time_for_work_after_the_response() {
     let path = format!("/?body=closed&delay=60000&report={}", witness.url("/report"));
     assert_eq!(get(limited.server.addr(), &path).status, 200);
     limited.check_reached("background-time", 1.0);
-    eventually(
-        || limited.server.log().contains("guest failed after its response"),
-        "it is said",
-    );
+    limited.server.says("guest failed after its response");
     eventually(
         || metric(limited.admin, "wharf_instances") == Some(0.0),
         "its instance is gone",
@@ -320,6 +542,18 @@ fn bytes_of_a_head() {
             .status
     });
     assert_eq!(status, 431);
+}
+
+/// Nobody can set it: an address is that long, or is none.
+#[test]
+fn bytes_of_an_address() {
+    let limited = Limited::with_log("http-request-line", "", "", "debug");
+    let head = |bytes: usize| format!("GET /{} HTTP/1.1\r\nhost: a.test\r\n\r\n", "x".repeat(bytes));
+    assert_eq!(limited.send(head(60_000)).status, 200);
+    assert_eq!(limited.send(head(70_000)).status, 414);
+    limited.check_reached("address", 1.0);
+    assert_eq!(reached(limited.admin, "header-count"), 0.0);
+    limited.server.says("limit=\"address\"");
 }
 
 #[test]
@@ -362,8 +596,7 @@ fn time_for_a_head() {
     });
     assert_eq!(slow.reply().status, 408);
     assert!(slow.is_closed());
-    // It may be reset while it still writes.
-    assert!(drip.try_reply().map_or(408, |reply| reply.status) == 408);
+    assert_eq!(drip.reply().status, 408);
     limited.check_reached("head-timeout", 2.0);
     dripper.join().expect("it only writes");
     // Waiting between requests has another limit.
@@ -437,7 +670,7 @@ fn rate_of_a_body() {
             std::thread::sleep(Duration::from_millis(200));
         }
     });
-    assert_eq!(connection.try_reply().map_or(408, |reply| reply.status), 408);
+    assert_eq!(connection.reply().status, 408);
     limited.check_reached("body-rate", 1.0);
     drop(connection);
     dripper.join().expect("it only writes");
@@ -496,6 +729,62 @@ fn requests_that_are_taken_back() {
     assert!(taken_back < 1000, "{taken_back}");
     limited.check_reached("resets", 1.0);
     assert_eq!(get(limited.server.addr(), "/?delay=1").status, 200);
+}
+
+/// Over HTTP/1.1 nobody can, and whoever takes whole answers has taken nothing back.
+#[test]
+fn answers_of_http1_are_not_taken_back() {
+    for (guest, request) in [
+        ("http-hello", GET),
+        (
+            "http-echo",
+            "POST / HTTP/1.1\r\nhost: a.test\r\ncontent-length: 3\r\n\r\nabc",
+        ),
+        ("http-download", "GET /?bytes=100000 HTTP/1.1\r\nhost: a.test\r\n\r\n"),
+        (
+            "http-content-length",
+            "GET /?declared=1000&actual=1000 HTTP/1.1\r\nhost: a.test\r\n\r\n",
+        ),
+        ("http-slow", "GET /?delay=1&at=body HTTP/1.1\r\nhost: a.test\r\n\r\n"),
+    ] {
+        let limited = Limited::serve(guest, "resets = 1", "");
+        let mut connection = limited.open();
+        for _ in 0..10 {
+            connection.send(request);
+            assert_eq!(connection.reply().status, 200, "{guest}");
+        }
+        // Whoever leaves before the end takes the connection along, which is no flood.
+        for _ in 0..10 {
+            limited.open().send(request);
+        }
+        eventually(
+            || metric(limited.admin, "wharf_requests") == Some(0.0),
+            "all have ended",
+        );
+        assert_eq!(reached(limited.admin, "resets"), 0.0, "{guest}");
+    }
+}
+
+/// A client that was told how many there may be, and begins more, is told which were refused; that is counted.
+#[test]
+fn streams_past_those_of_a_connection() {
+    let limited = Limited::serve("http-slow", "streams = 3", "");
+    let mut peer = Peer::greeted(limited.server.addr());
+    let streams = [1, 3, 5, 7, 9];
+    let requests = streams.map(|stream| request(stream, get_block("/?delay=1000")));
+    peer.send(requests.concat());
+    peer.until(
+        |seen| [7, 9].iter().all(|stream| seen.resets.contains_key(stream)),
+        "two are refused",
+    );
+    limited.check_reached("streams", 2.0);
+    peer.until(
+        |seen| [1, 3, 5].iter().all(|stream| seen.ended.contains(stream)),
+        "the others are answered",
+    );
+    peer.send(request(11, get_block("/?delay=1")));
+    peer.until(|seen| seen.ended.contains(&11), "there is room again");
+    assert_eq!(reached(limited.admin, "streams"), 2.0);
 }
 
 #[test]

@@ -8,6 +8,8 @@ mod axes;
 mod certificates;
 mod client;
 mod operator;
+mod stores;
+mod tunnel;
 mod witness;
 
 /// Certificates from an authority.
@@ -18,8 +20,12 @@ mod admin;
 mod bodies;
 /// The pages of the examples, in a browser.
 mod browser;
+/// The app's cache, in memory and in Redis.
+mod cache;
 /// Clients that leave.
 mod cancel;
+/// `wasi:config`.
+mod config;
 /// Conformance and request smuggling over HTTP/1.1.
 mod corpus;
 /// SIGTERM, and logs that nobody reads.
@@ -40,10 +46,18 @@ mod front;
 mod http2;
 /// Which requests meet in one instance, and what one of them does to the others.
 mod isolation;
+/// `wasi:keyvalue`: three shapes, three places for entries.
+mod keyvalue;
 /// WASI 0.2.
 mod legacy;
 /// Each limit, broken: what the client gets, what is counted, what is said.
 mod limits;
+/// Components with instances of their own.
+mod linked;
+/// `wasi:logging`.
+mod logging;
+/// Content that is none, over HTTP/1.1.
+mod malformed;
 /// `--middleware`.
 mod middleware;
 /// Calls that guests make.
@@ -52,12 +66,18 @@ mod outgoing;
 mod overlap;
 /// HTTP itself: connections, framing, methods, statuses, requests that are none.
 mod protocol;
+/// The ways to a Redis server.
+mod redis;
 /// Manifests that change, components that are replaced, under load and wrongly.
 mod reload;
 /// Many apps behind one address: hosts, paths, methods, error pages, apps that are broken.
 mod routes;
+/// Secrets in an encrypted file.
+mod secrets;
 /// Crowds of slow clients.
 mod slow;
+/// Databases, through `wharf:sql`.
+mod sql;
 /// Responses that come while they are made, and event streams.
 mod streaming;
 /// Certificates of the server and of clients.

@@ -32,8 +32,24 @@ pub fn metric(admin: SocketAddr, name: &str) -> Option<f64> {
     line.and_then(|value| value.parse().ok())
 }
 
-/// How often a limit was reached.
+/// How often a limit was reached, by whichever app or none.
 pub fn reached(admin: SocketAddr, limit: &str) -> f64 {
-    let name = format!("wharf_limits_reached_total{{limit=\"{limit}\"}}");
-    metric(admin, &name).unwrap_or_else(|| panic!("{limit} is not counted"))
+    let metrics = get(admin, "/metrics");
+    assert_eq!(metrics.status, 200);
+    let (text, label) = (metrics.text(), format!(",limit=\"{limit}\"}}"));
+    let of_limit = text.lines().filter_map(|line| {
+        let (labels, value) = line.strip_prefix("wharf_limits_reached_total{app=")?.split_once(' ')?;
+        labels
+            .ends_with(&label)
+            .then(|| value.parse::<f64>().expect("a number"))
+    });
+    let counts: Vec<f64> = of_limit.collect();
+    assert!(!counts.is_empty(), "{limit} is not counted");
+    counts.into_iter().sum()
+}
+
+/// How often `app` has reached a limit; a limit of the server's has no app, which is an empty name.
+pub fn reached_by(admin: SocketAddr, app: &str, limit: &str) -> Option<f64> {
+    let name = format!("wharf_limits_reached_total{{app=\"{app}\",limit=\"{limit}\"}}");
+    metric(admin, &name)
 }

@@ -1,5 +1,7 @@
 //! Calls that guests make: many at once, pooled, with bodies and trailers both ways, and every way they can fail.
 
+mod peers;
+
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use wharf_tests::http::{Connection, Reply, get};
-use wharf_tests::{Scratch, Server, eventually, guest};
+use wharf_tests::{Scratch, Server, eventually, eventually_within, guest, hostile};
 
 use crate::operator::{ADMIN, admin, metric};
 
@@ -89,8 +89,7 @@ fn a_changed_app_is_replaced_and_the_other_keeps_its_instance() {
     let after = [identity("/a"), identity("/b")];
     assert_ne!(before[0], after[0], "a is another version");
     assert_eq!(before[1], after[1], "b was not touched");
-    let log = site.server.log();
-    assert!(log.contains("reloaded changed=\"a\" gone=\"\""), "{log}");
+    site.server.says("reloaded changed=\"a\" gone=\"\"");
 }
 
 #[test]
@@ -145,7 +144,7 @@ fn what_cannot_be_taken_leaves_everything_as_it_was() {
         site.hang_up("refused");
         assert_eq!(site.version("/a"), "1", "{said}");
         assert_eq!(site.version("/b"), version, "{said}");
-        eventually(|| site.server.log().contains(said), &format!("the log says {said:?}"));
+        site.server.says(said);
         replace(&app.join("app.wasm"), &component);
         write_app(&site.scratch, "a", "1", "");
         site.hang_up("taken");
@@ -153,10 +152,7 @@ fn what_cannot_be_taken_leaves_everything_as_it_was() {
     replace(&site.scratch.join("wharf.toml"), b"[server]\napp = 'apps'\n");
     site.hang_up("refused");
     assert_eq!(site.version("/a"), "1");
-    eventually(
-        || site.server.log().contains("everything is served as before"),
-        "the log says so",
-    );
+    site.server.says("everything is served as before");
 }
 
 /// The old version finishes what it has begun, while the new one answers what comes.
@@ -193,11 +189,12 @@ fn an_old_version_is_cut_off_when_its_time_is_over() {
     assert_eq!(slow.head().status(), 200);
     replace(&file, manifest("2").as_bytes());
     assert!(slow.try_body().is_err(), "it has an end");
-    eventually(|| server.log().contains("cut off requests"), "it is said");
+    server.says("cut off requests");
     assert_eq!(get(server.addr(), "/?delay=1").status, 200);
 }
 
-/// 200 reloads, each with a change, while clients ask on connections that stay and on new ones.
+/// 200 reloads, each with a change, while clients ask on connections that stay and on new ones. Every fifth time it is another build
+/// of the component as well.
 #[test]
 fn no_request_fails_under_two_hundred_reloads() {
     let site = Site::serve();
@@ -217,9 +214,16 @@ fn no_request_fails_under_two_hundred_reloads() {
                 }
             });
         }
+        let build = fs::read(guest("http-env")).expect("it was built");
+        let builds = [hostile::slow_to_compile(&build, 1), build];
         for nth in 0..200 {
             let version = format!("v{nth}");
-            write_app(&site.scratch, if nth % 2 == 0 { "a" } else { "b" }, &version, "");
+            let name = if nth % 2 == 0 { "a" } else { "b" };
+            if nth % 5 == 0 {
+                let file = site.scratch.join("apps").join(name).join("app.wasm");
+                replace(&file, &builds[nth / 10 % 2]);
+            }
+            write_app(&site.scratch, name, &version, "");
             site.hang_up("taken");
         }
         over.store(true, Ordering::Relaxed);
@@ -249,7 +253,7 @@ fn a_component_is_compiled_apart() {
     );
     site.hang_up("refused");
     // It compiles, and is no service: the process that compiled it has ended, and the server is as it was.
-    assert!(site.server.log().contains("exports neither"), "{}", site.server.log());
+    site.server.says("exports neither");
     assert_eq!(site.version("/a"), "1");
 }
 
@@ -283,13 +287,13 @@ fn a_pipe_or_a_huge_file_is_no_component() {
         (site.version("/a"), site.version("/b")),
         ("1".to_owned(), "2".to_owned())
     );
-    eventually(|| site.server.log().contains("no regular file"), "it is said");
+    site.server.says("no regular file");
     fs::remove_file(&file).expect("it is there");
     fs::File::create(&file)
         .and_then(|file| file.set_len(1 << 30))
         .expect("it can be made");
     site.hang_up("refused");
-    eventually(|| site.server.log().contains("larger than"), "it is said");
+    site.server.says("larger than");
     assert!(site.server.resident_bytes() < 400 << 20);
 }
 
@@ -300,7 +304,7 @@ fn settings_that_change_are_said_to_need_a_new_start() {
     let manifest = "[server]\napps = 'apps'\ndrain-timeout = '1s'\n";
     replace(&site.scratch.join("wharf.toml"), manifest.as_bytes());
     site.hang_up("taken");
-    eventually(|| site.server.log().contains("read at the start only"), "it is said");
+    site.server.says("read at the start only");
 }
 
 /// A client that takes its time keeps a replaced version no longer than a fast one does.
@@ -320,7 +324,7 @@ fn an_old_version_does_not_wait_for_slow_readers() {
     slow.send("GET /?bytes=100000000 HTTP/1.1\r\nhost: a.test\r\n\r\n");
     assert_eq!(slow.head().status(), 200);
     replace(&file, manifest("2").as_bytes());
-    eventually(|| server.log().contains("cut off requests"), "its time is over");
+    server.says("cut off requests");
     eventually(|| metric(admin, "wharf_requests") == Some(0.0), "the request has ended");
 }
 
@@ -334,4 +338,241 @@ fn an_app_that_failed_is_tried_again_on_demand() {
     fs::create_dir(site.scratch.join("apps/a/data")).expect("the folder can be made");
     site.hang_up("taken");
     assert_eq!(site.version("/a"), "2");
+}
+
+/// Whoever reads, joins or compiles a component does not take the server along.
+#[test]
+fn hostile_components_are_refused_and_the_server_goes_on() {
+    let site = Site::serve();
+    let folder = site.scratch.join("apps/a");
+    let component = fs::read(folder.join("app.wasm")).expect("it was written");
+    let exact = wat::parse_str(hostile::EXACT_FUNCTION).expect("it is a component");
+    let cases = [
+        (
+            "app.wasm",
+            hostile::deep_types(200_000),
+            "types nest more than 100 levels deep",
+        ),
+        (
+            "front.wasm",
+            hostile::deep_types(200_000),
+            "types nest more than 100 levels deep",
+        ),
+        ("front.wasm", exact, "not yet implemented"),
+    ];
+    for (nth, (file, hostile, said)) in cases.into_iter().enumerate() {
+        let front = fs::read(guest("http-middleware-outer")).expect("it was built");
+        replace(&folder.join("front.wasm"), &front);
+        replace(&folder.join(file), &hostile);
+        write_app(&site.scratch, "a", "hostile", "middleware = ['front.wasm']\n");
+        let version = format!("b{nth}");
+        write_app(&site.scratch, "b", &version, "");
+        site.hang_up("refused");
+        assert_eq!(
+            (site.version("/a"), site.version("/b")),
+            ("1".to_owned(), version),
+            "{said}"
+        );
+        site.server.says(said);
+        replace(&folder.join("app.wasm"), &component);
+        write_app(&site.scratch, "a", "1", "");
+        site.hang_up("taken");
+    }
+}
+
+/// One that a compiler takes long for is compiled by a process of its own, whether or not there is a cache, and holds up nobody.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_component_that_compiles_for_long_does_so_elsewhere() {
+    let scratch = Scratch::new();
+    for name in ["a", "b"] {
+        fs::create_dir_all(scratch.join("apps").join(name)).expect("the folder can be made");
+        fs::copy(guest("http-env"), scratch.join("apps").join(name).join("app.wasm")).expect("a guest can be copied");
+        write_app(&scratch, name, "1", "");
+    }
+    let manifest = scratch.write("wharf.toml", "[server]\napps = 'apps'\n");
+    let temporary = scratch.join("temporary");
+    fs::create_dir(&temporary).expect("the folder can be made");
+    let mut command = Server::command(manifest, &[&ADMIN[..], &["--log", "debug", "--no-cache"]].concat());
+    command.env("TMPDIR", &temporary);
+    let server = Server::spawn(command);
+    let admin = admin(&server);
+    let site = Site { server, admin, scratch };
+    let component = fs::read(guest("http-env")).expect("it was built");
+    replace(
+        &site.scratch.join("apps/a/app.wasm"),
+        &hostile::slow_to_compile(&component, SLOW_MULTIPLICATIONS),
+    );
+    write_app(&site.scratch, "a", "2", "");
+    write_app(&site.scratch, "b", "2", "");
+    let before = server_threads_busy(site.server.pid());
+    let pid = rustix::process::Pid::from_raw(site.server.pid() as i32).expect("a process has a number");
+    rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("the server runs");
+    let compiler = || compilers_of(site.server.pid()).first().copied();
+    eventually(|| compiler().is_some(), "a process compiles");
+    eventually_within(
+        Duration::from_secs(60),
+        || site.version("/b") == "2",
+        "b is not held up",
+    );
+    eventually_within(Duration::from_secs(300), || site.version("/a") == "2", "it is there");
+    eventually(|| site.reloads("taken") == 1.0, "that is counted, too");
+    // It was not this process that took so long.
+    let busy = server_threads_busy(site.server.pid()) - before;
+    assert!(busy < Duration::from_secs(8), "the server computed for {busy:?}");
+    assert_eq!(
+        fs::read_dir(&temporary).expect("it is there").count(),
+        0,
+        "nothing is left behind"
+    );
+}
+
+/// As many take a compiler seconds; three times as many take it more memory than it may have.
+#[cfg(target_os = "linux")]
+const SLOW_MULTIPLICATIONS: usize = 400_000;
+
+/// The processes that compile for a server.
+#[cfg(target_os = "linux")]
+pub fn compilers_of(server: u32) -> Vec<u32> {
+    let processes = fs::read_dir("/proc").expect("there is /proc").filter_map(Result::ok);
+    let numbers = processes.filter_map(|process| process.file_name().to_str()?.parse::<u32>().ok());
+    let compiles = |number: &u32| {
+        let status = fs::read_to_string(format!("/proc/{number}/status")).unwrap_or_default();
+        let arguments = fs::read(format!("/proc/{number}/cmdline")).unwrap_or_default();
+        let is_child = status
+            .lines()
+            .any(|line| line.split_whitespace().eq(["PPid:", &server.to_string()]));
+        is_child
+            && arguments
+                .split(|byte| *byte == 0)
+                .any(|argument| argument == b"compile-apart")
+    };
+    numbers.filter(compiles).collect()
+}
+
+/// The processor time that a process has used, without that of its children.
+#[cfg(target_os = "linux")]
+fn server_threads_busy(process: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).expect("it runs");
+    // The name may hold anything; what follows it does not.
+    let (_, fields) = stat.rsplit_once(')').expect("the kernel writes it so");
+    let ticks: u64 = fields
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|ticks| ticks.parse::<u64>().ok())
+        .sum();
+    // A hundredth of a second each, whatever the kernel counts in itself.
+    Duration::from_millis(ticks * 10)
+}
+
+/// A cache that takes nothing costs time and no app.
+#[cfg(unix)]
+#[test]
+fn a_cache_that_takes_nothing_keeps_no_app_from_changing() {
+    let scratch = Scratch::new();
+    fs::create_dir_all(scratch.join("apps/a")).expect("the folder can be made");
+    fs::copy(guest("http-env"), scratch.join("apps/a/app.wasm")).expect("a guest can be copied");
+    write_app(&scratch, "a", "1", "");
+    let manifest = scratch.write("wharf.toml", "[server]\napps = 'apps'\n");
+    let cache = scratch.join("cache");
+    let flags = ["--cache", cache.to_str().expect("it is text")];
+    let server = Server::start(manifest, &[&ADMIN[..], &flags].concat());
+    let admin = admin(&server);
+    let site = Site { server, admin, scratch };
+    // No folder any more, which not even root can write to.
+    fs::remove_dir_all(&cache).expect("it was made");
+    fs::write(&cache, "no folder").expect("it can be written");
+    let other = hostile::slow_to_compile(&fs::read(guest("http-env")).expect("it was built"), 1);
+    replace(&site.scratch.join("apps/a/app.wasm"), &other);
+    write_app(&site.scratch, "a", "2", "");
+    site.hang_up("taken");
+    assert_eq!(site.version("/a"), "2");
+    site.server.says("compiled code cannot be kept");
+}
+
+/// What only those find who make an app is said with its place, as `wharf check` says it.
+#[test]
+fn what_is_not_there_is_said_with_its_place() {
+    let site = Site::serve();
+    let cases = [
+        ("[filesystem]\n'/data' = 'data'\n", "a/wharf.toml:5:"),
+        ("[secrets]\nKEY = { file = 'key' }\n", "a/wharf.toml:5:"),
+        ("middleware = ['front.wasm']\n", "a/wharf.toml:4:"),
+        (
+            "[http-client]\nallow = ['a.test']\ntrust = ['ca.pem']\n",
+            "a/wharf.toml:6:",
+        ),
+    ];
+    for (nth, (more, place)) in cases.into_iter().enumerate() {
+        write_app(&site.scratch, "a", &format!("a{nth}"), more);
+        let before = site.server.log().len();
+        site.hang_up("refused");
+        eventually(
+            || site.server.log()[before..].contains(place),
+            &format!("{more:?} is at {place}"),
+        );
+    }
+}
+
+/// An app whose old version goes on may have a route that another one is given meanwhile.
+#[test]
+fn a_route_that_is_still_taken_is_said_with_its_place() {
+    let site = Site::serve();
+    fs::remove_file(site.scratch.join("apps/a/app.wasm")).expect("it was written");
+    write_app(&site.scratch, "a", "2", "");
+    let file = site.scratch.join("apps/a/wharf.toml");
+    replace(&file, b"component = 'app.wasm'\nroutes = [{ path = '/elsewhere' }]\n");
+    let other = site.scratch.join("apps/b/wharf.toml");
+    replace(
+        &other,
+        b"component = 'app.wasm'\nroutes = [\n  { path = '/b' },\n  { path = '/a' },\n]\n",
+    );
+    site.hang_up("refused");
+    assert_eq!(
+        (site.version("/a"), site.version("/b")),
+        ("1".to_owned(), "1".to_owned())
+    );
+    site.server.says("b/wharf.toml:4:");
+}
+
+/// A guest that writes into its app's folder, and one that writes its component again and again, keep no other app from changing.
+#[test]
+fn folders_that_never_rest_hold_up_nobody() {
+    let site = Site::serve();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for nth in 0.. {
+                if over.load(Ordering::Relaxed) {
+                    return;
+                }
+                let _ = fs::write(site.scratch.join("apps/a").join(format!("data-{nth}")), "data");
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        std::thread::sleep(Duration::from_millis(2000));
+        assert_eq!(
+            (site.reloads("taken"), site.reloads("refused")),
+            (0.0, 0.0),
+            "nothing has changed"
+        );
+        write_app(&site.scratch, "b", "2", "");
+        eventually(|| site.version("/b") == "2", "the change is noticed");
+        over.store(true, Ordering::Relaxed);
+    });
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                let component = fs::read(guest("http-env")).expect("it was built");
+                replace(&site.scratch.join("apps/a/app.wasm"), &component);
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        std::thread::sleep(Duration::from_millis(500));
+        write_app(&site.scratch, "b", "3", "");
+        eventually(|| site.version("/b") == "3", "the change is noticed");
+        over.store(true, Ordering::Relaxed);
+    });
 }

@@ -1,16 +1,17 @@
 //! WebSockets: handshakes, isolation, and how connections end. Frames are in `websocket/frames.rs`, limits in
-//! `websocket/limits.rs`, what becomes of open ones when the server stops or an app changes in `websocket/restart.rs`.
+//! `websocket/limits.rs`, TLS is in `websocket/secure.rs`, what becomes of open ones when the server stops or an app changes in `websocket/restart.rs`.
 
 mod client;
 mod frames;
 mod limits;
 mod restart;
+mod secure;
 
 use std::net::SocketAddr;
 
 use wharf_tests::http::{self, Reply};
 use wharf_tests::websocket::{ACCEPT, BINARY, CLOSE, Frame, KEY, PING, PONG, TEXT, WebSocket};
-use wharf_tests::{Scratch, Server, eventually, guest};
+use wharf_tests::{Scratch, Server, eventually, finish, guest, wharf};
 
 use crate::axes::{Isolation, Protocol, all};
 use crate::operator::{ADMIN, admin, metric, reached};
@@ -287,14 +288,10 @@ fn a_guest_chooses_what_it_may() {
                 .expect("it is refused");
             assert_eq!(reply.status, 500, "{protocol:?} {wrong}");
             let id = reply.header("wharf-error-id").expect("it has a name").to_owned();
-            eventually(|| server.log().contains(&id), "the log has it");
+            server.says(&id);
         }
     }
-    assert!(
-        server.log().contains("which the client did not offer"),
-        "{}",
-        server.log()
-    );
+    server.says("which the client did not offer");
 }
 
 /// A component that takes none gets the request as it is.
@@ -404,7 +401,7 @@ fn a_trap_closes_with_1011() {
         let mut socket = open(protocol, server.addr(), "/trap", &[]).expect("it is accepted");
         socket.send_text("now");
         assert_eq!(socket.end(), Some(1011), "{context}");
-        eventually(|| server.log().contains("unreachable"), "the log says why");
+        server.says("unreachable");
         if isolation == Isolation::Shared {
             assert_eq!(neighbour.end(), Some(1011), "{context}");
         } else {
@@ -463,11 +460,48 @@ fn a_chat_room() {
     }
 }
 
-/// Middleware of HTTP stands in front, and handshakes reach the service all the same.
+/// Requests that are no handshakes come anyway, and somebody has to answer them.
 #[test]
-fn handshakes_pass_middleware_of_http() {
-    let outer = guest("http-middleware-outer").display().to_string();
-    let server = Isolation::Serial.serve("ws", &["--middleware", &outer]);
+fn a_component_takes_requests_as_well() {
+    let component = guest("ws-only");
+    let folder = Scratch::new();
+    let file = folder.write("wharf.toml", format!("component = {component:?}\n"));
+    for app in [&component, &file] {
+        let mut command = wharf();
+        command.args(["serve", "--addr", "127.0.0.1:0"]).arg(app);
+        let refused = finish(&mut command, "");
+        assert_eq!(refused.code(), Some(1), "{refused:?}");
+        for said in [
+            "wharf:websocket/handler and not wasi:http/handler@0.3",
+            "if only with 404",
+        ] {
+            assert!(refused.stderr.contains(said), "{refused:?}");
+        }
+    }
+}
+
+/// Middleware of HTTP stands in front: handshakes would go past it, and do so only where the manifest lets them.
+#[test]
+fn handshakes_pass_middleware_of_http_where_they_may() {
+    let (outer, service) = (guest("http-middleware-outer"), guest("ws"));
+    let manifest = format!("component = {service:?}\nmiddleware = [{outer:?}]\n");
+    let folder = Scratch::new();
+    let file = folder.write("wharf.toml", &manifest);
+    let refused = finish(wharf().args(["serve", "--addr", "127.0.0.1:0"]).arg(&file), "");
+    assert_eq!(refused.code(), Some(1), "{refused:?}");
+    assert!(
+        refused.stderr.contains("middleware 1 sees no WebSockets"),
+        "{refused:?}"
+    );
+    let checked = finish(wharf().arg("check").arg(&file), "");
+    assert!(checked.stderr.contains("wharf.toml:2:15: "), "{checked:?}");
+    assert!(
+        checked.stderr.contains("`past-middleware = true` in `[websocket]`"),
+        "{checked:?}"
+    );
+
+    folder.write("wharf.toml", manifest + "[websocket]\npast-middleware = true\n");
+    let server = Server::start_manifest(&file, &["--addr", "127.0.0.1:0"]);
     let mut socket = WebSocket::open(server.addr(), "/echo");
     socket.send_text("through");
     assert_eq!(socket.text(), "through");
@@ -539,6 +573,51 @@ fn everything_is_counted() {
             || metric(server.admin, "wharf_connections") == Some(0.0),
             "places are given back",
         );
+    }
+}
+
+/// Ten thousand at once, each of which works, in the isolation that is for so many.
+#[cfg(target_os = "linux")]
+#[test]
+fn ten_thousand() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    const EACH: usize = 5000;
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // Other tests run in this process, too.
+    if maximum.is_some_and(|most| most < 3 * EACH as u64) {
+        println!(
+            "not run: it takes {} open files, and the system permits {maximum:?}",
+            3 * EACH
+        );
+        return;
+    }
+    let raised = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    setrlimit(Resource::Nofile, raised).expect("a process may raise its limit as far as that");
+    let server = serve_with(
+        "ws",
+        "isolation = 'shared'\nlimits.requests = 11000",
+        "[apps.main.websocket]\nsockets = 11000\n[server.limits]\nconnections = 11000\nconnections-per-client = 6000",
+    );
+    let request = handshake(&[]);
+    let mut sockets = Vec::new();
+    for client in [[127, 0, 0, 2], [127, 0, 0, 3]] {
+        for nth in 0..EACH {
+            let connection = http::connect_from(client, server.addr()).into();
+            let socket = WebSocket::shake_on(connection, &request);
+            sockets.push(socket.unwrap_or_else(|reply| panic!("{nth} from {client:?}: {reply:?}")));
+        }
+    }
+    assert_eq!(server.open_sockets(), 2.0 * EACH as f64);
+    println!("{} sockets, {} MiB", sockets.len(), server.resident_bytes() >> 20);
+    for round in ["one", "two"] {
+        sockets.iter_mut().for_each(|socket| socket.send_text(round));
+        for socket in &mut sockets {
+            assert_eq!(socket.text(), round);
+        }
     }
 }
 

@@ -7,19 +7,22 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::bench_guests;
+use crate::debian;
 use crate::guests;
 use crate::tools::Tool;
 use crate::workspace::{Workspace, run};
 
+/// The release that Wharf is built on.
+pub const WASMTIME: Tool = Tool {
+    program: "wasmtime",
+    package: "wasmtime-cli",
+    version: "48.0.8",
+    flags: &[],
+};
+
 /// Programs of others' that are measured, or measure.
 const TOOLS: &[Tool] = &[
-    // The release that Wharf is built on.
-    Tool {
-        program: "wasmtime",
-        package: "wasmtime-cli",
-        version: "48.0.8",
-        flags: &[],
-    },
+    WASMTIME,
     // The newest when the workload `rate` was written. Its one default feature by name: a later release may have more.
     Tool {
         program: "oha",
@@ -28,6 +31,10 @@ const TOOLS: &[Tool] = &[
         flags: &["--no-default-features", "--features", "rustls"],
     },
 ];
+
+/// Servers that some workloads ask. They are installed by `cargo xtask test`, not by a measurement; without them those workloads are
+/// left out.
+const ASKED: [&str; 2] = ["postgres", "redis-server"];
 
 /// Builds Wharf as people install it, the native server, the peer, a client and the components; then measures. `args`
 /// are names of workloads, `--quick` and `--rounds N`.
@@ -46,11 +53,13 @@ pub fn bench(workspace: &Workspace, args: &[String]) -> Result<()> {
     fs::create_dir_all(&bin).with_context(|| format!("cannot make {}", bin.display()))?;
     put(&built.join("wharf"), &bin)?;
     put(&built.join("native"), &bin)?;
+    put(&built.join("native-data"), &bin)?;
     put(&workspace.target().join("release/wharf-bench-engine"), &bin)?;
     for tool in TOOLS {
         put(&tool.installed(workspace)?, &bin)?;
     }
     let mut command = Command::new(built.join("wharf-bench"));
+    command.env("WHARF_TESTS_WITHOUT", debian::missing(&ASKED).join(" "));
     command.arg("--bin").arg(bin);
     command.arg("--guests").arg(workspace.target().join("guests"));
     command.arg("--out").arg(workspace.root().join("benches/results"));

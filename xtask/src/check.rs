@@ -64,6 +64,8 @@ fn manifests(workspace: &Workspace) -> Result<Vec<PathBuf>> {
     let mut manifests = vec![root.join("Cargo.toml"), root.join("tests/guests/Cargo.toml")];
     let examples = examples::names(workspace)?;
     manifests.extend(examples.iter().map(|name| examples::manifest(workspace, name)));
+    // The part in Rust of an app that is mostly not.
+    manifests.push(root.join("examples/polyglot/cache/Cargo.toml"));
     Ok(manifests)
 }
 

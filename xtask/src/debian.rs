@@ -14,12 +14,17 @@ const MAY_START: &str = "/usr/sbin/policy-rc.d";
 /// Says no.
 const NOTHING_MAY_START: &str = "#!/bin/sh\nexit 101\n";
 
-/// Programs whose package has another name.
-const PACKAGES: [(&str, &str); 4] = [
+/// Programs whose package has another name, or that need further ones.
+const PACKAGES: [(&str, &str); 8] = [
     ("chromedriver", "chromium-driver"),
     ("testssl", "testssl.sh"),
     ("nghttp", "nghttp2-client"),
     ("h2load", "nghttp2-client"),
+    ("mariadbd", "mariadb-server"),
+    ("postgres", "postgresql"),
+    // With the libc that it compiles components against.
+    ("clang-19", "clang-19 libclang-rt-19-dev-wasm32 wasi-libc"),
+    ("wasm-ld-19", "lld-19"),
 ];
 
 /// Makes sure that programs are there: from Debian's packages of their names where this system and user allow it.
@@ -42,7 +47,7 @@ pub fn packages(names: &[&str]) -> Result<()> {
     let mut install = Command::new("apt-get");
     install
         .args(["install", "--yes", "--no-install-recommends"])
-        .args(&packages);
+        .args(packages.iter().flat_map(|packages| packages.split(' ')));
     for command in [update.arg("update"), &mut install] {
         let done = command.env("DEBIAN_FRONTEND", "noninteractive").output();
         if !done.is_ok_and(|output| output.status.success()) {
@@ -68,7 +73,12 @@ pub fn missing<'a>(names: &[&'a str]) -> Vec<&'a str> {
 /// The folder of the system's own programs is not on everybody's path.
 fn is_program(name: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    // PostgreSQL's server has a folder for each version.
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let versions = versions.map(|version| version.path().join("bin"));
+    let mut folders = std::env::split_paths(&path)
+        .chain([PathBuf::from("/usr/sbin")])
+        .chain(versions);
     folders.any(|folder| folder.join(name).is_file())
 }
 

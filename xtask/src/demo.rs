@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 
 use crate::examples;
-use crate::workspace::{Workspace, run};
+use crate::workspace::Workspace;
 
 /// The example that is served when none is named.
 const FIRST: &str = "two-routes";
@@ -28,9 +28,7 @@ pub fn demo(workspace: &Workspace, args: &[String]) -> Result<()> {
     println!("Building the example {example}");
     let served = examples::place(workspace, example)?;
     println!("Building wharf (development profile; the first build takes minutes, most of them for the engine)");
-    run(&mut workspace.cargo(["build", "--package", "wharf"]))?;
-
-    let mut command = Command::new(workspace.program());
+    let mut command = Command::new(examples::program(workspace, example)?);
     command.arg("serve");
     // Any free port, unless somebody wants one.
     if !args.iter().any(|arg| arg == "--addr" || arg.starts_with("--addr=")) {
@@ -52,7 +50,7 @@ fn serve(mut command: Command, served: &Path) -> Result<()> {
     log.read_line(&mut first).context("cannot read the server's log")?;
     eprint!("{first}");
     if let Some(url) = url(&first) {
-        match served.is_dir() {
+        match served.join("public").is_dir() {
             true => println!("\nOpen {url} in a browser, in several tabs (Ctrl-C stops the server).\n"),
             false => print_calls(url),
         }
@@ -66,13 +64,14 @@ fn serve(mut command: Command, served: &Path) -> Result<()> {
 
 fn print_calls(url: &str) {
     println!(
-        "
+        r#"
 The example service is at {url} (Ctrl-C stops it). Try in another terminal:
 
   curl {url}/api/health      # answers at once
-  curl {url}/api/data        # waits for a database
+  curl {url}/api/data        # waits for a database, SQLite in a file
   curl -N {url}/api/stream   # rows arrive one by one, as they are produced
-"
+  curl -X PUT -d '{{"name":"Kestrel","tons":1500}}' {url}/api/data/11   # is there at the next start, too
+"#
     );
 }
 

@@ -1,14 +1,15 @@
 //! Builds the examples: each folder of `examples` with a `Cargo.toml` is one, a package with one component. Those with a
 //! `wharf.toml` are apps with pages; the others are services, which need none.
 
+use std::env::consts::EXE_SUFFIX;
 use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
+use wharf_build::cargo::artifacts;
 
 use crate::toolchain::{GUEST_TARGET, add_target};
-use crate::workspace::{Workspace, output};
+use crate::workspace::{Workspace, output, run};
 
 /// The names of all examples.
 pub fn names(workspace: &Workspace) -> Result<Vec<String>> {
@@ -45,6 +46,17 @@ pub fn place(workspace: &Workspace, name: &str) -> Result<PathBuf> {
     Ok(folder)
 }
 
+/// Builds what serves the example `name`: the program, or the example's own one in its folder `server`.
+pub fn program(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+    let own = workspace.root().join("examples").join(name).join("server/Cargo.toml");
+    let package = match own.is_file() {
+        true => format!("{name}-server"),
+        false => "wharf".to_owned(),
+    };
+    run(&mut workspace.cargo(["build", "--package", &package]))?;
+    Ok(workspace.program().with_file_name(format!("{package}{EXE_SUFFIX}")))
+}
+
 /// Builds the example `name`; returns its component's file.
 pub fn build(workspace: &Workspace, name: &str) -> Result<PathBuf> {
     add_target(GUEST_TARGET)?;
@@ -59,13 +71,8 @@ pub fn build(workspace: &Workspace, name: &str) -> Result<PathBuf> {
     command.arg(manifest(workspace, name));
     command.arg("--target-dir").arg(workspace.target().join("guests-build"));
     let messages = output(command.args(["--message-format", "json-render-diagnostics"]))?;
-    let messages = messages
-        .split(|&byte| byte == b'\n')
-        .filter_map(|line| serde_json::from_slice::<Value>(line).ok());
-    let files = messages.flat_map(|message| message["filenames"].as_array().cloned().unwrap_or_default());
-    let mut components = files
-        .filter_map(|file| file.as_str().map(PathBuf::from))
-        .filter(|file| file.extension().is_some_and(|extension| extension == "wasm"));
+    let built = artifacts(&messages).context("cargo wrote a line that is not JSON")?;
+    let mut components = built.into_iter().map(|built| built.file);
     // What it depends on is built before it.
     components
         .next_back()

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use wharf_build::cargo::{Artifact, artifacts};
 
 use crate::examples;
 use crate::toolchain::{GUEST_TARGET, add_target};
@@ -43,26 +43,13 @@ fn compile(workspace: &Workspace) -> Result<BTreeMap<String, PathBuf>> {
     command.arg("--target-dir").arg(workspace.target().join("guests-build"));
     let messages = output(&mut command)?;
     let mut guests = BTreeMap::new();
-    for line in messages.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-        let message = serde_json::from_slice(line).context("cargo wrote a line that is not JSON")?;
-        if let Some((name, file)) = built_example(&message)
-            && guests.insert(name.clone(), file).is_some()
-        {
+    let built = artifacts(&messages).context("cargo wrote a line that is not JSON")?;
+    for Artifact { name, file, .. } in built.into_iter().filter(|built| built.kind == "example") {
+        if guests.insert(name.clone(), file).is_some() {
             bail!("two guests have the name {name}");
         }
     }
     Ok(guests)
-}
-
-/// The name and the component of an example, if that is what Cargo's message is about.
-fn built_example(message: &Value) -> Option<(String, PathBuf)> {
-    let is_example = message["reason"] == "compiler-artifact" && message["target"]["kind"][0] == "example";
-    let files = message["filenames"].as_array().filter(|_| is_example)?;
-    let file = files
-        .iter()
-        .filter_map(Value::as_str)
-        .find(|file| file.ends_with(".wasm"))?;
-    Some((message["target"]["name"].as_str()?.to_owned(), file.into()))
 }
 
 /// Writes a guest if it changed. The file appears whole or not at all: tests of another run may be reading it.
@@ -90,31 +77,4 @@ fn remove_others(folder: &Path, names: &[String]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check_message(message: &str, expected: Option<(&str, &str)>) {
-        let expected = expected.map(|(name, file)| (name.to_owned(), PathBuf::from(file)));
-        assert_eq!(
-            built_example(&serde_json::from_str(message).unwrap()),
-            expected,
-            "{message}"
-        );
-    }
-
-    #[test]
-    fn examples_are_told_from_other_artifacts() {
-        check_message(
-            r#"{"reason":"compiler-artifact","target":{"kind":["example"],"name":"a-b"},"filenames":["x/a_b.d","x/a_b.wasm"]}"#,
-            Some(("a-b", "x/a_b.wasm")),
-        );
-        check_message(
-            r#"{"reason":"compiler-artifact","target":{"kind":["lib"],"name":"a"},"filenames":["liba.rlib"]}"#,
-            None,
-        );
-        check_message(r#"{"reason":"build-finished","success":true}"#, None);
-    }
 }

@@ -2,16 +2,22 @@
 
 use anyhow::{Context, Result};
 
+use crate::bench::WASMTIME;
+use crate::bench_guests;
 use crate::debian;
 use crate::guests;
 use crate::tools;
 use crate::workspace::{Workspace, metadata, run};
 
-/// What tests run beside the server: proxies in front of it, a crowd of slow clients, an authority that gives out certificates,
-/// who looks for weaknesses of TLS, clients of HTTP/2, and a browser with what drives it.
-const PROGRAMS: [&str; 12] = [
+/// What tests run beside the server: proxies in front of it and behind it, a crowd of slow clients, an authority that gives out
+/// certificates, who looks for weaknesses of TLS, clients of HTTP/2, a browser with what drives it, and databases; and tools of languages that
+/// components are written in.
+const PROGRAMS: [&str; 21] = [
+    "age",
     "nginx",
     "haproxy",
+    "squid",
+    "tinyproxy",
     "slowhttptest",
     "pebble",
     "curl",
@@ -22,6 +28,12 @@ const PROGRAMS: [&str; 12] = [
     "chromium",
     "chromedriver",
     "python3",
+    "postgres",
+    "mariadbd",
+    "redis-server",
+    "clang-19",
+    "wasm-ld-19",
+    "npm",
 ];
 
 /// Builds the guests, the program and the tests, and runs the tests. `args` go to `cargo test`; a first filter of the
@@ -51,6 +63,18 @@ fn absent(workspace: &Workspace) -> Vec<&'static str> {
     // A client of WebSockets that is others'.
     if !tools::python_package(workspace, "websockets", "15.0.1") {
         absent.push("python3-websockets");
+    }
+    if let Err(error) = bench_guests::python_packages(workspace) {
+        println!("Tests are left out: {error:#}");
+        absent.extend(["componentize-py", "go"]);
+    }
+    if !tools::npm_package(workspace, "componentize-qjs", "0.4.5") {
+        absent.push("componentize-qjs");
+    }
+    // Compiling it takes as long as all tests together: who measures has it.
+    if !WASMTIME.is_installed(workspace) {
+        println!("Tests are left out: there is no wasmtime, which `cargo xtask bench` installs");
+        absent.push("wasmtime");
     }
     absent
 }

@@ -6,10 +6,11 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::workspace::{output, shown};
+use wharf_build::cargo;
 
-/// The target that guests are built for.
-pub const GUEST_TARGET: &str = "wasm32-wasip2";
+use crate::workspace::shown;
+
+pub use wharf_build::cargo::TARGET as GUEST_TARGET;
 
 /// Makes sure that the standard library of `target` is installed, by rustup where it is not.
 pub fn add_target(target: &str) -> Result<()> {
@@ -39,7 +40,5 @@ pub fn add_target(target: &str) -> Result<()> {
 /// Asks the compiler, not rustup: a toolchain from elsewhere may have the target, too.
 fn has_target(target: &str) -> Result<bool> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let path = output(Command::new(rustc).args(["--print", "target-libdir", "--target", target]))?;
-    let path = String::from_utf8(path).context("the path of a target is not UTF-8")?;
-    Ok(Path::new(path.trim_end()).is_dir())
+    Ok(cargo::library_folder(Path::new(&rustc), target)?.is_some())
 }

@@ -1,6 +1,7 @@
-//! What tasks need of others', from crates.io and PyPI, in exact versions, below `target/bench-tools`.
+//! What tasks need of others', from crates.io, PyPI and npm, in exact versions, below `target/bench-tools`.
 
 use std::env::consts::EXE_EXTENSION;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -51,11 +52,32 @@ pub fn python_package(workspace: &Workspace, package: &str, version: &str) -> bo
     done.is_ok()
 }
 
+/// Installs a package of npm's into the folder of those that tests use; true where it is there.
+pub fn npm_package(workspace: &Workspace, package: &str, version: &str) -> bool {
+    let folder = folder(workspace).join("npm");
+    let manifest = folder.join("node_modules").join(package).join("package.json");
+    let has_version = |text: String| text.contains(&format!("\"version\": \"{version}\""));
+    if fs::read_to_string(&manifest).is_ok_and(has_version) {
+        return true;
+    }
+    println!("Installing {package} {version}");
+    let mut install = Command::new("npm");
+    install.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]);
+    install.arg(&folder).arg(format!("{package}@{version}"));
+    let done = fs::create_dir_all(&folder)
+        .map_err(anyhow::Error::from)
+        .and_then(|()| run(&mut install));
+    if let Err(error) = &done {
+        println!("{package} cannot be had from npm: {error:#}");
+    }
+    done.is_ok()
+}
+
 impl Tool {
     /// The program, installed if it is not there in this version.
     pub fn installed(&self, workspace: &Workspace) -> Result<PathBuf> {
         let root = folder(workspace);
-        let program = root.join("bin").join(self.program).with_extension(EXE_EXTENSION);
+        let program = self.file(workspace);
         if self.is_version_of(&program) {
             return Ok(program);
         }
@@ -67,6 +89,16 @@ impl Tool {
         install.arg("--target-dir").arg(root.join("build"));
         run(&mut install).with_context(|| format!("{} cannot be had from crates.io", self.package))?;
         Ok(program)
+    }
+
+    /// Whether the program is there in this version.
+    pub fn is_installed(&self, workspace: &Workspace) -> bool {
+        self.is_version_of(&self.file(workspace))
+    }
+
+    fn file(&self, workspace: &Workspace) -> PathBuf {
+        let programs = folder(workspace).join("bin");
+        programs.join(self.program).with_extension(EXE_EXTENSION)
     }
 
     fn is_version_of(&self, program: &Path) -> bool {

@@ -1,9 +1,8 @@
 //! Prints the WIT of the standards into `wit/`, from the packages of the registry that carry it.
 //!
 //! What lands in the repository is declarations: comments are left out, everything else stays as it is, feature gates
-//! included. This reads lines of text, not WIT, on purpose: `wit-component` would add minutes of compile time to every
-//! task on a fresh clone and drop what is behind a gate that is off, for the same declarations. That the result is WIT
-//! is shown by the builds that generate bindings from it.
+//! included. This reads lines of text, not WIT, on purpose: `wit-component` would drop what is behind a gate that is off, for the
+//! same declarations otherwise. That the result is WIT is shown by the builds that generate bindings from it.
 
 use std::collections::BTreeMap;
 use std::fs;

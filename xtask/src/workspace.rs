@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+pub use wharf_build::shown;
 
 /// The repository and Cargo's folder for what it builds.
 pub struct Workspace {
@@ -89,28 +90,6 @@ pub fn output(command: &mut Command) -> Result<Vec<u8>> {
     Ok(output.stdout)
 }
 
-/// A command as one would type it.
-pub fn shown(command: &Command) -> String {
-    let program = Path::new(command.get_program())
-        .file_stem()
-        .unwrap_or(command.get_program());
-    let words = std::iter::once(program).chain(command.get_args());
-    let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
-    format!("`{}`", words.join(" "))
-}
-
 fn cargo() -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // This program's own: build scripts that look at these would find them changed, and compile anew each time that
-    // Cargo is called from here and by hand in turn.
-    let ours = std::env::vars_os().map(|(name, _)| name);
-    for name in ours.filter(|name| name.to_str().is_some_and(is_of_a_package)) {
-        command.env_remove(name);
-    }
-    command
-}
-
-/// Whether Cargo sets the variable `name` for the package whose program it runs.
-fn is_of_a_package(name: &str) -> bool {
-    name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+    wharf_build::cargo::command(Path::new(&std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())))
 }

@@ -1,12 +1,17 @@
-//! What a call from one component of an app to another costs.
+//! What a call costs: from one component of an app to another, and, beside it, within one component.
+//!
+//! The same guest calls in all of them but the direct one, whose source is the same but for the boundary. They take turns, so that
+//! what the machine does besides is done to all.
 
 use std::sync::Arc;
 
 use anyhow::Result;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions};
-use wharf_host::{Component, Engine, EngineOptions, Environment, Instance, Limits};
+use wharf_host::{
+    Capabilities, Component, Engine, EngineOptions, Environment, Instance, Limits, LinkedComponent, LinkedInterface,
+};
 
 use crate::{Folders, thread_cpu_us};
 
@@ -16,30 +21,100 @@ const CALLS: &str = "wharf:bench/calls";
 /// Calls in a row, for one figure.
 const TIMES: u32 = 1000;
 
-/// Such rows; the fastest is nearest to what the call costs.
+/// Likewise of those that leave no component: a few nanoseconds each.
+const TIMES_DIRECT: u32 = 1_000_000;
+
+/// Such rows of each; the fastest is nearest to what the call costs.
 const ROWS: usize = 50;
 
-/// Microseconds of processor time for one asynchronous call, within one instance of an app of two components.
-pub async fn measure(folders: &Folders) -> Result<Value> {
-    let engine = Engine::new(EngineOptions::default())?;
-    let component = Component::new(&engine, "calls", &compose(folders)?, Some(&folders.cache))?;
-    let mut app = Instance::new(&component, Arc::new([]), Environment::default(), Limits::default()).await?;
-    let mut rows = Vec::new();
-    for _ in 0..ROWS {
-        // Without a call it costs something too.
-        let nothing = row(&mut app, 0).await?;
-        rows.push((row(&mut app, TIMES).await? - nothing) / f64::from(TIMES));
-    }
-    rows.sort_by(f64::total_cmp);
-    Ok(json!({ "call_us_min": rows[0], "call_us_median": rows[ROWS / 2] }))
+/// An app that calls, and what its rows took, in microseconds for one call.
+struct Caller {
+    name: &'static str,
+    times: u32,
+    instance: Instance,
+    rows: Vec<f64>,
 }
 
-async fn row(app: &mut Instance, times: u32) -> Result<f64> {
-    let before = thread_cpu_us();
-    let (sum,): (u32,) = app.call(&format!("{CALLS}#calls"), (times,)).await?;
-    let elapsed = thread_cpu_us() - before;
-    anyhow::ensure!(sum == (1..=times).sum::<u32>(), "the calls added up to {sum}");
-    Ok(elapsed)
+/// Microseconds of processor time for one asynchronous call: within a component (`direct`), between two that are one instance
+/// (`call`), and to one with an instance of its own (`linked`), which lives in another task of the same thread.
+pub async fn measure(folders: &Folders) -> Result<Value> {
+    let engine = Engine::new(EngineOptions::default())?;
+    let component = |name: &str, bytes: &[u8]| Component::new(&engine, name, bytes, Some(&folders.cache));
+    let direct = component("direct", &folders.guest("bench-direct")?)?;
+    let composed = component("calls", &compose(folders)?)?;
+    let callee = component("callee", &folders.guest("bench-callee")?)?;
+    let caller = component("caller", &folders.guest("bench-caller")?)?;
+    let mut callers = [
+        Caller::new("direct", TIMES_DIRECT, &direct, Arc::new([])).await?,
+        Caller::new("call", TIMES, &composed, Arc::new([])).await?,
+        Caller::new("linked", TIMES, &caller, linked(&callee)?).await?,
+    ];
+    for _ in 0..ROWS {
+        for caller in &mut callers {
+            caller.take_turn().await?;
+        }
+    }
+    Ok(Value::Object(callers.into_iter().flat_map(Caller::figures).collect()))
+}
+
+/// What leads to an instance of its own.
+fn linked(callee: &Component) -> Result<Capabilities> {
+    let capabilities: Capabilities = Arc::new([]);
+    let linked = LinkedComponent::new(
+        "callee",
+        callee,
+        capabilities,
+        Environment::default(),
+        Limits::default(),
+    )?;
+    let interface = LinkedInterface {
+        import: HOP.to_owned(),
+        export: HOP.to_owned(),
+    };
+    Ok(Arc::new([linked.capability(vec![interface])]))
+}
+
+impl Caller {
+    async fn new(name: &'static str, times: u32, component: &Component, capabilities: Capabilities) -> Result<Self> {
+        let instance = Instance::new(component, capabilities, Environment::default(), Limits::default()).await?;
+        let rows = Vec::new();
+        Ok(Self {
+            name,
+            times,
+            instance,
+            rows,
+        })
+    }
+
+    async fn take_turn(&mut self) -> Result<()> {
+        // The first comes after the others' turns, and finds none of its own in the processor's caches.
+        self.row(0).await?;
+        // Without a call it costs something too.
+        let nothing = self.row(0).await?;
+        let row = self.row(self.times).await? - nothing;
+        self.rows.push(row / f64::from(self.times));
+        Ok(())
+    }
+
+    async fn row(&mut self, times: u32) -> Result<f64> {
+        let before = thread_cpu_us();
+        let (sum,): (u32,) = self.instance.call(&format!("{CALLS}#calls"), (times,)).await?;
+        let elapsed = thread_cpu_us() - before;
+        let expected = (1..=times).fold(0, u32::wrapping_add);
+        anyhow::ensure!(sum == expected, "the calls added up to {sum}");
+        Ok(elapsed)
+    }
+
+    fn figures(mut self) -> Map<String, Value> {
+        self.rows.sort_by(f64::total_cmp);
+        let figure = |what: &str, value: f64| (format!("{}_us_{what}", self.name), json!(value));
+        [
+            figure("min", self.rows[0]),
+            figure("median", self.rows[self.rows.len() / 2]),
+        ]
+        .into_iter()
+        .collect()
+    }
 }
 
 fn compose(folders: &Folders) -> Result<Vec<u8>> {

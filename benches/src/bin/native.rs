@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use bytes::Bytes;
-use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _, stream};
+use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _, TryStreamExt as _, stream};
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Body, Frame};
 use http_body_util::combinators::BoxBody;
@@ -120,13 +120,15 @@ async fn answer(request: Request<Incoming>, outgoing: &Outgoing) -> Result<Answe
         "calls" => {
             let url = format!("http://{argument}/hello");
             let calls = tokio::try_join!(call(outgoing, &url), call(outgoing, &url), call(outgoing, &url));
-            if calls.is_err() {
-                let mut failed = Response::new(full("a call failed"));
-                *failed.status_mut() = StatusCode::BAD_GATEWAY;
-                return Ok(failed);
+            match calls {
+                Ok(_) => full("hello, wharf"),
+                Err(_) => return Ok(a_call_failed()),
             }
-            full("hello, wharf")
         }
+        "fetch" => match fetch(outgoing, argument).await {
+            Ok(()) => full("hello, wharf"),
+            Err(_) => return Ok(a_call_failed()),
+        },
         _ => full("hello, wharf"),
     };
     Ok(Response::new(body))
@@ -204,9 +206,30 @@ impl Body for Times {
     }
 }
 
+fn a_call_failed() -> Answer {
+    let mut failed = Response::new(full("a call failed"));
+    *failed.status_mut() = StatusCode::BAD_GATEWAY;
+    failed
+}
+
+/// Calls so often, so many at a time: `AUTHORITY/COUNT/AT-ONCE`.
+async fn fetch(outgoing: &Outgoing, argument: &str) -> anyhow::Result<()> {
+    let mut parts = argument.split('/');
+    let url = format!("http://{}/hello", parts.next().unwrap_or_default());
+    let mut number = || parts.next().and_then(|part| part.parse().ok()).unwrap_or(1);
+    let (count, at_once) = (number(), number());
+    let url = &url;
+    let calls = stream::iter(0..count).map(|_| call(outgoing, url));
+    calls
+        .buffer_unordered(at_once)
+        .try_for_each(|_| std::future::ready(Ok(())))
+        .await
+}
+
 /// Asks another server and takes its answer to the end.
 async fn call(outgoing: &Outgoing, url: &str) -> anyhow::Result<Bytes> {
     let response = outgoing.get(url.parse()?).await?;
+    ensure!(response.status() == StatusCode::OK, "{url}: {}", response.status());
     Ok(response.into_body().collect().await?.to_bytes())
 }
 

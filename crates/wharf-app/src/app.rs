@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::origin::Origins;
 use crate::route::RoutePattern;
+use crate::section::Written;
 
 pub use network::{Forwarded, ListenAddress, Listener, Redirect, TrustedProxies};
 pub use tls::{AcmeOptions, CertificateFiles, Challenge, ClientCertificates, TlsOptions, TlsVersion};
@@ -39,12 +40,10 @@ pub struct App {
     pub secrets: BTreeMap<String, SecretSource>,
     /// What its guests see of this machine's folders.
     pub folders: Vec<Folder>,
-    /// Where the HTTP requests of its guests may go.
-    pub http_client: HttpClientGrant,
-    /// Where the sockets and name lookups of its guests may go.
-    pub sockets: SocketsGrant,
     /// What is shown where no guest answers.
     pub error_pages: ErrorPages,
+    /// What else it asks for, by the capabilities' names.
+    pub sections: BTreeMap<String, Written>,
 }
 
 /// One of an app's components.
@@ -60,6 +59,78 @@ pub struct AppComponent {
     pub isolation: Option<Isolation>,
     /// Which of its imports other components meet.
     pub links: Vec<Link>,
+    /// What it is to those that link to it.
+    pub linked_as: LinkedAs,
+    /// How it is made. `None`: it is there already.
+    pub build: Option<Build>,
+}
+
+/// What a component is to those that link to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LinkedAs {
+    /// A part of each of their instances.
+    #[default]
+    Joined,
+    /// One instance of its own, which all of them share.
+    Own,
+}
+
+/// How a component is made. Every path is absolute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Build {
+    /// With which tools.
+    pub recipe: Recipe,
+    /// The folder of the source.
+    pub folder: PathBuf,
+    /// The folder of WIT.
+    pub wit: PathBuf,
+    /// The world that the component is of. `None`: the only one of `wit`.
+    pub world: Option<String>,
+    /// Where the source begins. `None`: where it does by the language's custom.
+    pub entry: Option<String>,
+    /// Files and folders besides `folder` and `wit` that the component is made of.
+    pub inputs: Vec<PathBuf>,
+}
+
+/// What makes a component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recipe {
+    /// The toolchain of a language.
+    Language(Language),
+    /// A program and its arguments. Never empty.
+    Command(Vec<String>),
+}
+
+/// A language whose toolchain builds components.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Language {
+    /// Cargo, with the target wasm32-wasip2.
+    Rust,
+    /// Go, with bindings that are made from the WIT.
+    Go,
+    /// componentize-py.
+    Python,
+    /// componentize-qjs.
+    JavaScript,
+    /// clang and wasi-libc, with bindings that are made from the WIT.
+    C,
+}
+
+impl Language {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Rust, Self::Go, Self::Python, Self::JavaScript, Self::C];
+
+    /// What manifests and flags call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rust => "rust",
+            Self::Go => "go",
+            Self::Python => "python",
+            Self::JavaScript => "javascript",
+            Self::C => "c",
+        }
+    }
 }
 
 /// How many requests meet in one instance.
@@ -142,8 +213,8 @@ pub struct AppLimits {
     pub body_idle_timeout: Option<Duration>,
     /// Requests that one instance answers under [`Isolation::Serial`].
     pub reuse_max: Option<u32>,
-    /// Connections for outgoing requests that are open at a time, of one component.
-    pub outgoing_max: Option<u32>,
+    /// For about how long an instance is kept under [`Isolation::Serial`] that has nothing to do.
+    pub idle_timeout: Option<Duration>,
 }
 
 /// Who may open WebSockets, and what each may use. `None` leaves the default to who keeps the limit.
@@ -151,6 +222,8 @@ pub struct AppLimits {
 pub struct AppWebsocket {
     /// Pages of which other hosts may.
     pub origins: Origins,
+    /// Whether handshakes may go past middleware that knows nothing of them.
+    pub past_middleware: bool,
     /// WebSockets that are open at a time.
     pub sockets_max: Option<u32>,
     /// Bytes of one message from a client.
@@ -167,6 +240,23 @@ pub struct AppWebsocket {
     pub close_timeout: Option<Duration>,
     /// How long a guest may go on sending once it is to end.
     pub restart_timeout: Option<Duration>,
+    /// What those may use that its guests open.
+    pub opened: OpenedWebsocket,
+}
+
+/// What WebSockets may use that guests open. `None` leaves the default to who keeps the limit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenedWebsocket {
+    /// Bytes of one message from the peer.
+    pub message_bytes_max: Option<u64>,
+    /// How long there may be no message.
+    pub idle_timeout: Option<Duration>,
+    /// After how long a silent peer is asked whether it is there.
+    pub ping_interval: Option<Duration>,
+    /// How long it may take to answer.
+    pub pong_timeout: Option<Duration>,
+    /// How long it may take to close.
+    pub close_timeout: Option<Duration>,
 }
 
 /// Where a secret's value is.
@@ -176,6 +266,8 @@ pub enum SecretSource {
     File(PathBuf),
     /// A variable of the server's own environment.
     Variable(String),
+    /// An encrypted file, and what the secret is called in it.
+    Encrypted(PathBuf, String),
 }
 
 /// A folder of this machine that guests see.
@@ -199,22 +291,6 @@ pub enum Access {
     Write,
 }
 
-/// Where HTTP requests of guests may go. Nowhere, where nothing is allowed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HttpClientGrant {
-    /// Patterns of hosts, as written: `wharf-capabilities` reads them.
-    pub allow: Vec<String>,
-    /// Files of further certificates to trust.
-    pub trust: Vec<PathBuf>,
-}
-
-/// Where sockets and name lookups of guests may go. Nowhere, where nothing is allowed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SocketsGrant {
-    /// Patterns of hosts, as written: `wharf-capabilities` reads them.
-    pub allow: Vec<String>,
-}
-
 /// Files that are shown where no guest answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ErrorPages {
@@ -235,6 +311,8 @@ pub struct ServerSettings {
     pub forwarded: Forwarded,
     /// Whether they are believed which host was asked.
     pub forwarded_host: bool,
+    /// Whether they are believed which certificate a client has shown.
+    pub forwarded_client_cert: bool,
     /// Where those who run it ask for its state.
     pub admin: Option<AdminAddress>,
     /// The folder that its apps are in.
@@ -330,6 +408,8 @@ impl AppComponent {
             middleware: Vec::new(),
             isolation: None,
             links: Vec::new(),
+            linked_as: LinkedAs::default(),
+            build: None,
         }
     }
 }

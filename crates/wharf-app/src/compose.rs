@@ -5,6 +5,7 @@
 //! Whether a host meets those imports is left to [`crate::imports`].
 
 mod assemble;
+mod own;
 
 use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions, NodeId, PackageId, Processor};
@@ -12,6 +13,7 @@ use wac_graph::{CompositionGraph, EncodeOptions, NodeId, PackageId, Processor};
 use crate::inspect::{InspectError, Inspection};
 
 pub use assemble::{AssembleError, LinkFault, assemble};
+pub use own::{DROP, OwnLink, own_interfaces, own_links};
 
 /// The interface that passes a request on.
 const HANDLER: &str = "wasi:http/handler";
@@ -68,6 +70,16 @@ pub enum ComposeError {
         /// The import that comes closest, if any.
         found: Option<String>,
     },
+    /// A middleware would not see the WebSockets of what stands behind it.
+    #[error(
+        "{part} sees no WebSockets, which the component behind it takes: their handshakes would go past it, and past what it \
+         checks. Let it import and export wharf:websocket/handler as well, or say in the manifest that they may: \
+         `past-middleware = true` in `[websocket]`"
+    )]
+    PastMiddleware {
+        /// Which part.
+        part: Part,
+    },
     /// A part cannot be joined to what stands behind it.
     #[error("{part} cannot be joined: {message}")]
     Unsuitable {
@@ -88,6 +100,7 @@ impl ComposeError {
             ComposeError::Inspect { part, .. }
             | ComposeError::NoHandlerExport { part, .. }
             | ComposeError::NoHandlerImport { part, .. }
+            | ComposeError::PastMiddleware { part }
             | ComposeError::Unsuitable { part, .. } => Some(*part),
             ComposeError::Join(_) => None,
         }
@@ -146,12 +159,20 @@ struct Chain {
     part: Part,
     handler: NodeId,
     handler_name: String,
-    /// What takes WebSockets, if anything does. Handshakes pass middleware that knows nothing of them.
+    /// What takes WebSockets, if anything does.
     websockets: Option<(NodeId, String)>,
 }
 
 impl Chain {
-    fn put_in_front(self, graph: &mut CompositionGraph, bytes: &[u8], part: Part) -> Result<Chain, ComposeError> {
+    /// Puts a middleware in front. One that knows nothing of WebSockets is in front of what takes them only where handshakes may
+    /// go past it: what it guards would not be guarded.
+    fn put_in_front(
+        self,
+        graph: &mut CompositionGraph,
+        bytes: &[u8],
+        part: Part,
+        past: bool,
+    ) -> Result<Chain, ComposeError> {
         let inspection = inspect(bytes, part)?;
         let (instance, mut chain) = Chain::instantiate(graph, bytes, part, &inspection)?;
         let Some(import) = inspection.import(HANDLER, TRACK) else {
@@ -171,6 +192,9 @@ impl Chain {
             graph
                 .set_instantiation_argument(instance, &import.name, *websockets)
                 .map_err(|error| part.unsuitable(error))?;
+        }
+        if chain.websockets.is_none() && self.websockets.is_some() && !past {
+            return Err(ComposeError::PastMiddleware { part });
         }
         chain.websockets = chain.websockets.or(self.websockets);
         Ok(chain)
@@ -259,6 +283,8 @@ fn closest<'a>(mut names: impl Iterator<Item = &'a String>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
     use crate::inspect::World;
 
@@ -312,7 +338,7 @@ mod tests {
         let inspection = inspect(service, Part::Service)?;
         let (_, mut chain) = Chain::instantiate(&mut graph, service, Part::Service, &inspection)?;
         for (index, bytes) in middleware.iter().enumerate().rev() {
-            chain = chain.put_in_front(&mut graph, bytes, Part::Middleware(index))?;
+            chain = chain.put_in_front(&mut graph, bytes, Part::Middleware(index), false)?;
         }
         chain.export(&mut graph)?;
         encode(&graph)
@@ -400,9 +426,9 @@ mod tests {
         app.components = vec![linked, crate::app::AppComponent::new("cache", "cache.wasm")];
         let joined = assemble(&app, &app.components[0], |file| {
             Ok(match file.to_str() {
-                Some("service.wasm") => service.clone(),
-                Some("cache.wasm") => cache.clone(),
-                _ => middleware("0.3.2"),
+                Some("service.wasm") => Cow::from(&service),
+                Some("cache.wasm") => Cow::from(&cache),
+                _ => Cow::from(middleware("0.3.2")),
             })
         });
         let inspection = Inspection::new(&joined.unwrap()).unwrap();

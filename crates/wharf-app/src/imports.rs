@@ -238,6 +238,10 @@ pub struct Missing {
     pub name: String,
     /// Why nothing meets it.
     pub reason: Reason,
+    /// An interface that there is, whose name is much like it.
+    pub nearest: Option<String>,
+    /// Its functions, as far as whoever links has looked at them.
+    pub functions: Vec<String>,
 }
 
 /// Why nothing meets an import.
@@ -251,6 +255,16 @@ pub enum Reason {
         grant: Grant,
         /// Whether the import names a pre-release, which only the very same version meets.
         prerelease: bool,
+    },
+    /// A capability has it, which the app does not ask for.
+    NotGranted {
+        /// The section of the manifest that asks for it.
+        section: &'static str,
+    },
+    /// A capability has the interface under other versions only.
+    OtherVersionOfSection {
+        /// The names under which it has it.
+        known: Vec<String>,
     },
     /// A service has to stand behind the component: it is a middleware.
     Service,
@@ -270,11 +284,48 @@ impl Missing {
             Some(interface) => Reason::new(interface),
             None => Reason::NotAnInterface,
         };
+        let nearest = (reason == Reason::Unknown)
+            .then(|| nearest(name, provided_names()))
+            .flatten();
         Some(Missing {
-            name: name.to_owned(),
-            reason,
+            nearest,
+            ..Missing::for_reason(name, reason)
         })
     }
+
+    /// The entry for an import, when no name is much like it.
+    pub(crate) fn for_reason(name: &str, reason: Reason) -> Missing {
+        Missing {
+            name: name.to_owned(),
+            reason,
+            nearest: None,
+            functions: Vec::new(),
+        }
+    }
+}
+
+/// Every interface that Wharf provides, under its newest version.
+pub(crate) fn provided_names() -> impl Iterator<Item = String> {
+    PROVIDED.iter().flat_map(|package| {
+        let name = move |interface: &&str| format!("{}/{interface}@{}", package.name, package.newest);
+        package.interfaces.iter().map(name)
+    })
+}
+
+/// The one of `names` that is most like `wanted`, if it may be a slip.
+pub(crate) fn nearest(wanted: &str, names: impl Iterator<Item = String>) -> Option<String> {
+    /// Names that have less in common are of something else.
+    const LIKENESS_MIN: f64 = 0.85;
+    let without_version = |name: &str| name.split('@').next().unwrap_or_default().to_owned();
+    let wanted = without_version(wanted);
+    let rated = names.map(|name| {
+        (
+            strsim::normalized_damerau_levenshtein(&wanted, &without_version(&name)),
+            name,
+        )
+    });
+    let best = rated.reduce(|best, next| if next.0 > best.0 { next } else { best })?;
+    (best.0 >= LIKENESS_MIN).then_some(best.1)
 }
 
 impl Reason {
@@ -307,12 +358,16 @@ impl Reason {
         }
     }
 
-    fn advice(&self) -> &'static str {
+    /// What to do about it.
+    pub(crate) fn advice(&self) -> &'static str {
         match self {
             Reason::OtherVersion { prerelease: true, .. } => {
                 "a pre-release is met by the very same version alone: build against WASI 0.3.0 or later"
             }
-            Reason::OtherVersion { .. } => "build against a version that Wharf has",
+            Reason::OtherVersion { .. } | Reason::OtherVersionOfSection { .. } => {
+                "build against a version that Wharf has"
+            }
+            Reason::NotGranted { .. } => "add that section to the app's manifest",
             Reason::Service => "put it in front of a service: wharf serve --middleware FILE SERVICE",
             Reason::NotInPackage => "see which version of the package has it, and build against that",
             Reason::Unknown | Reason::NotAnInterface => {
@@ -336,6 +391,15 @@ impl Grant {
 }
 
 impl MissingImports {
+    /// Adds the functions of each, which whoever links knows.
+    #[must_use]
+    pub fn with_functions(mut self, functions: impl Fn(&str) -> Vec<String>) -> Self {
+        for missing in &mut self.imports {
+            missing.functions = functions(&missing.name);
+        }
+        self
+    }
+
     /// Whether everything is met.
     pub fn is_empty(&self) -> bool {
         self.imports.is_empty()
@@ -363,14 +427,34 @@ impl fmt::Display for Missing {
         {
             write!(f, "\n    granted by {flags}")?;
         }
+        if !self.functions.is_empty() {
+            write!(f, "\n    imported for {}", listed(&self.functions))?;
+        }
+        if let Some(nearest) = &self.nearest {
+            write!(f, "\n    did you mean {nearest}?")?;
+        }
         write!(f, "\n    help: {}", self.reason.advice())
+    }
+}
+
+/// The first few, and how many more.
+fn listed(functions: &[String]) -> String {
+    const SHOWN_MAX: usize = 6;
+    let shown = functions.iter().take(SHOWN_MAX).map(String::as_str);
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    match functions.len().saturating_sub(SHOWN_MAX) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Reason::OtherVersion { known, .. } => write!(f, "Wharf has it as {}", known.join(" and as ")),
+            Reason::NotGranted { section } => write!(f, "an app has it that has a section `[{section}]`"),
+            Reason::OtherVersion { known, .. } | Reason::OtherVersionOfSection { known } => {
+                write!(f, "Wharf has it as {}", known.join(" and as "))
+            }
             Reason::Service => write!(f, "this is a middleware: it passes requests on to a service behind it"),
             Reason::NotInPackage => write!(f, "Wharf has the package, but no such interface in any of its versions"),
             Reason::Unknown => write!(f, "Wharf has no interface of this name"),
@@ -398,8 +482,8 @@ mod tests {
         assert_eq!(
             missing.imports,
             [Missing {
-                name: import.into(),
-                reason
+                nearest: missing.imports[0].nearest.clone(),
+                ..Missing::for_reason(import, reason)
             }]
         );
         assert!(missing.to_string().contains(message), "{missing}");
@@ -414,6 +498,32 @@ mod tests {
                     assert!(missing_of(&[&name]).is_empty(), "{name}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_slip_in_a_name_is_told_what_may_be_meant() {
+        for (import, expected) in [
+            ("wasi:htpt/client@0.3.0", Some("wasi:http/client@0.3.2")),
+            ("wasi:filesytem/types@0.3.0", Some("wasi:filesystem/types@0.3.2")),
+            ("acme:cache/store@1.2.3", None),
+        ] {
+            let missing = missing_of(&[import]);
+            assert_eq!(missing.imports[0].nearest.as_deref(), expected, "{import}");
+            let told = missing.to_string().contains("did you mean");
+            assert_eq!(told, expected.is_some(), "{missing}");
+        }
+    }
+
+    #[test]
+    fn what_an_import_is_for_is_said_and_not_at_length() {
+        let functions = |count: usize| (0..count).map(|n| format!("f{n}")).collect::<Vec<_>>();
+        for (count, expected) in [
+            (1, "imported for f0\n"),
+            (7, "imported for f0, f1, f2, f3, f4, f5 and 1 more\n"),
+        ] {
+            let missing = missing_of(&["acme:cache/store@1.2.3"]).with_functions(|_| functions(count));
+            assert!(missing.to_string().contains(expected), "{missing}");
         }
     }
 

@@ -1,7 +1,8 @@
 //! Says what a file is before anything runs it: what a component imports and exports, which worlds it fits, who made it.
 //!
-//! Reads the outer structure only and steps over code, so a component of 20 MB takes microseconds. Whether the code
-//! inside is valid is left to the engine; whether imports can be met, to [`crate::imports`].
+//! Reads the outer structure, and of what is inside the types alone: those nest, and are refused where they nest too deeply for
+//! whoever reads them next. Steps over code, so a component of 20 MB takes microseconds. Whether the code inside is valid is left
+//! to the engine; whether imports can be met, to [`crate::imports`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +10,8 @@ use std::str::FromStr;
 use semver::Version;
 use wasmparser::{
     Chunk, ComponentAlias, ComponentExport, ComponentExternalKind, ComponentImport, ComponentOuterAliasKind,
-    ComponentType, ComponentTypeRef, InstanceTypeDeclaration, KnownCustom, Parser, Payload, ProducersSectionReader,
+    ComponentType, ComponentTypeRef, CustomSectionReader, InstanceTypeDeclaration, KnownCustom, Parser, Payload,
+    ProducersSectionReader,
 };
 
 /// The layer and version of the component binary format that this crate reads, as bytes 4 to 8 of a file.
@@ -300,10 +302,22 @@ pub enum InspectError {
         /// What is wrong there.
         message: String,
     },
+    /// A type holds a type that holds a type, and so on, for longer than any component does that was made to be used.
+    #[error(
+        "at byte {offset}, types nest more than 100 levels deep, and none may; build the component with simpler interfaces"
+    )]
+    TooDeep {
+        /// Where, in bytes.
+        offset: u64,
+    },
 }
 
 impl From<wasmparser::Error> for InspectError {
     fn from(error: wasmparser::Error) -> InspectError {
+        // The parser has no kinds of errors to tell them apart by.
+        if error.message() == "component type nesting is too deep" {
+            return InspectError::TooDeep { offset: error.offset() };
+        }
         InspectError::Malformed {
             offset: error.offset(),
             message: error.message().to_string(),
@@ -459,6 +473,8 @@ impl Outline {
             rest = &rest[consumed..];
             if parents.is_empty() {
                 outline.section(&payload)?;
+            } else {
+                types_inside(&payload)?;
             }
             match payload {
                 Payload::ModuleSection {
@@ -478,11 +494,7 @@ impl Outline {
                     parser.skip_section();
                     rest = rest.get(size as usize..).ok_or_else(|| truncated.clone())?;
                 }
-                Payload::CustomSection(section) => {
-                    if let KnownCustom::Producers(producers) = section.as_known() {
-                        outline.producers.add(producers);
-                    }
-                }
+                Payload::CustomSection(section) => outline.producers.add_section(&section),
                 Payload::UnknownSection { id, range, .. } => {
                     let message = format!("there is no section of the kind {id}");
                     return Err(InspectError::Malformed {
@@ -524,7 +536,7 @@ impl Outline {
                 }
             }
             Payload::ModuleSection { .. } => self.has_modules = true,
-            _ => {}
+            _ => types_inside(payload)?,
         }
         Ok(())
     }
@@ -579,6 +591,17 @@ impl Outline {
     }
 }
 
+/// Reads the types of something inside, for nothing but that they can be read: those who join components read types of all
+/// depths, a call within a call, and their parser would not stop before the stack has ended.
+fn types_inside(payload: &Payload<'_>) -> Result<(), InspectError> {
+    match payload {
+        Payload::ComponentTypeSection(types) => types.clone().into_iter().try_for_each(|ty| ty.map(drop)),
+        Payload::CoreTypeSection(types) => types.clone().into_iter().try_for_each(|ty| ty.map(drop)),
+        _ => Ok(()),
+    }
+    .map_err(InspectError::from)
+}
+
 impl TypeOutline {
     fn new(ty: &ComponentType<'_>) -> TypeOutline {
         let ComponentType::Instance(declarations) = ty else {
@@ -599,6 +622,13 @@ impl TypeOutline {
 }
 
 impl Producers {
+    /// Adds the entries of a section, if it is one of producers.
+    pub(crate) fn add_section(&mut self, section: &CustomSectionReader<'_>) {
+        if let KnownCustom::Producers(producers) = section.as_known() {
+            self.add(producers);
+        }
+    }
+
     /// Adds a section's entries. One that cannot be read is left out: it says nothing about whether the code runs.
     fn add(&mut self, section: ProducersSectionReader<'_>) {
         for field in section.into_iter().map_while(Result::ok) {
@@ -742,6 +772,38 @@ mod tests {
         bytes[8] = 0x7f;
         let error = Inspection::new(&bytes).unwrap_err();
         assert!(matches!(error, InspectError::Malformed { offset: 10, .. }), "{error:?}");
+    }
+
+    /// A component with a type that holds as many others within each other, as many components down.
+    fn deep(types: usize, components: usize) -> Vec<u8> {
+        fn section(id: u8, content: &[u8]) -> Vec<u8> {
+            let mut length = content.len();
+            let mut section = vec![id];
+            while length >= 0x80 {
+                section.push(length as u8 | 0x80);
+                length >>= 7;
+            }
+            section.push(length as u8);
+            section.extend(content);
+            section
+        }
+        const HEADER: &[u8] = b"\0asm\x0d\0\x01\0";
+        const COMPONENT_TYPE_OF_A_TYPE: [u8; 3] = [0x41, 1, 1];
+        let ty = [&COMPONENT_TYPE_OF_A_TYPE.repeat(types)[..], &[0x41, 0]].concat();
+        let mut bytes = [HEADER, &section(7, &[&[1][..], &ty].concat())].concat();
+        for _ in 0..components {
+            bytes = [HEADER, &section(4, &bytes)].concat();
+        }
+        bytes
+    }
+
+    #[test]
+    fn types_that_nest_too_deeply_are_refused_wherever_they_are() {
+        for components in 0..4 {
+            Inspection::new(&deep(90, components)).unwrap();
+            let error = Inspection::new(&deep(200_000, components)).unwrap_err();
+            assert!(matches!(error, InspectError::TooDeep { .. }), "{components}: {error}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! neither a network nor an engine; whether what they name is there, and is what it has to be, [`check`] says.
 
 mod check;
-mod field;
+pub mod field;
 mod meaning;
 mod places;
 mod problem;
@@ -15,7 +15,7 @@ mod shape;
 pub mod value;
 mod written;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::app::{App, ServerSettings};
-use meaning::{Naming, in_name};
+use crate::section::Sections;
+use meaning::{Naming, Taken, in_name, take};
 use places::Places;
 use problem::Source;
 use rivals::{Read, Rivals};
@@ -80,11 +81,12 @@ impl From<App> for Configuration {
     }
 }
 
-/// Reads the manifest in the file at `path`, or in the file wharf.toml of the folder there, and those that it leads to.
+/// Reads the manifest in the file at `path`, or in the file wharf.toml of the folder there, and those that it leads to. Its
+/// apps may have `sections`.
 ///
 /// # Errors
 /// When it is wrong, with everything that is. An app of a server's folder is no reason: it is among [`Configuration::broken`].
-pub fn read(path: &Path) -> Result<Configuration, Problems> {
+pub fn read(path: &Path, sections: &Sections) -> Result<Configuration, Problems> {
     let file = match path.is_dir() {
         true => path.join(FILE_NAME),
         false => path.to_owned(),
@@ -92,10 +94,10 @@ pub fn read(path: &Path) -> Result<Configuration, Problems> {
     let source = Source::read(&file)?;
     let document = parse(&source)?;
     match document.get_ref().contains_key("server") {
-        true => read_server(&source, document),
+        true => read_server(&source, document, sections),
         false => {
-            is_app(&source, &document)?;
-            let (app, places) = read_app(&source, document)?;
+            is_app(&source, &document, sections)?;
+            let (app, places) = read_app(&source, document, sections)?;
             Ok(Configuration {
                 apps: vec![app],
                 places,
@@ -138,11 +140,11 @@ fn fail_with(mut problems: Vec<Problem>) -> Result<(), Problems> {
 }
 
 /// Tells what is no manifest at all from one that is wrong.
-fn is_app(source: &Source, document: &Spanned<DeTable<'_>>) -> Result<(), Problems> {
+fn is_app(source: &Source, document: &Spanned<DeTable<'_>>, sections: &Sections) -> Result<(), Problems> {
     const HELP: &str = "an app names what answers, such as `component = \"app.wasm\"`; a server has a section `[server]`, \
                         and its apps are sections `[apps.NAME]` or files in the folder that `apps` names";
     let mut keys = document.get_ref().keys();
-    if keys.any(|key| schema::has_key("AppManifest", key.get_ref())) {
+    if keys.any(|key| schema::has_key(schema::APP, key.get_ref(), sections)) {
         return Ok(());
     }
     let place = Place {
@@ -152,27 +154,28 @@ fn is_app(source: &Source, document: &Spanned<DeTable<'_>>) -> Result<(), Proble
     let neither = Problem::new(place, "this is the manifest of neither an app nor a server").with_help(HELP);
     // What it says instead may be a slip.
     let mut problems = vec![neither];
-    problems.extend(shape::check(document, "AppManifest", source));
+    problems.extend(shape::check(document, schema::APP, source, sections));
     fail_with(problems)
 }
 
-/// What is written, once its shape is right.
-fn decode<T: DeserializeOwned>(
-    source: &Source,
-    document: Spanned<DeTable<'_>>,
-    definition: &str,
-) -> Result<T, Problems> {
-    fail_with(shape::check(&document, definition, source))?;
+/// What is written, where its shape is right.
+fn decode<T: DeserializeOwned>(source: &Source, document: Spanned<DeTable<'_>>) -> Result<T, Problems> {
     T::deserialize(toml::Deserializer::from(document)).map_err(|error| {
         let place = source.place(error.span().unwrap_or_default());
         Problem::new(place, error.message()).into()
     })
 }
 
-fn read_app(source: &Source, document: Spanned<DeTable<'_>>) -> Result<(App, Places), Problems> {
-    let written: AppManifest = decode(source, document, "AppManifest")?;
+fn read_app(
+    source: &Source,
+    mut document: Spanned<DeTable<'_>>,
+    sections: &Sections,
+) -> Result<(App, Places), Problems> {
+    fail_with(shape::check(&document, schema::APP, source, sections))?;
+    let taken = take(document.get_mut(), sections);
+    let written: AppManifest = decode(source, document)?;
     let naming = Naming::File(name_of(source));
-    meaning::app(written, naming, Source::WHOLE, source).map_err(sorted)
+    meaning::app(written, taken, naming, Source::WHOLE, source).map_err(sorted)
 }
 
 fn sorted(problems: Vec<Problem>) -> Problems {
@@ -183,9 +186,9 @@ fn sorted(problems: Vec<Problem>) -> Problems {
 }
 
 /// An app of a server's folder, as far as it is right by itself.
-fn read_file_of_folder(file: PathBuf) -> Result<Read, Broken> {
+fn read_file_of_folder(file: PathBuf, sections: &Sections) -> Result<Read, Broken> {
     let (name, problems) = match Source::read(&file) {
-        Ok(source) => match read_app_of_folder(&source) {
+        Ok(source) => match read_app_of_folder(&source, sections) {
             Ok((app, places)) => {
                 return Ok(Read {
                     app,
@@ -204,11 +207,11 @@ fn read_file_of_folder(file: PathBuf) -> Result<Read, Broken> {
     })
 }
 
-fn read_app_of_folder(source: &Source) -> Result<(App, Places), Problems> {
+fn read_app_of_folder(source: &Source, sections: &Sections) -> Result<(App, Places), Problems> {
     let document = parse(source)?;
-    is_app(source, &document)?;
+    is_app(source, &document, sections)?;
     is_no_server(source, document.get_ref())?;
-    read_app(source, document)
+    read_app(source, document, sections)
 }
 
 /// The name that an app has by its file.
@@ -232,13 +235,20 @@ fn name_of_broken(source: &Source) -> String {
     name.map_or_else(|| name_of(source), str::to_owned)
 }
 
-fn read_server(source: &Source, document: Spanned<DeTable<'_>>) -> Result<Configuration, Problems> {
-    let written: ServerManifest = decode(source, document, "ServerManifest")?;
+fn read_server(
+    source: &Source,
+    mut document: Spanned<DeTable<'_>>,
+    sections: &Sections,
+) -> Result<Configuration, Problems> {
+    fail_with(shape::check(&document, schema::SERVER, source, sections))?;
+    let mut taken = take_by_app(document.get_mut(), sections);
+    let written: ServerManifest = decode(source, document)?;
     let (server, folder_place, mut problems) = meaning::server(&written.server, source);
     let mut apps = Vec::new();
     for (name, app) in written.apps {
         let whole = name.span();
-        match meaning::app(app.into_inner(), Naming::Section(name), whole, source) {
+        let taken = taken.remove(name.as_str()).unwrap_or_default();
+        match meaning::app(app.into_inner(), taken, Naming::Section(name), whole, source) {
             Ok((app, places)) => apps.push(Read {
                 app,
                 places,
@@ -263,7 +273,7 @@ fn read_server(source: &Source, document: Spanned<DeTable<'_>>) -> Result<Config
         ..Configuration::default()
     };
     for file in files {
-        match read_file_of_folder(file) {
+        match read_file_of_folder(file, sections) {
             Ok(read) => apps.push(read),
             Err(broken) => configuration.broken.push(broken),
         }
@@ -271,6 +281,22 @@ fn read_server(source: &Source, document: Spanned<DeTable<'_>>) -> Result<Config
     configuration.add(apps);
     configuration.tell_broken_apart();
     Ok(configuration)
+}
+
+/// The sections of capabilities of each app that a server's manifest holds, by the app's name.
+fn take_by_app<'a, 'text>(
+    server: &mut DeTable<'text>,
+    sections: &'a Sections,
+) -> BTreeMap<String, Vec<Taken<'a, 'text>>> {
+    let mut by_app = BTreeMap::new();
+    if let Some(DeValue::Table(apps)) = server.get_mut("apps").map(Spanned::get_mut) {
+        for (name, app) in apps.iter_mut() {
+            if let DeValue::Table(app) = app.get_mut() {
+                by_app.insert(name.get_ref().to_string(), take(app, sections));
+            }
+        }
+    }
+    by_app
 }
 
 /// The manifests in a server's folder of apps, in the order of their names.

@@ -33,7 +33,10 @@ pub fn regular(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
 }
 
 /// The regular file at `path`, which has no more than `bytes_max` bytes as yet.
-pub(crate) fn open(path: &Path, bytes_max: u64) -> io::Result<File> {
+///
+/// # Errors
+/// What the system says; also when it is no regular file, or has more bytes.
+pub fn open(path: &Path, bytes_max: u64) -> io::Result<File> {
     // Before it is opened, which may wait; and once it is open, since it may be another one by then.
     suitable(&fs::metadata(path)?, bytes_max)?;
     let file = File::open(path)?;

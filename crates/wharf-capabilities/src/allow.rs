@@ -10,6 +10,8 @@ mod pattern;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
+use wharf_host::capability::Fault;
+
 pub use self::pattern::{Pattern, PatternError};
 
 /// What is granted. A call passes when one pattern covers it.
@@ -65,6 +67,15 @@ impl AllowList {
                 && (pattern.covers_address(address) || name.is_some_and(|name| pattern.covers_host(name)))
         })
     }
+}
+
+/// What is wrong with a manifest's list of patterns under `key`.
+pub(crate) fn faults(key: &str, patterns: &[String]) -> Vec<Fault> {
+    let wrong = patterns.iter().enumerate().filter_map(|(nth, text)| {
+        let error = text.parse::<Pattern>().err()?;
+        Some(Fault::new([key, &nth.to_string()], error.to_string()))
+    });
+    wrong.collect()
 }
 
 /// The schemes of outgoing requests.
@@ -128,10 +139,15 @@ impl Host {
         Self::Address(address::canonical(address.into()))
     }
 
-    /// Whether this is a name that means the own machine (RFC 6761, 6.3) and `address` is the own machine's.
-    fn is_localhost_at(&self, address: IpAddr) -> bool {
+    /// Whether this is a name that means the own machine (RFC 6761, 6.3).
+    fn is_localhost(&self) -> bool {
         let Self::Name(name) = self else { return false };
-        (name == "localhost" || name.ends_with(".localhost")) && address.is_loopback()
+        name == "localhost" || name.ends_with(".localhost")
+    }
+
+    /// The same, and `address` is the own machine's.
+    fn is_localhost_at(&self, address: IpAddr) -> bool {
+        self.is_localhost() && address.is_loopback()
     }
 }
 
@@ -251,6 +267,19 @@ mod tests {
         check_url("localhost", "http://127.0.0.1:80", false);
         check_url("127.0.0.1", "http://localhost:80", false);
         check_url("127.0.0.0/8 ::1", "http://localhost:80", false);
+        // The public internet is neither this machine nor its networks.
+        check_url("public", "https://example.com:443", true);
+        check_url("public", "http://93.184.216.34:80", true);
+        check_url("public", "http://localhost:80", false);
+        check_url("public", "http://app.localhost:80", false);
+        check_url("public", "http://127.0.0.1:80", false);
+        check_url("public", "http://10.0.0.1:80", false);
+        check_url("public", "http://169.254.169.254:80", false);
+        check_url("public", "http://[fd00:ec2::254]:80", false);
+        check_url("public", "http://[64:ff9b::a9fe:a9fe]:80", false);
+        check_url("https://public", "https://example.com:443", true);
+        check_url("https://public", "http://example.com:80", false);
+        check_url("public:443", "https://example.com:8443", false);
         // One of several is enough.
         check_url("a.test b.test:80", "http://b.test:80", true);
         check_url("a.test b.test:80", "http://b.test:81", false);
@@ -363,6 +392,8 @@ mod tests {
             "*.com",
             "https://example.com",
             "example.com:443 localhost",
+            "public",
+            "public:443 localhost",
         ] {
             for address in public {
                 check_address(granted, Some("example.com"), address, 443, true);
@@ -409,6 +440,9 @@ mod tests {
         check_address("app.localhost", Some("app.localhost"), "127.0.0.1", 80, true);
         check_address("*.localhost", Some("app.localhost"), "127.0.0.1", 80, true);
         check_address("example.com localhost", Some("example.com"), "127.0.0.1", 80, false);
+        check_address("public", Some("localhost"), "127.0.0.1", 80, false);
+        check_address("public", None, "93.184.216.34", 80, true);
+        check_address("public", None, "127.0.0.1", 80, false);
         check_address(
             "localhost.example.com",
             Some("localhost.example.com"),

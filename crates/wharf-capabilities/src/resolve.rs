@@ -1,6 +1,9 @@
 //! Names to addresses, for everything that leaves the machine.
 //!
-//! Nothing is cached and nothing is decided here: the system's resolver caches, `allow.rs` decides.
+//! Nothing is decided here: `allow.rs` is asked about each address at the moment of its use. What was answered is kept
+//! for a while in `resolve/cached.rs`.
+
+mod cached;
 
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs as _};
@@ -8,6 +11,8 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 use wharf_host::capability::{BoxFuture, LookupError};
+
+pub use cached::CachedResolver;
 
 /// How many lookups may wait for the system's resolver at once; more of them queue.
 ///
@@ -19,6 +24,17 @@ const LOOKUPS_MAX: usize = 64;
 pub trait Resolve: Send + Sync + 'static {
     /// The addresses of `name`, in the order in which they should be tried.
     fn resolve(&self, name: &str) -> BoxFuture<Result<Vec<IpAddr>, LookupError>>;
+
+    /// None of the addresses of `name` could be connected to: what is kept of them may be old.
+    fn forget(&self, name: &str) {
+        let _ = name;
+    }
+}
+
+/// The system's resolver, with what it answers kept for a while. One for each app: an app cannot tell from how long a
+/// lookup takes what others have looked up.
+pub fn standard() -> Arc<dyn Resolve> {
+    Arc::new(CachedResolver::new(Arc::new(SystemResolver::default())))
 }
 
 /// The system's resolver: its hosts file, its name servers, its order of addresses.

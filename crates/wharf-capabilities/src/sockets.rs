@@ -10,6 +10,8 @@
 //! - **Accept, receive**: from anybody, once the app has bound a granted address; before that only from peers that it
 //!   may itself connect to, so that answers to its datagrams arrive and nothing else does.
 
+mod section;
+
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,8 +20,10 @@ use std::time::{Duration, Instant};
 
 use wharf_host::capability::{AddressUse, Admission, BoxFuture, Capability, LookupError, Network};
 
-use crate::allow::{AllowList, Host};
-use crate::resolve::{Resolve, SystemResolver};
+use crate::allow::{AllowList, Host, Pattern};
+use crate::resolve::{self, Resolve};
+
+pub use section::SocketsKind;
 
 /// How long an address stays reachable after a lookup. Long enough for a guest's own pool to reconnect without asking
 /// again, short enough that a name which moved does not leave its old address open for hours.
@@ -39,7 +43,7 @@ impl SocketsCapability {
     /// # Errors
     /// When a pattern speaks of `http://` or `https://`, which means nothing to a socket.
     pub fn new(allow: AllowList) -> Result<Self, SchemeOfSocket> {
-        Self::with_resolver(allow, Arc::new(SystemResolver::default()))
+        Self::with_resolver(allow, resolve::standard())
     }
 
     /// The same with another resolver.
@@ -47,11 +51,7 @@ impl SocketsCapability {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn with_resolver(allow: AllowList, resolver: Arc<dyn Resolve>) -> Result<Self, SchemeOfSocket> {
-        if let Some(pattern) = allow.patterns().iter().find(|pattern| pattern.has_scheme()) {
-            return Err(SchemeOfSocket {
-                pattern: pattern.to_string(),
-            });
-        }
+        allow.patterns().iter().try_for_each(without_scheme)?;
         let network = GrantedNetwork {
             allow,
             resolver,
@@ -72,6 +72,15 @@ impl Capability for SocketsCapability {
     fn admit(&self, admission: &mut Admission<'_>) -> wasmtime::Result<()> {
         admission.network(self.network.clone());
         Ok(())
+    }
+}
+
+fn without_scheme(pattern: &Pattern) -> Result<(), SchemeOfSocket> {
+    match pattern.has_scheme() {
+        true => Err(SchemeOfSocket {
+            pattern: pattern.to_string(),
+        }),
+        false => Ok(()),
     }
 }
 
@@ -277,6 +286,47 @@ mod tests {
         network.resolve("localhost".to_owned()).await.unwrap();
         check(&network, AddressUse::Connect, "127.0.0.1:80", true);
         check(&network, AddressUse::Connect, "127.0.0.1:81", false);
+    }
+
+    /// Every name leads to one address.
+    struct To(IpAddr);
+
+    impl Resolve for To {
+        fn resolve(&self, _: &str) -> BoxFuture<Result<Vec<IpAddr>, LookupError>> {
+            Box::pin(std::future::ready(Ok(vec![self.0])))
+        }
+    }
+
+    #[tokio::test]
+    async fn no_name_opens_what_is_reserved() {
+        let reserved = [
+            "127.0.0.1",
+            "0.0.0.0",
+            "10.1.2.3",
+            "169.254.169.254",
+            "168.63.129.16",
+            "::",
+            "::1",
+            "::ffff:127.0.0.1",
+            "::127.0.0.1",
+            "64:ff9b::a9fe:a9fe",
+            "2002:7f00:1::",
+            "fd00:ec2::254",
+            "fe80::1",
+        ];
+        for address in reserved {
+            for patterns in ["evil.test", "*.test", "public", "public:80 localhost"] {
+                let address: IpAddr = address.parse().unwrap();
+                let allow = AllowList::parse(patterns.split_whitespace()).unwrap();
+                let network = SocketsCapability::with_resolver(allow, Arc::new(To(address)))
+                    .unwrap()
+                    .network;
+                network.resolve("evil.test".to_owned()).await.unwrap();
+                for purpose in [AddressUse::Connect, AddressUse::Listen, AddressUse::Accept] {
+                    check(&network, purpose, &SocketAddr::new(address, 80).to_string(), false);
+                }
+            }
+        }
     }
 
     #[tokio::test]

@@ -1,22 +1,31 @@
 //! The seam between a guest and what lies outside its sandbox.
 //!
 //! The host links the standard interfaces; whether a call reaches anything is decided by what the capabilities handed
-//! in at start have admitted. Implementations live in `wharf-capabilities` or in anybody's own crate.
+//! in at start have admitted. Implementations live in `wharf-capabilities` or in anybody's own crate. One that apps ask for
+//! with a section of their manifest has a [`Kind`] as well: it reads the section and opens the capability, once; the
+//! capability is linked once per component, admits once per instance, and is closed when the server has drained.
 
 use std::any::{Any, TypeId};
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use wasmtime::component::Linker;
+use wasmtime::component::types::ComponentItem;
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::filesystem::WasiFilesystemCtx;
 
 pub use wasmtime_wasi::FsPerms;
+pub use wharf_app::app::SecretSource;
+pub use wharf_app::manifest::field;
+pub use wharf_app::secret;
+pub use wharf_app::section::{Fault, Section, Sections, Written, is_meant};
 
+use crate::component::Component;
 use crate::http::HttpClient;
 use crate::state::InstanceState;
 
@@ -43,23 +52,110 @@ pub trait Capability: Send + Sync + 'static {
     fn take_reached(&self) -> Vec<(&'static str, u64)> {
         Vec::new()
     }
+
+    /// Once for each further version of an app that has the same section, before its first request: what the section names
+    /// may have changed, such as the files of a folder. May block, inside a tokio runtime.
+    ///
+    /// # Errors
+    /// When the new version is not to be served. The one before it is served on.
+    fn renew(&self) -> Result<(), OpenError> {
+        Ok(())
+    }
+
+    /// What it counts and measures, as it is now. Asked for when somebody reads the metrics.
+    fn samples(&self) -> Vec<Sample> {
+        Vec::new()
+    }
+
+    /// Once the server has drained: ends what it keeps open. Nothing waits for what takes too long.
+    fn close(&self) -> BoxFuture<()> {
+        Box::pin(async {})
+    }
+}
+
+/// A capability that apps ask for with a section of their manifest.
+pub trait Kind: Section {
+    /// The capability of the app called `app`, for all of its components. It outlives versions of the app, as long as the
+    /// section stays the same. May block, inside a tokio runtime.
+    ///
+    /// What lies elsewhere, such as a database, may be away: guests are told so when they ask for it, and the app starts.
+    ///
+    /// # Errors
+    /// When what the section says cannot be had on this machine.
+    fn open(&self, app: &str, written: &Written) -> Result<Arc<dyn Capability>, OpenError>;
+
+    /// Changes with what is elsewhere and makes the capability another one, such as a key in a file that the section names:
+    /// then the next version of the app opens it anew, although the section says the same. Blocks as long as files do.
+    fn stamp(&self, written: &Written) -> u64 {
+        let _ = written;
+        0
+    }
+}
+
+/// Why a capability cannot be opened: for whoever runs the server.
+pub type OpenError = Box<dyn Error + Send + Sync>;
+
+/// One figure of a capability. In the metrics it is `wharf_CAPABILITY_NAME`, with the app as a label.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// Without the capability's name, with the unit last: `connections`, `wait_seconds`.
+    pub name: &'static str,
+    /// What is counted, as a phrase.
+    pub help: &'static str,
+    /// Whether it only grows.
+    pub is_counter: bool,
+    /// What it is of, beside the app: such as the pool.
+    pub labels: Vec<(&'static str, String)>,
+    /// How much.
+    pub value: f64,
 }
 
 /// What a component can import. All of WASI is in it from the beginning.
-pub struct Imports<'a>(Cow<'a, Linker<InstanceState>>);
+pub struct Imports<'a> {
+    linker: Cow<'a, Linker<InstanceState>>,
+    component: &'a Component,
+}
+
+/// The functions, resources and types of an interface, by name.
+pub type InterfaceItems = Vec<(String, ComponentItem)>;
 
 impl<'a> Imports<'a> {
-    pub(crate) fn new(wasi: &'a Linker<InstanceState>) -> Self {
-        Self(Cow::Borrowed(wasi))
+    pub(crate) fn new(wasi: &'a Linker<InstanceState>, component: &'a Component) -> Self {
+        Self {
+            linker: Cow::Borrowed(wasi),
+            component,
+        }
     }
 
     pub(crate) fn get(&self) -> &Linker<InstanceState> {
-        &self.0
+        &self.linker
     }
 
     /// To add functions. WASI's are shared by all components of an engine until somebody does.
     pub fn linker(&mut self) -> &mut Linker<InstanceState> {
-        self.0.to_mut()
+        self.linker.to_mut()
+    }
+
+    /// What errors and logs call the component that is linked.
+    pub fn component(&self) -> &str {
+        self.component.name()
+    }
+
+    /// The interfaces that the component imports under names that are `wanted`, with the types it expects: for interfaces that
+    /// differ in shape under one name, and for those whose names come from a section.
+    pub fn interfaces(&self, wanted: impl Fn(&str) -> bool) -> Vec<(String, InterfaceItems)> {
+        let engine = self.component.engine().wasmtime();
+        let ty = self.component.wasmtime().component_type();
+        let imports = ty.imports(engine).filter(|(name, _)| wanted(name));
+        let instances = imports.filter_map(|(name, import)| match import.ty {
+            ComponentItem::ComponentInstance(instance) => Some((name.to_owned(), instance)),
+            _ => None,
+        });
+        let items = instances.map(|(name, instance)| {
+            let items = instance.exports(engine);
+            (name, items.map(|(name, item)| (name.to_owned(), item.ty)).collect())
+        });
+        items.collect()
     }
 }
 

@@ -1,8 +1,9 @@
 //! From bytes to a checked, compiled component.
 //!
 //! What a component may import is decided when it is linked (`link.rs`); how compiled code is kept is in
-//! `component/cache.rs`.
+//! `component/cache.rs`, how it becomes a file that people carry, in `component/artefact.rs`.
 
+mod artefact;
 mod cache;
 
 use std::path::Path;
@@ -12,6 +13,7 @@ use wharf_app::inspect::{InspectError, Inspection};
 
 use crate::engine::Engine;
 
+pub use artefact::compile;
 pub use cache::{CacheError, CodeCache};
 
 /// A compiled component, ready to be linked. Cheap to clone.
@@ -42,6 +44,55 @@ pub enum ComponentError {
         /// What they are instead.
         error: InspectError,
     },
+    /// The bytes are compiled code, which is run only where somebody vouches for it.
+    #[error(
+        "{name}: this is compiled code, which can do all that this program can: give the component that it was made from; or, if \
+         you trust whoever made it, allow it with --allow-precompiled"
+    )]
+    Precompiled {
+        /// The component's name, as given.
+        name: Arc<str>,
+    },
+    /// Compiled code that [`compile`] has not made, or a part of some.
+    #[error(
+        "{name}: this is compiled code that `wharf compile` has not made, or it is cut off; compile the component with this Wharf: \
+         wharf compile FILE.wasm"
+    )]
+    NotOurs {
+        /// The file, as given.
+        name: Arc<str>,
+    },
+    /// Compiled code whose digest is another.
+    #[error("{name}: this compiled code is damaged: it is not what its digest says; copy or compile it again")]
+    Damaged {
+        /// The file, as given.
+        name: Arc<str>,
+    },
+    /// Compiled code for another engine or machine.
+    #[error(
+        "{name}: compiled by Wharf {made_by} for another engine or machine: {error:#}; compile it again here: wharf compile {component}"
+    )]
+    OtherEngine {
+        /// The file, as given.
+        name: Arc<str>,
+        /// What the component may be called.
+        component: String,
+        /// The version of Wharf that compiled it.
+        made_by: String,
+        /// What does not fit.
+        error: wasmtime::Error,
+    },
+    /// Nothing here compiles for a target.
+    #[error(
+        "cannot compile for {target}: {error:#}; this build compiles for the processors of its own kind, such as {}",
+        this_target()
+    )]
+    Target {
+        /// The target triple.
+        target: String,
+        /// What is missing.
+        error: wasmtime::Error,
+    },
     /// The component is well-formed but does not compile on this engine.
     #[error("{name}: cannot be compiled: {error:#}")]
     Compile {
@@ -70,6 +121,9 @@ impl Component {
     /// # Errors
     /// When the bytes are not a component, or do not compile.
     pub fn new(engine: &Engine, name: &str, bytes: &[u8], cache: Option<&CodeCache>) -> Result<Self, ComponentError> {
+        if Self::is_artefact(bytes) {
+            return Err(ComponentError::Precompiled { name: name.into() });
+        }
         let inspection = inspect(name, bytes)?;
         let compiled = match cache {
             Some(cache) => cache.load_or_compile(engine, bytes),
@@ -92,6 +146,9 @@ impl Component {
         bytes: &[u8],
         cache: &CodeCache,
     ) -> Result<Option<Self>, ComponentError> {
+        if Self::is_artefact(bytes) {
+            return Err(ComponentError::Precompiled { name: name.into() });
+        }
         let inspection = inspect(name, bytes)?;
         let compiled = cache.load(engine, bytes);
         Ok(compiled.map(|compiled| Self::of(engine, name, inspection, compiled)))
@@ -131,6 +188,11 @@ impl Component {
     pub fn wasmtime(&self) -> &wasmtime::component::Component {
         &self.compiled
     }
+}
+
+/// The target triple of Linux on a processor like this one.
+fn this_target() -> String {
+    format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
 }
 
 fn inspect(name: &str, bytes: &[u8]) -> Result<Inspection, ComponentError> {

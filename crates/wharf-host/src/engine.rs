@@ -317,6 +317,22 @@ fn config() -> Config {
     config
 }
 
+/// An engine that compiles, for machines of a target triple, or for this one.
+///
+/// # Errors
+/// When there is no compiler for the target.
+pub(crate) fn compiler(options: &EngineOptions, target: Option<&str>) -> wasmtime::Result<wasmtime::Engine> {
+    let mut config = match options.pooling {
+        Pooling::LittleSpace => in_little_space(),
+        // What instances are made of does not change the code: it is the same with a pool and without.
+        Pooling::Auto | Pooling::Never => config(),
+    };
+    if let Some(target) = target {
+        config.target(target)?;
+    }
+    wasmtime::Engine::new(&config)
+}
+
 /// With a pool of instances.
 fn pooled(options: &EngineOptions) -> Config {
     let mut config = config();

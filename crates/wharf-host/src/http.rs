@@ -18,7 +18,7 @@ use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::limits::{Ledger, Limits};
+use crate::limits::{Ledger, Limits, OpenedSocketsReached};
 pub use body::{Payload, broken_off};
 use callers::Callers;
 
@@ -79,18 +79,27 @@ pub(crate) struct HttpState {
     pub fields_bytes_max: usize,
     pub ledger: Arc<Ledger>,
     pub legacy: legacy::Legacy,
+    /// For WebSockets that the guest opens.
+    pub limits: Arc<Limits>,
+    pub sockets_reached: Arc<OpenedSocketsReached>,
     /// The clients a shared instance works for.
     pub callers: Option<Callers>,
 }
 
 impl HttpState {
-    pub fn new(client: Option<Arc<dyn HttpClient>>, limits: &Limits) -> Self {
+    pub fn new(
+        client: Option<Arc<dyn HttpClient>>,
+        limits: &Arc<Limits>,
+        sockets_reached: &Arc<OpenedSocketsReached>,
+    ) -> Self {
         let legacy = legacy::Legacy::new(client.clone(), limits.fields_bytes_max);
         Self {
             client,
             fields_bytes_max: limits.fields_bytes_max,
             ledger: Arc::new(Ledger::new(limits)),
             legacy,
+            limits: limits.clone(),
+            sockets_reached: sockets_reached.clone(),
             callers: None,
         }
     }

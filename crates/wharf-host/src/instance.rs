@@ -1,5 +1,7 @@
 //! An instance that the embedder calls: for plugins, and for trying a component by hand.
 
+mod values;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -13,6 +15,8 @@ use crate::running::Running;
 use crate::service::Failure;
 use crate::state::{Blueprint, Capabilities, InstanceState};
 use crate::wasi::Environment;
+
+pub use values::ExportedFunction;
 
 /// One instance of a component, with the same limits and the same sandbox as a served one.
 pub struct Instance {

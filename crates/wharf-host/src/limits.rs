@@ -1,6 +1,6 @@
 //! What one instance may use, and what happens when it wants more.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use wasmtime::ResourceLimiter;
@@ -37,6 +37,67 @@ pub struct Limits {
     pub queue_length_max: usize,
     /// Bytes of the head of a request or response that a guest builds, and of its trailers.
     pub fields_bytes_max: usize,
+    /// The bounds of each WebSocket that a guest opens.
+    pub opened_sockets: OpenedSocketLimits,
+}
+
+/// The bounds of a WebSocket that a guest opens. Its peer is somebody's server, which may be as wrong as any client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenedSocketLimits {
+    /// Bytes of one message from the peer, all its fragments together: past it 1009. As large as a client's of the server's may
+    /// be, and held in full, too.
+    pub message_bytes_max: usize,
+    /// How long there may be no message either way: past it 1001. A feed that is silent for an hour is taken up anew.
+    pub idle_timeout: Duration,
+    /// After how long a silent peer is asked whether it is there: as a server asks.
+    pub ping_interval: Duration,
+    /// How long it may take to answer: past it the connection is over.
+    pub pong_timeout: Duration,
+    /// How long a peer may take to close a connection that the guest has closed, and to take the last that is said to it.
+    pub close_timeout: Duration,
+}
+
+impl Default for OpenedSocketLimits {
+    fn default() -> Self {
+        Self {
+            message_bytes_max: 1 << 20,
+            idle_timeout: Duration::from_secs(3600),
+            ping_interval: Duration::from_secs(30),
+            pong_timeout: Duration::from_secs(30),
+            close_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// How often WebSockets that guests have opened have met a limit, by its name in metrics.
+#[derive(Debug)]
+pub(crate) struct OpenedSocketsReached([(&'static str, AtomicU64); 4]);
+
+impl OpenedSocketsReached {
+    pub const MESSAGE: &str = "websocket-opened-message";
+    pub const IDLE_TIME: &str = "websocket-opened-idle-time";
+    pub const PONG_TIME: &str = "websocket-opened-pong-time";
+    pub const CLOSE_TIME: &str = "websocket-opened-close-time";
+
+    pub fn count(&self, limit: &'static str) {
+        if let Some((_, times)) = self.0.iter().find(|(name, _)| *name == limit) {
+            times.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Since this was last asked.
+    pub fn take(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.0
+            .iter()
+            .map(|(name, times)| (*name, times.swap(0, Ordering::Relaxed)))
+    }
+}
+
+impl Default for OpenedSocketsReached {
+    fn default() -> Self {
+        let names = [Self::MESSAGE, Self::IDLE_TIME, Self::PONG_TIME, Self::CLOSE_TIME];
+        Self(names.map(|name| (name, AtomicU64::new(0))))
+    }
 }
 
 impl Default for Limits {
@@ -51,6 +112,7 @@ impl Default for Limits {
             queue_timeout: Duration::from_secs(5),
             queue_length_max: 1000,
             fields_bytes_max: 128 << 10,
+            opened_sockets: OpenedSocketLimits::default(),
         }
     }
 }

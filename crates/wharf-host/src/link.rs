@@ -64,7 +64,7 @@ pub(crate) fn link(
         name: name.clone(),
         error,
     };
-    let mut imports = Imports::new(component.engine().wasi().map_err(mismatch)?);
+    let mut imports = Imports::new(component.engine().wasi().map_err(mismatch)?, component);
     for capability in capabilities.iter() {
         capability.link(&mut imports).map_err(|error| LinkError::Capability {
             capability: capability.name(),
@@ -73,7 +73,7 @@ pub(crate) fn link(
     }
     imports.get().instantiate_pre(component.wasmtime()).map_err(|error| {
         // Wasmtime names the first import it cannot meet; users want them all, and what to do.
-        let missing = missing(component.inspection());
+        let missing = missing(component.inspection()).with_functions(|import| component.functions_of_import(import));
         match missing.is_empty() {
             true => mismatch(error),
             false => LinkError::Missing {

@@ -188,6 +188,11 @@ impl Service {
         }
     }
 
+    /// What its instances are admitted with.
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.0.blueprint.capabilities
+    }
+
     /// How often each limit of its own, and of its capabilities, was reached since this was last asked, by its name in
     /// manifests. Those that lead to a [`Failure`] are not among them.
     pub fn take_reached(&self) -> Vec<(&'static str, u64)> {
@@ -195,7 +200,8 @@ impl Service {
         let ended = blueprint.background_ended.swap(0, Ordering::Relaxed);
         let capabilities = blueprint.capabilities.iter();
         let reached = capabilities.flat_map(|capability| capability.take_reached());
-        reached.chain([("background-time", ended)]).collect()
+        let of_sockets = blueprint.sockets_reached.take();
+        reached.chain([("background-time", ended)]).chain(of_sockets).collect()
     }
 
     /// Answers one request.
@@ -209,24 +215,46 @@ impl Service {
         &self,
         request: http::Request<B>,
     ) -> Result<http::Response<Payload>, Failure> {
-        self.answer(request.map(Into::into), None).await
+        self.answer(request.map(Into::into), self.deadline(), None).await
     }
 
-    /// As [`Service::handle`] does. The future sets `wants_turn` whenever it returns while its guest wants to go on
-    /// computing, having had a turn of one [`TICK`]; a caller with other work may let it wait.
+    /// As [`Service::handle`] does, until `deadline`. The future sets `wants_turn` whenever it returns while its guest wants to go
+    /// on computing, having had a turn of one [`TICK`]; a caller with other work may let it wait.
     ///
     /// # Errors
     /// As [`Service::handle`].
     pub async fn handle_by_turns<B: Into<Payload>>(
         &self,
         request: http::Request<B>,
+        deadline: Deadline,
         wants_turn: &AtomicBool,
     ) -> Result<http::Response<Payload>, Failure> {
-        self.answer(request.map(Into::into), Some(wants_turn)).await
+        self.answer(request.map(Into::into), deadline, Some(wants_turn)).await
     }
 
-    async fn answer(&self, request: http::Request<Payload>, wants_turn: Option<&AtomicBool>) -> call::Answer {
-        let deadline = self.deadline();
+    /// When the head of the response has to be there of a request that arrives now ([`Limits::response_timeout`]).
+    pub fn deadline(&self) -> Deadline {
+        let limit = self.limits().response_timeout;
+        Deadline {
+            due: self.engine().clock().after(limit),
+            limit,
+        }
+    }
+
+    /// The time until `deadline`, or none any more.
+    pub fn time_left(&self, deadline: Deadline) -> Option<Duration> {
+        deadline.left(self.engine())
+    }
+
+    async fn answer(
+        &self,
+        request: http::Request<Payload>,
+        deadline: Deadline,
+        wants_turn: Option<&AtomicBool>,
+    ) -> call::Answer {
+        if deadline.left(self.engine()).is_none() {
+            return Err(deadline.passed());
+        }
         match self.0.isolation {
             Isolation::Shared => self.shared(request, deadline).await,
             Isolation::Serial | Isolation::Request => self.exclusive(request, deadline, wants_turn).await,
@@ -273,7 +301,7 @@ impl Service {
         self.0.handler.has_sockets()
     }
 
-    /// Asks about the handshake of a WebSocket, by turns as [`Service::handle_by_turns`] does. The guest has an instance as the
+    /// Asks about the handshake of a WebSocket until `deadline`, by turns as [`Service::handle_by_turns`] does. The guest has an instance as the
     /// isolation says, for as long as it works for the socket.
     ///
     /// Dropping the future ends the work as far as the isolation allows; dropping the [`crate::websocket::Socket`] ends the
@@ -284,9 +312,9 @@ impl Service {
     pub async fn accept_by_turns(
         &self,
         request: http::Request<()>,
+        deadline: Deadline,
         wants_turn: &AtomicBool,
     ) -> Result<Decision, Failure> {
-        let deadline = self.deadline();
         if self.0.isolation == Isolation::Shared {
             return self.accept_shared(request, deadline).await;
         }
@@ -362,14 +390,6 @@ impl Service {
         &self.0.blueprint.limits
     }
 
-    fn deadline(&self) -> Deadline {
-        let limit = self.limits().response_timeout;
-        Deadline {
-            due: self.engine().clock().after(limit),
-            limit,
-        }
-    }
-
     fn take_idle(&self) -> Option<Live> {
         if self.0.isolation != Isolation::Serial {
             return None;
@@ -398,8 +418,8 @@ impl Service {
 }
 
 /// When a request must have the head of its response, counted from its arrival on the engine's clock.
-#[derive(Clone, Copy)]
-struct Deadline {
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline {
     due: u64,
     limit: Duration,
 }

@@ -15,8 +15,9 @@ use crate::capability::{AddressUse, Admission, Capability, Folders, Network};
 use crate::component::Component;
 use crate::engine::Engine;
 use crate::http::HttpState;
-use crate::limits::{CpuTimeExceeded, Growth, Limits, Refused};
+use crate::limits::{CpuTimeExceeded, Growth, Limits, OpenedSocketsReached, Refused};
 use crate::link::LinkError;
+use crate::linked::Held;
 use crate::wasi::Environment;
 
 /// What WebAssembly counts memory in.
@@ -33,6 +34,7 @@ pub struct InstanceState {
     pub(crate) network: Option<Arc<dyn Network>>,
     pub(crate) environment: Arc<Environment>,
     pub(crate) growth: Growth,
+    pub(crate) linked: Held,
     extensions: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
 }
 
@@ -71,6 +73,7 @@ pub(crate) struct Blueprint {
     pub limits: Arc<Limits>,
     /// How often work after a response was ended because it took too long.
     pub background_ended: Arc<AtomicU64>,
+    pub sockets_reached: Arc<OpenedSocketsReached>,
     /// How many of the engine's slots an instance takes.
     pub slots: u32,
 }
@@ -110,6 +113,7 @@ impl Blueprint {
             environment: Arc::new(environment),
             limits: Arc::new(limits),
             background_ended: Arc::default(),
+            sockets_reached: Arc::default(),
             slots,
         })
     }
@@ -147,10 +151,11 @@ impl Blueprint {
         Ok(InstanceState {
             wasi,
             table,
-            http: HttpState::new(http_client, &self.limits),
+            http: HttpState::new(http_client, &self.limits, &self.sockets_reached),
             network,
             environment: self.environment.clone(),
             growth: Growth::new(&self.limits),
+            linked: Held::default(),
             extensions,
         })
     }

@@ -61,10 +61,56 @@ pub(crate) fn names_html(headers: &HeaderMap) -> bool {
     weights(headers, &ACCEPT).any(|(kind, weight)| kind.eq_ignore_ascii_case("text/html") && weight > 0)
 }
 
-/// Whether a line of `Accept` names JSON. `*/*` alone is what every tool sends, and is no wish for it.
-pub(crate) fn names_json(accept: &HeaderValue) -> bool {
-    let json = ["application/problem+json", "application/json", "application/*"];
-    weights_of(accept).any(|(kind, weight)| weight > 0 && json.iter().any(|json| kind.eq_ignore_ascii_case(json)))
+/// What a failure may be told in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Problem details (RFC 9457).
+    Problem,
+    /// The app's own page.
+    Page,
+    /// A line of text.
+    Text,
+}
+
+/// The form that weighs most to whoever sent a line of `Accept` (RFC 9110 section 12.5.1), where there may be a page of a media
+/// type. Of those that weigh alike, problem details go first, then the page. But `*/*` is what every tool sends, and is no wish
+/// for JSON. Who accepts none of them gets one nevertheless, which the section leaves to us.
+pub(crate) fn form(accept: Option<&HeaderValue>, page: Option<&str>) -> Form {
+    let otherwise = if page.is_some() { Form::Page } else { Form::Text };
+    let Some(accept) = accept else { return otherwise };
+    let named = |kind| weight_of(accept, kind).filter(|&(precision, _)| precision > ANYTHING);
+    let json =
+        named("application/problem+json").max(named("application/json").filter(|&(precision, _)| precision == EXACT));
+    let weight = |found: Option<(u8, u16)>| found.map_or(0, |(_, weight)| weight);
+    let page = page.map(|kind| (Form::Page, weight(weight_of(accept, kind))));
+    let forms = [
+        Some((Form::Text, weight(weight_of(accept, "text/plain")))),
+        page,
+        Some((Form::Problem, weight(json))),
+    ];
+    let acceptable = forms.into_iter().flatten().filter(|(_, weight)| *weight > 0);
+    // Of equals the last.
+    acceptable
+        .max_by_key(|(_, weight)| *weight)
+        .map_or(otherwise, |(form, _)| form)
+}
+
+/// How precisely a media range names a type.
+const ANYTHING: u8 = 0;
+const EXACT: u8 = 2;
+
+/// What a media type weighs by the most precise range that it is in, and how precise that is.
+fn weight_of(accept: &HeaderValue, kind: &str) -> Option<(u8, u16)> {
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    let (class, _) = kind.split_once('/')?;
+    let precision = |range: &str| match range.split_once('/')? {
+        ("*", "*") => Some(ANYTHING),
+        (of, "*") if of.eq_ignore_ascii_case(class) => Some(1),
+        _ if range.eq_ignore_ascii_case(kind) => Some(EXACT),
+        _ => None,
+    };
+    let found = weights_of(accept).filter_map(|(range, weight)| Some((precision(range)?, weight)));
+    found.max_by_key(|(precision, _)| *precision)
 }
 
 /// The elements of a list with their weights, in thousandths (RFC 9110 section 12.4.2). Those whose weight is none are
@@ -94,5 +140,44 @@ fn thousandths(weight: &str) -> Option<u16> {
         ("0", fraction) => Some(fraction),
         ("1", 0) => Some(1000),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_told_as_its_client_weighs() {
+        #[track_caller]
+        fn check(accept: &str, with_page: Form, without: Form) {
+            let accept = HeaderValue::from_str(accept).unwrap();
+            assert_eq!(
+                form(Some(&accept), Some("text/html; charset=utf-8")),
+                with_page,
+                "{accept:?}"
+            );
+            assert_eq!(form(Some(&accept), None), without, "{accept:?}");
+        }
+        use Form::{Page, Problem, Text};
+        check("application/problem+json", Problem, Problem);
+        check("application/json", Problem, Problem);
+        check("Application/JSON, text/html;q=0.9", Problem, Problem);
+        check("application/problem+json;q=0.1, text/html", Page, Problem);
+        check("application/problem+json;q=0.1, text/*;q=0.2", Page, Text);
+        check("text/html;q=0.2, text/plain;q=0.3", Text, Text);
+        check("text/html, application/json;q=0.5", Page, Problem);
+        check("application/*", Problem, Problem);
+        check("application/*, application/problem+json;q=0", Page, Text);
+        check("application/json, text/plain, */*", Problem, Problem);
+        check("*/*", Page, Text);
+        check("text/html,application/xhtml+xml", Page, Text);
+        check("*/*, text/html;q=0", Text, Text);
+        check("application/json; q=0", Page, Text);
+        check("application/json;q=0.0, text/plain", Text, Text);
+        check("image/png", Page, Text);
+        check("", Page, Text);
+        assert_eq!(form(None, Some("text/html")), Page);
+        assert_eq!(form(None, None), Text);
     }
 }

@@ -2,9 +2,11 @@
 //!
 //! It answers without any guest, also while the server drains.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -15,6 +17,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::AbortHandle;
 
 use crate::door::Door;
 use crate::listener::Socket;
@@ -22,22 +25,34 @@ use crate::listener::Socket;
 const TEXT: &str = "text/plain; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// How many may be connected. Those who watch a server are a handful; past it the one that came first has to go, so that nobody
+/// keeps the others from asking whether the server lives.
+const CONNECTIONS_MAX: usize = 64;
+
+/// How long each may stay, whatever it does: neither who asks nothing nor who does not take what it asked for is kept. Who asks
+/// again and again connects again.
+const CONNECTION_TIME_MAX: Duration = Duration::from_secs(30);
+
 /// What it tells of.
 #[derive(Clone)]
 pub(crate) struct Admin {
-    pub door: Arc<Door>,
+    door: Arc<Door>,
+    connected: Arc<Mutex<VecDeque<AbortHandle>>>,
 }
 
 impl Admin {
+    pub fn new(door: Arc<Door>) -> Self {
+        Self {
+            door,
+            connected: Arc::default(),
+        }
+    }
+
     /// Answers whoever connects; never ends.
     pub async fn serve(self, listener: Socket) {
-        let tcp = |stream, _| {
-            tokio::spawn(self.clone().converse(stream));
-        };
+        let tcp = |stream, _| self.take(stream);
         #[cfg(unix)]
-        let unix = |stream| {
-            tokio::spawn(self.clone().converse(stream));
-        };
+        let unix = |stream| self.take(stream);
         listener
             .serve(
                 tcp,
@@ -47,12 +62,30 @@ impl Admin {
             .await;
     }
 
+    fn take(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let mut connected = self.connected.lock().unwrap_or_else(PoisonError::into_inner);
+        connected.retain(|connection| !connection.is_finished());
+        if connected.len() >= CONNECTIONS_MAX
+            && let Some(first) = connected.pop_front()
+        {
+            tracing::debug!("closed the eldest connection to the admin listener: there are too many");
+            first.abort();
+        }
+        let admin = self.clone();
+        let connection = tokio::spawn(async move {
+            let conversation = tokio::time::timeout(CONNECTION_TIME_MAX, admin.converse(stream));
+            if conversation.await.is_err() {
+                tracing::debug!("closed a connection to the admin listener: its time is over");
+            }
+        });
+        connected.push_back(connection.abort_handle());
+    }
+
     async fn converse(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let answer = service_fn(|request| {
             let response = self.answer(&request);
             async { Ok::<_, Infallible>(response) }
         });
-        // hyper's limit on heads: nobody stays who asks nothing.
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .serve_connection(TokioIo::new(stream), answer);

@@ -10,7 +10,7 @@ use wharf_host::Service;
 
 use crate::files::Files;
 use crate::limits::{RequestLimits, SocketLimits};
-use crate::metrics::Responses;
+use crate::metrics::Tally;
 use crate::problem::ErrorPages;
 
 /// How an [`App`] is set up.
@@ -60,7 +60,7 @@ pub(crate) struct Inner {
     /// Its responses that have not ended are to break off.
     pub cut: CancellationToken,
     /// Its counters, once it is served.
-    pub responses: OnceLock<Arc<Responses>>,
+    pub tally: OnceLock<Arc<Tally>>,
 }
 
 impl App {
@@ -77,7 +77,7 @@ impl App {
             open_sockets: AtomicUsize::new(0),
             retired: CancellationToken::new(),
             cut: CancellationToken::new(),
-            responses: OnceLock::new(),
+            tally: OnceLock::new(),
         }))
     }
 

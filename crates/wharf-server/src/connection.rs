@@ -1,30 +1,35 @@
-//! One connection: HTTP/1.1 or HTTP/2, by its first bytes (RFC 9113 section 3.3). Clients begin with what they have agreed on by
-//! TLS.
+//! One connection: HTTP/1.1 or HTTP/2, by its first bytes (RFC 9113 section 3.3), or as was agreed on by TLS: whoever begins with
+//! something else then is not understood.
 //!
-//! What comes before its first request is in `connection/greeting.rs`, what its bytes go through in `connection/stream.rs`.
+//! What comes before its first request is in `connection/greeting.rs`, what its bytes go through in `connection/stream.rs`, and what it
+//! speaks in `connection/spoken.rs`.
 
 pub(crate) mod activity;
 pub(crate) mod answer;
+pub(crate) mod content;
 mod frames;
 mod gone;
 mod greeting;
+pub(crate) mod http2;
 pub(crate) mod reading;
+mod spoken;
 mod stream;
-mod streams;
+pub(crate) mod streams;
+pub(crate) mod tunnel;
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioTimer;
-use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use crate::dispatch;
 use crate::door::Door;
@@ -33,10 +38,11 @@ use crate::limits::{Limit, ServerLimits};
 use crate::places::Place;
 use activity::Activity;
 use answer::Answer;
+use content::Content;
 use frames::Frames;
 use greeting::{Greets, Newcomer};
-use stream::{Counted, LastWords, Plain, Socket, Stream};
-use streams::Streams;
+use spoken::{Answers, Broken, READ_BYTES, Spoken};
+use stream::{Counted, LastWords, Plain, Socket};
 
 /// How long hyper has to notice by itself that a client has left. It does at once, unless it holds unread parts of a
 /// body that the guest does not take.
@@ -49,12 +55,8 @@ const CLOSE_GRACE: Duration = Duration::from_millis(250);
 /// How long a client may take to read the last that was written to it.
 const LAST_GRACE: Duration = Duration::from_millis(500);
 
-/// What hyper reads at a time at most, heads and bodies alike: its own figure. Less costs uploads twice the processor time; so a
-/// head may fill it before it is refused (`dispatch.rs`).
-const READ_BYTES: usize = 8192 + 4096 * 100;
-
-/// hyper's own bound, which it keeps in a place that costs no allocation.
-const USUAL_HEAD_FIELDS: usize = 100;
+/// What hyper says of an address of more than 65,534 bytes, which nothing holds that is made of one (`http::Uri`).
+const ADDRESS_TOO_LONG: &str = "URI too long";
 
 const TURNED_AWAY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\
     content-type: text/plain; charset=utf-8\r\ncontent-length: 46\r\n\r\n503 Service Unavailable: too many connections\n";
@@ -116,6 +118,7 @@ async fn serve_other<S: Greets>(newcomer: Newcomer<S>) {
     activity.has(&place, &greeted.socket);
     let mut connection = Connection::new(greeted.socket, activity, door);
     connection.last_words = greeted.last_words;
+    connection.agreed = greeted.agreed;
     connection.serve(greeted.stream, greeted.inbound).await;
 }
 
@@ -153,7 +156,7 @@ async fn turn_away(socket: &Socket, door: &Door) {
         socket.finish();
         Ok::<_, std::io::Error>(())
     };
-    if let Ok(Ok(())) = tokio::time::timeout(LAST_GRACE, say).await {
+    if let Ok(Ok(())) = timeout(LAST_GRACE, say).await {
         linger(socket).await;
     }
 }
@@ -171,7 +174,28 @@ async fn linger(socket: &Socket) {
             }
         }
     };
-    let _ = tokio::time::timeout(LAST_GRACE, read).await;
+    let _ = timeout(LAST_GRACE, read).await;
+}
+
+/// Who answers the requests of a connection.
+#[derive(Clone)]
+struct Handler {
+    activity: Arc<Activity>,
+    inbound: Arc<(Arc<Door>, Inbound)>,
+}
+
+impl Handler {
+    /// The request has begun when this returns.
+    fn answer(
+        &self,
+        request: http::Request<Content>,
+    ) -> impl Future<Output = http::Response<Answer>> + Send + 'static + use<> {
+        let (inbound, begun) = (self.inbound.clone(), self.activity.begin());
+        async move {
+            let (door, inbound) = &*inbound;
+            dispatch::answer(door, request, inbound, begun).await
+        }
+    }
 }
 
 /// A connection seen from outside of hyper.
@@ -182,6 +206,15 @@ struct Connection {
     patience: Patience,
     /// Where it speaks TLS.
     last_words: Option<Arc<LastWords>>,
+    /// What it speaks, where that is known before its first byte.
+    agreed: Option<Agreed>,
+}
+
+/// What client and server have agreed on by TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Agreed {
+    Http1,
+    Http2,
 }
 
 impl Connection {
@@ -192,6 +225,7 @@ impl Connection {
             activity,
             door,
             last_words: None,
+            agreed: None,
         }
     }
 
@@ -199,43 +233,37 @@ impl Connection {
     where
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let counted = Counted::new(stream, self.activity.clone());
-        let stream = Stream::new(Frames::new(counted, self.activity.clone()));
-        let (activity, inbound) = (self.activity.clone(), Arc::new((self.door.clone(), inbound)));
-        let answer = service_fn(move |request: http::Request<Incoming>| {
-            let (inbound, request_begins) = (inbound.clone(), activity.begin());
-            async move {
-                let (door, inbound) = &*inbound;
-                Ok::<_, Infallible>(dispatch::answer(door, request, inbound, request_begins).await)
-            }
+        let counted = Counted::new(stream, self.activity.clone(), self.agreed);
+        let wire = Frames::new(counted, self.activity.clone());
+        let handler = Handler {
+            activity: self.activity.clone(),
+            inbound: Arc::new((self.door.clone(), inbound)),
+        };
+        let service = service_fn({
+            let handler = handler.clone();
+            move |request: http::Request<Incoming>| handler.answer(request.map(Content::Http1)).map(Ok::<_, Infallible>)
         });
-        self.drive(stream, answer).await;
+        self.drive(Spoken::new(wire, handler, service)).await;
     }
 
-    async fn drive<T, S>(mut self, stream: Stream<T>, answer: S)
+    async fn drive<T, S>(mut self, mut connection: Spoken<T, S>)
     where
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-        S: hyper::service::Service<
-                http::Request<Incoming>,
-                Response = http::Response<Answer>,
-                Error = Infallible,
-                Future: Send + 'static,
-            > + Send
-            + 'static,
+        S: Answers,
     {
-        let builder = builder(&self.door.limits);
-        let mut connection = pin!(builder.serve_connection_with_upgrades(stream, answer));
+        let door = self.door.clone();
+        let limits = &door.limits;
         loop {
             tokio::select! {
                 biased;
-                ended = connection.as_mut() => {
+                ended = poll_fn(|cx| connection.poll(limits, cx)) => {
                     self.note(ended);
                     if self.activity.is_given_up() {
                         return;
                     }
                     return linger(&self.socket).await;
                 }
-                () = gone::wait(&self.socket) => return match tokio::time::timeout(LEAVE_GRACE, connection).await {
+                () = gone::wait(&self.socket) => return match timeout(LEAVE_GRACE, poll_fn(|cx| connection.poll(limits, cx))).await {
                     Ok(ended) => self.note(ended),
                     Err(_) => tracing::debug!("client left with its request unread"),
                 },
@@ -243,11 +271,11 @@ impl Connection {
                     if self.activity.is_evicted() {
                         return self.make_room();
                     }
-                    connection.as_mut().graceful_shutdown();
+                    connection.close();
                 }
                 () = self.door.drain.cancelled(), if !self.patience.closing => {
                     self.say_nothing_more();
-                    connection.as_mut().graceful_shutdown();
+                    connection.close();
                     self.patience.close();
                 }
                 () = self.patience.timer.as_mut() => match self.patience.look(&self.activity) {
@@ -255,7 +283,7 @@ impl Connection {
                     Look::Idle => {
                         self.door.metrics.reached(Limit::IdleTimeout);
                         self.say_nothing_more();
-                        connection.as_mut().graceful_shutdown();
+                        connection.close();
                         self.patience.close();
                     }
                     Look::Over(limit) => return self.end(limit),
@@ -302,17 +330,19 @@ impl Connection {
         }
     }
 
-    fn note(&self, ended: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
+    fn note(&self, ended: Result<(), Broken>) {
         let Err(error) = ended else { return };
         let hyper = error.downcast_ref::<hyper::Error>();
         if hyper.is_some_and(hyper::Error::is_parse_too_large) {
-            // hyper has answered with 431, or 414, and does not say for which of the two.
+            // hyper has answered with 431, or 414, and does not say for which of them but in words.
             let bytes = usize::try_from(self.activity.read_since_request()).unwrap_or(usize::MAX);
             let limit = match bytes < self.door.limits.head_bytes_max.max(READ_BYTES) {
+                true if error.to_string() == ADDRESS_TOO_LONG => Limit::Address,
                 true => Limit::HeadFields,
                 false => Limit::HeadBytes,
             };
             self.door.metrics.reached(limit);
+            tracing::debug!(limit = limit.name(), "request refused");
         }
         tracing::debug!(%error, "connection ended");
     }
@@ -417,56 +447,6 @@ impl Patience {
 /// What is left of `limit`, or none any more.
 fn left(limit: Duration, elapsed: Duration) -> Option<Duration> {
     limit.checked_sub(elapsed).filter(|left| !left.is_zero())
-}
-
-/// What a client may send of one request before a guest has read any of it. It lets a client send 100 Mbit/s over a way of 20 ms;
-/// within a site, as much as the network carries.
-const STREAM_WINDOW: u32 = 256 << 10;
-
-/// The same for all requests of a connection: so many guests that do not read leave the others room.
-const CONNECTION_WINDOW: u32 = 16 * STREAM_WINDOW;
-
-/// What the library may hold of one response that was not written yet: some frames, so that the connection always has one.
-const STREAM_UNWRITTEN: usize = 64 << 10;
-
-/// HPACK counts so much for each field on top of its bytes (RFC 7541 section 4.1).
-const FIELD_BYTES: usize = 32;
-
-/// How many times as large a head may be as it should before the library answers by itself, without an id and a metric. A head
-/// is small until it is unpacked.
-const HEAD_EXCESS: usize = 4;
-
-fn builder(limits: &ServerLimits) -> auto::Builder<Streams> {
-    // Heads have no timer of hyper's: see [`Patience`].
-    let mut builder = auto::Builder::new(Streams);
-    builder.http1().max_buf_size(limits.head_bytes_max.max(READ_BYTES));
-    if limits.head_fields_max != USUAL_HEAD_FIELDS {
-        builder.http1().max_headers(limits.head_fields_max);
-    }
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        // For WebSockets (RFC 8441).
-        .enable_connect_protocol()
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(STREAM_UNWRITTEN)
-        .max_header_list_size(head_list_bytes_max(limits))
-        .max_concurrent_streams(limits.streams_max);
-    builder
-}
-
-/// Past it the library answers, and past four times as much it closes the connection.
-fn head_list_bytes_max(limits: &ServerLimits) -> u32 {
-    let most = HEAD_EXCESS * (limits.head_bytes_max + FIELD_BYTES * limits.head_fields_max);
-    u32::try_from(most).unwrap_or(u32::MAX)
-}
-
-/// How many frames of a head without an end are more than the library takes, whose own bound is five quarters of those that the
-/// largest head fills, and not below five.
-fn continuations_refused(limits: &ServerLimits) -> usize {
-    let frames = head_list_bytes_max(limits) as usize / (16 << 10);
-    (frames + frames / 4).max(5) + 1
 }
 
 #[cfg(test)]

@@ -12,22 +12,24 @@ use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Method, StatusCode, Version};
 use http_body::Body as _;
-use hyper::body::Incoming;
 use wharf_host::http::{ErrorCode, Payload};
 use wharf_host::{Failure, Refused, Service};
 
 use crate::app::{App, Target};
 use crate::connection::activity::Begun;
 use crate::connection::answer::Answer;
-use crate::connection::reading::{Reading, Verdict};
+use crate::connection::content::Content;
+use crate::connection::reading::{Fault, Reading, Verdict};
+use crate::development::{Development, Met};
 use crate::door::{Door, Route};
 use crate::files::{self, Files};
 use crate::forwarded::Known;
 use crate::inbound::Inbound;
 use crate::limits::Limit;
 use crate::problem::{Asked, ErrorId, Problem};
+use crate::refusals::Kind;
 use crate::route::{Found, normal};
-use crate::tls::Tls;
+use crate::tls::{Client, Misdirected, Tls};
 use crate::turns::NoTime;
 use crate::websocket;
 use target::{complete, host, secure};
@@ -35,7 +37,7 @@ use target::{complete, host, secure};
 /// Answers `request`, whatever happens.
 pub(crate) async fn answer(
     door: &Arc<Door>,
-    mut request: http::Request<Incoming>,
+    mut request: http::Request<Content>,
     inbound: &Inbound,
     mut begun: Begun,
 ) -> http::Response<Answer> {
@@ -45,7 +47,18 @@ pub(crate) async fn answer(
         begun.responded(StatusCode::OK);
         return answer.map(|body| begun.with(body));
     }
-    let mut response = match meet(door, &mut request, inbound, &mut begun) {
+    let mut page: Option<&Development> = None;
+    if let Some(development) = &door.development {
+        match development.meet(&mut request, &door.drain) {
+            Met::Answered(answer) => {
+                begun.responded(answer.status());
+                return answer.map(|body| begun.with(body));
+            }
+            Met::Page => page = Some(development),
+            Met::Other => {}
+        }
+    }
+    let mut response = match meet(door, &mut request, inbound, &mut begun, &asked) {
         Ok((route, taken)) => match &route.target {
             Target::Service(service) if service.takes_websockets() && websocket::is_wanted(&request) => {
                 Box::pin(websocket::answer(door, &route.app, service, request, &asked, &begun)).await
@@ -72,15 +85,21 @@ pub(crate) async fn answer(
             response
         }
     };
+    if let Some(development) = page {
+        response = development.with_script(&asked.method, response);
+    }
     if begun.is_last && version < Version::HTTP_2 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         close(&mut response);
     }
     begun.responded(response.status());
+    if !response.body().is_whole() {
+        begun.may_break_off(asked.uri.path());
+    }
     response.map(|body| begun.with(body))
 }
 
 /// What an authority is to find under a name before it gives out a certificate for it: over plain HTTP, before all apps.
-fn challenge(door: &Door, inbound: &Inbound, request: &http::Request<Incoming>) -> Option<http::Response<Payload>> {
+fn challenge(door: &Door, inbound: &Inbound, request: &http::Request<Content>) -> Option<http::Response<Payload>> {
     let tls = door.tls.as_ref().filter(|_| !inbound.is_tls)?;
     let answer = tls.challenge(request.uri().path())?;
     Some(http::Response::new(Payload::from(Bytes::from(answer))))
@@ -102,9 +121,10 @@ fn close(response: &mut http::Response<Payload>) {
 /// Finds who is to answer, or why nobody does.
 fn meet(
     door: &Door,
-    request: &mut http::Request<Incoming>,
+    request: &mut http::Request<Content>,
     inbound: &Inbound,
     begun: &mut Begun,
+    asked: &Asked,
 ) -> Result<(Arc<Route>, usize), Problem> {
     let known = Known::take(&door.proxies, inbound, request.headers_mut());
     http2::complete(request)?;
@@ -128,44 +148,46 @@ fn meet(
             ..Problem::new(StatusCode::PERMANENT_REDIRECT, "this server is at https")
         });
     }
-    if let Some(tls) = &door.tls {
-        show_client(tls, inbound, request)?;
+    if let Err(misdirected) = show_client(door.tls.as_ref(), inbound, request) {
+        if misdirected == Misdirected::OtherPolicy {
+            // Over HTTP/2 as well: there is nothing left that this client could ask for here.
+            begun.activity().takes_no_more();
+        }
+        return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, reason_of(misdirected)));
     }
     let (route, taken) = find(door, request)?;
     known.tell(request.headers_mut());
     begun.belongs_to(&route.app);
     if usize::try_from(door.metrics.requests.get()).is_ok_and(|requests| requests > door.limits.requests_max) {
-        return Err(crowded(door, &route.app, Limit::Requests));
+        return Err(crowded(door, &route.app, Limit::Requests, asked));
     }
     Ok((route, taken))
 }
 
 /// Tells guests which certificate the client has shown, if it was asked for the right one.
-fn show_client(tls: &Tls, inbound: &Inbound, request: &mut http::Request<Incoming>) -> Result<(), Problem> {
-    match &inbound.shown {
-        Some(client) if tls.is_misdirected(client, Some(host(request))) => Err(Problem::new(
-            StatusCode::MISDIRECTED_REQUEST,
-            "this host asks for another client certificate, on a connection of its own",
-        )),
-        Some(client) => {
+fn show_client(tls: Option<&Tls>, inbound: &Inbound, request: &mut http::Request<Content>) -> Result<(), Misdirected> {
+    match (&inbound.shown, tls) {
+        (Some(client), Some(tls)) => {
+            tls.admits(client, host(request))?;
             client.tell(request.headers_mut());
-            Ok(())
         }
-        // A trusted proxy may have asked for one.
-        None if inbound.is_trusted => Ok(()),
-        None if tls.requires_certificate(host(request)) => Err(Problem::new(
-            StatusCode::MISDIRECTED_REQUEST,
-            "this host asks for a client certificate, which takes TLS",
-        )),
-        None => {
-            tls.remove_forged(request.headers_mut());
-            Ok(())
-        }
+        _ if inbound.is_believed_certificates => {}
+        (None, Some(tls)) if tls.requires_certificate(host(request)) => return Err(Misdirected::WithoutTls),
+        _ => Client::default().tell(request.headers_mut()),
+    }
+    Ok(())
+}
+
+fn reason_of(misdirected: Misdirected) -> &'static str {
+    match misdirected {
+        Misdirected::OtherHost => "this host asks for another client certificate, on a connection of its own",
+        Misdirected::OtherPolicy => "this host asks for another client certificate than it did, on a new connection",
+        Misdirected::WithoutTls => "this host asks for a client certificate, which takes TLS",
     }
 }
 
 /// What a request's head has without its punctuation.
-fn head_bytes(request: &http::Request<Incoming>) -> usize {
+fn head_bytes(request: &http::Request<Content>) -> usize {
     let fields = request.headers().iter();
     let fields: usize = fields.map(|(name, value)| name.as_str().len() + value.len()).sum();
     let path = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
@@ -173,7 +195,7 @@ fn head_bytes(request: &http::Request<Incoming>) -> usize {
 }
 
 /// The route, and how many bytes of the path are its prefix.
-fn find(door: &Door, request: &http::Request<Incoming>) -> Result<(Arc<Route>, usize), Problem> {
+fn find(door: &Door, request: &http::Request<Content>) -> Result<(Arc<Route>, usize), Problem> {
     let apps = door.apps();
     match apps.routes.find(
         || host(request),
@@ -194,13 +216,12 @@ fn find(door: &Door, request: &http::Request<Incoming>) -> Result<(Arc<Route>, u
 }
 
 /// There is more to do than can be done: the client may come again.
-pub(crate) fn crowded(door: &Door, app: &App, limit: Limit) -> Problem {
-    door.metrics.reached(limit);
-    let id = ErrorId::new();
-    // One line for each would be one more thing to do; the metrics have the number.
-    tracing::debug!(%id, app = app.name(), limit = limit.name(), "request refused");
+pub(crate) fn crowded(door: &Door, app: &App, limit: Limit, asked: &Asked) -> Problem {
+    door.metrics.reached_by(app, limit);
     Problem {
-        id: Some(id),
+        id: door
+            .refused
+            .say(app, Kind::Crowded(limit), asked.uri.path(), asked.trace()),
         ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "there is more to do than can be done")
     }
 }
@@ -210,7 +231,7 @@ async fn read(
     app: &App,
     files: &Files,
     taken: usize,
-    request: &http::Request<Incoming>,
+    request: &http::Request<Content>,
     asked: &Asked,
 ) -> http::Response<Payload> {
     let path = normal(request.uri().path());
@@ -245,7 +266,7 @@ async fn read(
 }
 
 /// The query decides nothing, but a client that is sent elsewhere takes it along.
-fn with_query<'a>(path: &'a str, request: &http::Request<Incoming>) -> Cow<'a, str> {
+fn with_query<'a>(path: &'a str, request: &http::Request<Content>) -> Cow<'a, str> {
     match request.uri().query() {
         Some(query) => Cow::Owned(format!("{path}?{query}")),
         None => Cow::Borrowed(path),
@@ -257,13 +278,15 @@ async fn ask(
     door: &Door,
     app: &App,
     service: &Service,
-    request: http::Request<Incoming>,
+    request: http::Request<Content>,
     asked: &Asked,
     begun: &Begun,
 ) -> http::Response<Payload> {
+    // From here on: what comes before a guest is asked is part of the wait.
+    let deadline = service.deadline();
     let limits = &app.inner().limits;
     if request.body().size_hint().lower() > limits.body_bytes_max {
-        return held_up(door, app, asked, Limit::Body);
+        return held_up(door, app, asked, Fault::Met(Limit::Body));
     }
     let mut verdict = None;
     let request = match request.body().is_end_stream() {
@@ -272,27 +295,31 @@ async fn ask(
         false => {
             let (head, body) = request.into_parts();
             let reading = Reading::new(body, limits, begun.activity());
-            let limit = verdict.insert(reading.verdict());
-            let body = Box::pin(reading.payload(head.headers.contains_key(header::EXPECT))).await;
-            if let Some(limit) = limit.limit() {
-                return held_up(door, app, asked, limit);
+            let verdict = verdict.insert(reading.verdict());
+            let body = Box::pin(reading.payload(head.headers.contains_key(header::EXPECT)));
+            let left = service.time_left(deadline).unwrap_or_default();
+            let Ok(body) = tokio::time::timeout(left, body).await else {
+                return held_up(door, app, asked, Fault::Met(Limit::ResponseTime));
+            };
+            if let Some(fault) = verdict.fault() {
+                return held_up(door, app, asked, fault);
             }
             http::Request::from_parts(head, body)
         }
     };
     let wants_turn = AtomicBool::new(false);
     // Pinned here: a future that is passed on by value is in the caller's, too.
-    let work = pin!(service.handle_by_turns(request, &wants_turn));
+    let work = pin!(service.handle_by_turns(request, deadline, &wants_turn));
     let answered = match door.turns.drive(app.key(), &wants_turn, work) {
         Ok(work) => work.await,
         Err(NoTime) => {
-            let problem = crowded(door, app, Limit::Load);
+            let problem = crowded(door, app, Limit::Load, asked);
             return problem.response(asked, Some(&app.inner().error_pages));
         }
     };
     // Whatever the guest made of it: its client has not kept to what it may send.
-    if let Some(limit) = verdict.as_ref().and_then(Verdict::limit) {
-        return held_up(door, app, asked, limit);
+    if let Some(fault) = verdict.as_ref().and_then(Verdict::fault) {
+        return held_up(door, app, asked, fault);
     }
     conclude(door, app, asked, answered)
 }
@@ -311,29 +338,39 @@ pub(crate) fn conclude(
         }
         Ok(response) => fit(&asked.method, response),
         Err(failure) => {
-            if let Some(limit) = limit_of(&failure) {
-                door.metrics.reached(limit);
+            let limit = limit_of(&failure);
+            if let Some(limit @ (Limit::Queue | Limit::QueueTime)) = limit {
+                return crowded(door, app, limit, asked).response(asked, Some(&app.inner().error_pages));
             }
-            match failure {
-                Failure::Busy { .. } | Failure::QueueFull { .. } => refused(app, asked, &failure),
-                failure => failed(app, asked, meaning(&failure), &failure),
+            if let Some(limit) = limit {
+                door.metrics.reached_by(app, limit);
             }
+            failed(app, asked, meaning(&failure), &failure)
         }
     }
 }
 
-/// The client sends more than it may, or too slowly. What is left of its request is not read.
-fn held_up(door: &Door, app: &App, asked: &Asked, limit: Limit) -> http::Response<Payload> {
-    door.metrics.reached(limit);
-    tracing::debug!(
-        app = app.name(),
-        limit = limit.name(),
-        path = asked.uri.path(),
-        "request refused"
-    );
-    let problem = match limit {
-        Limit::Body => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the request's body is too large"),
-        _ => Problem::new(StatusCode::REQUEST_TIMEOUT, "the request's body came too slowly"),
+/// The client sends more than it may, or too slowly, or what is no body. What is left of its request is not read.
+fn held_up(door: &Door, app: &App, asked: &Asked, fault: Fault) -> http::Response<Payload> {
+    let (path, mut id) = (asked.uri.path(), None);
+    match fault {
+        Fault::Met(limit) => {
+            door.metrics.reached_by(app, limit);
+            tracing::debug!(app = app.name(), limit = limit.name(), path, "request refused");
+        }
+        Fault::Malformed => id = door.refused.say(app, Kind::Malformed, path, asked.trace()),
+    }
+    let (status, reason) = match fault {
+        Fault::Met(Limit::Body) => (StatusCode::PAYLOAD_TOO_LARGE, "the request's body is too large"),
+        Fault::Met(_) => (StatusCode::REQUEST_TIMEOUT, "the request's body came too slowly"),
+        Fault::Malformed => (
+            StatusCode::BAD_REQUEST,
+            "the request's body is malformed or ends too soon",
+        ),
+    };
+    let problem = Problem {
+        id,
+        ..Problem::new(status, reason)
     };
     let mut response = problem.response(asked, Some(&app.inner().error_pages));
     if asked.version < Version::HTTP_2 {
@@ -450,18 +487,6 @@ fn status_of_code(code: &ErrorCode) -> StatusCode {
         | ErrorCode::HttpUpgradeFailed
         | ErrorCode::HttpProtocolError => StatusCode::BAD_GATEWAY,
     }
-}
-
-/// One of many requests that there is no room for: a line for each would be one more thing to do.
-fn refused(app: &App, asked: &Asked, failure: &Failure) -> http::Response<Payload> {
-    let id = ErrorId::new();
-    tracing::debug!(%id, app = app.name(), path = asked.uri.path(), %failure, "request refused");
-    let (status, reason) = meaning(failure);
-    let problem = Problem {
-        id: Some(id),
-        ..Problem::new(status, reason)
-    };
-    problem.response(asked, Some(&app.inner().error_pages))
 }
 
 pub(crate) fn failed(

@@ -10,10 +10,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::{App, Target};
+use crate::development::Development;
 use crate::inbound::ProxyOptions;
 use crate::limits::ServerLimits;
 use crate::metrics::Metrics;
 use crate::places::Places;
+use crate::refusals::Refusals;
 use crate::route::RouteTable;
 use crate::seldom::Seldom;
 use crate::tls::Tls;
@@ -29,11 +31,15 @@ pub(crate) struct Door {
     pub proxies: ProxyOptions,
     /// Where some of its listeners speak it.
     pub tls: Option<Tls>,
+    /// Where somebody develops what is served.
+    pub development: Option<Development>,
     pub metrics: Arc<Metrics>,
     pub places: Places,
     pub turns: Turns,
     /// For clients that are turned away with a word.
     pub refusals: Semaphore,
+    /// Requests that there is no time or room for.
+    pub refused: Refusals,
     /// Of connections that are closed because of what proxies may do.
     pub strangers: Seldom,
     /// Apps that were replaced and have not finished.
@@ -55,7 +61,13 @@ pub(crate) struct Route {
 }
 
 impl Door {
-    pub fn new(limits: ServerLimits, proxies: ProxyOptions, tls: Option<Tls>, apps: Vec<App>) -> Self {
+    pub fn new(
+        limits: ServerLimits,
+        proxies: ProxyOptions,
+        tls: Option<Tls>,
+        development: Option<Development>,
+        apps: Vec<App>,
+    ) -> Self {
         let metrics = Arc::new(Metrics::new(tls.as_ref().map(Tls::metrics)));
         metrics.name_apps(&apps);
         Self {
@@ -63,10 +75,12 @@ impl Door {
             places: Places::new(&limits),
             turns: Turns::new(std::thread::available_parallelism().map_or(1, usize::from)),
             refusals: Semaphore::new(REFUSALS_MAX),
+            refused: Refusals::default(),
             strangers: Seldom::default(),
             limits,
             proxies,
             tls,
+            development,
             metrics,
             retiring: TaskTracker::new(),
             drain: CancellationToken::new(),
@@ -86,6 +100,8 @@ impl Door {
         let is_kept = |app: &App| now.all.iter().any(|kept| kept.is(app));
         let gone: Vec<App> = old.all.iter().filter(|app| !is_kept(app)).cloned().collect();
         self.metrics.forget_apps(&gone, &now.all);
+        self.refused
+            .forget(|name| !now.all.iter().any(|app| app.name() == name));
         gone
     }
 }

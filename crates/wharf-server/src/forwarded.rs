@@ -343,6 +343,7 @@ mod tests {
             },
             fields,
             believes_host: true,
+            believes_client_cert: false,
         }
     }
 

@@ -39,6 +39,9 @@ pub struct ProxyOptions {
     pub fields: ForwardedFields,
     /// Whether they are believed which host was asked.
     pub believes_host: bool,
+    /// Whether they are believed which certificate a client has shown. Who passes on `x-forwarded-for` as it should be may still
+    /// pass on a `client-cert` as its client wrote it: this takes a word of its own.
+    pub believes_client_cert: bool,
 }
 
 /// Who is at the other end of a socket.
@@ -94,6 +97,8 @@ pub(crate) struct Inbound {
     pub client: Peer,
     /// What it sends of other clients is believed.
     pub is_trusted: bool,
+    /// Also of the certificates that these have shown.
+    pub is_believed_certificates: bool,
     pub is_tls: bool,
     /// What it has shown of itself by TLS.
     pub shown: Option<Client>,
@@ -106,10 +111,12 @@ pub(crate) struct Inbound {
 impl Inbound {
     pub fn new(options: &ProxyOptions, entrance: &Entrance, local: Option<SocketAddr>, client: Peer) -> Self {
         let is_tls = entrance.tls.is_some();
+        let is_trusted = options.trusts(client);
         Self {
             local,
             client,
-            is_trusted: options.trusts(client),
+            is_trusted,
+            is_believed_certificates: is_trusted && options.believes_client_cert,
             is_tls,
             shown: None,
             https_port: entrance.https_port,

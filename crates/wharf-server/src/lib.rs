@@ -7,6 +7,7 @@ mod accept;
 mod admin;
 mod app;
 mod connection;
+mod development;
 mod dispatch;
 mod door;
 mod files;
@@ -19,6 +20,7 @@ mod metrics;
 mod places;
 mod problem;
 mod proxy;
+mod refusals;
 mod reload;
 mod route;
 mod seldom;
@@ -33,17 +35,22 @@ use std::time::Duration;
 use tokio_util::task::TaskTracker;
 
 pub use app::{App, AppOptions, Target};
+pub use development::Development;
 pub use files::{Files, FilesError, FilesOptions};
 pub use forwarded::ForwardedFields;
 pub use inbound::ProxyOptions;
 pub use limits::{RequestLimits, ServerLimits, SocketLimits};
 pub use listener::{Address, BindError, Listen, ListenOn, Listening, Redirect};
 pub use problem::{ErrorPages, Page};
-pub use reload::{Assemble, Deployment, Reloaded, Seen, Source, Trouble};
+pub use reload::{Assemble, Deployment, Part, Reloaded, Seen, Source, Trouble, Wanted};
 /// What manifests say. The program reaches it through here, see `docs/decisions/0004-arrows.md`.
 pub mod manifest {
     pub use wharf_app::app;
+    pub use wharf_app::compose;
     pub use wharf_app::manifest::*;
+    pub use wharf_app::read;
+    pub use wharf_app::secret::encrypted;
+    pub use wharf_app::section::{Section, Sections, Written};
 }
 pub use tls::{
     AcmeOptions, CertificateError, CertificateFiles, Challenge, ClientCertificates, Fault, Tls, TlsError, TlsOptions,
@@ -70,6 +77,8 @@ pub struct ServerOptions {
     pub drain_timeout: Duration,
     /// What connections may use.
     pub limits: ServerLimits,
+    /// What is added for those who develop the apps. `None`: nothing, as in production.
+    pub development: Option<Development>,
 }
 
 impl Default for ServerOptions {
@@ -82,6 +91,7 @@ impl Default for ServerOptions {
             // What orchestrators grant between SIGTERM and SIGKILL.
             drain_timeout: Duration::from_secs(30),
             limits: ServerLimits::default(),
+            development: None,
         }
     }
 }
@@ -110,12 +120,16 @@ impl Server {
     /// When an address cannot be bound, or a listener needs what there is not.
     pub fn bind(options: ServerOptions, apps: Vec<App>) -> Result<Self, BindError> {
         let ServerOptions {
-            limits, proxies, tls, ..
+            limits,
+            proxies,
+            tls,
+            development,
+            ..
         } = options;
         Ok(Self {
             listeners: Listener::bind_all(options.listen, tls.as_ref())?,
             admin: options.admin.map(Socket::bind_admin).transpose()?,
-            door: Arc::new(Door::new(limits, proxies, tls, apps)),
+            door: Arc::new(Door::new(limits, proxies, tls, development, apps)),
             drain_timeout: options.drain_timeout,
         })
     }
@@ -141,7 +155,7 @@ impl Server {
     /// Serves until `stop` is ready; then takes no more connections and lets work in progress finish.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Drained {
         let (door, connections) = (self.door, TaskTracker::new());
-        let admin = Admin { door: door.clone() };
+        let admin = Admin::new(door.clone());
         let admin = self.admin.map(|listener| tokio::spawn(admin.serve(listener)));
         let watch = tokio::spawn({
             let door = door.clone();
@@ -196,6 +210,17 @@ async fn keep_ordered(door: &Door) {
     }
 }
 
+/// What a reload came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything is served as it is written.
+    Taken,
+    /// Something could not be taken, and is served as it was.
+    Refused,
+    /// Nothing was refused, and something is not there yet: it comes with a later reload.
+    Late,
+}
+
 /// The apps of a server, to be replaced while it serves. Cheap to clone.
 #[derive(Clone)]
 pub struct Apps {
@@ -220,8 +245,8 @@ impl Apps {
     }
 
     /// Counts a reload.
-    pub fn reloaded(&self, taken: bool) {
-        self.door.metrics.reloaded(taken);
+    pub fn reloaded(&self, outcome: Outcome) {
+        self.door.metrics.reloaded(outcome);
     }
 }
 

@@ -10,8 +10,8 @@ use wharf_app::origin::Origins;
 /// The bounds of all connections of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerLimits {
-    /// Connections that are open at a time. One more takes the place of the one that has been without a request for the
-    /// longest time; where all have requests, it is answered with 503 and closed. A connection that waits costs about 10 KiB.
+    /// Connections that are open at a time. For one more, a hundredth part of them makes room, of those that have been without a
+    /// request for the longest time; where all have requests, it is answered with 503 and closed. A connection that waits costs about 10 KiB.
     pub connections_max: usize,
     /// The same for one address. Half of all: no client alone keeps others out, and a proxy in front has enough.
     pub connections_per_client_max: usize,
@@ -37,7 +37,7 @@ pub struct ServerLimits {
     pub write_rate_min: u64,
     /// See `write_rate_min`.
     pub write_timeout: Duration,
-    /// Streams that are open in one HTTP/2 connection; the client is told.
+    /// Streams that are open in one HTTP/2 connection; the client is told, and one more is refused. Browsers open a hundred.
     pub streams_max: u32,
     /// Requests that the client of an HTTP/2 connection takes back within half a minute: past it the connection is closed.
     /// Leaving a page with hundreds of pictures is far below.
@@ -147,8 +147,10 @@ pub(crate) enum Limit {
     HeadTimeout,
     IdleTimeout,
     WriteRate,
+    Streams,
     Resets,
     ControlFrames,
+    Address,
     Body,
     BodyRate,
     BodyIdleTime,
@@ -158,7 +160,8 @@ pub(crate) enum Limit {
     CpuTime,
     Memory,
     BackgroundTime,
-    Outgoing,
+    HttpClientConnections,
+    HttpClientWaiting,
     Load,
     SlowClients,
     Websockets,
@@ -168,10 +171,14 @@ pub(crate) enum Limit {
     WebsocketPongTime,
     WebsocketCloseTime,
     WebsocketOrigins,
+    OpenedWebsocketMessage,
+    OpenedWebsocketIdleTime,
+    OpenedWebsocketPongTime,
+    OpenedWebsocketCloseTime,
 }
 
 impl Limit {
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 38] = [
         Self::Connections,
         Self::ConnectionsPerClient,
         Self::RequestsPerConnection,
@@ -182,8 +189,10 @@ impl Limit {
         Self::HeadTimeout,
         Self::IdleTimeout,
         Self::WriteRate,
+        Self::Streams,
         Self::Resets,
         Self::ControlFrames,
+        Self::Address,
         Self::Body,
         Self::BodyRate,
         Self::BodyIdleTime,
@@ -193,7 +202,8 @@ impl Limit {
         Self::CpuTime,
         Self::Memory,
         Self::BackgroundTime,
-        Self::Outgoing,
+        Self::HttpClientConnections,
+        Self::HttpClientWaiting,
         Self::Load,
         Self::SlowClients,
         Self::Websockets,
@@ -203,10 +213,59 @@ impl Limit {
         Self::WebsocketPongTime,
         Self::WebsocketCloseTime,
         Self::WebsocketOrigins,
+        Self::OpenedWebsocketMessage,
+        Self::OpenedWebsocketIdleTime,
+        Self::OpenedWebsocketPongTime,
+        Self::OpenedWebsocketCloseTime,
     ];
 
-    /// Its label in the metrics, and its key in the manifest: in `[websocket]` what stands behind `websocket-`. `load` and
-    /// `slow-clients` have none.
+    /// Whether it is an app's own. The others bound connections, or all apps together.
+    pub fn is_of_app(self) -> bool {
+        match self {
+            Self::Connections
+            | Self::ConnectionsPerClient
+            | Self::RequestsPerConnection
+            | Self::Requests
+            | Self::HeadBytes
+            | Self::HeadFields
+            | Self::HandshakeTime
+            | Self::HeadTimeout
+            | Self::IdleTimeout
+            | Self::WriteRate
+            | Self::Streams
+            | Self::Resets
+            | Self::ControlFrames
+            | Self::Address
+            | Self::SlowClients => false,
+            Self::Body
+            | Self::BodyRate
+            | Self::BodyIdleTime
+            | Self::Queue
+            | Self::QueueTime
+            | Self::ResponseTime
+            | Self::CpuTime
+            | Self::Memory
+            | Self::BackgroundTime
+            | Self::HttpClientConnections
+            | Self::HttpClientWaiting
+            | Self::Load
+            | Self::Websockets
+            | Self::WebsocketMessage
+            | Self::WebsocketRate
+            | Self::WebsocketIdleTime
+            | Self::WebsocketPongTime
+            | Self::WebsocketCloseTime
+            | Self::WebsocketOrigins
+            | Self::OpenedWebsocketMessage
+            | Self::OpenedWebsocketIdleTime
+            | Self::OpenedWebsocketPongTime
+            | Self::OpenedWebsocketCloseTime => true,
+        }
+    }
+
+    /// Its label in the metrics, and its key in the manifest: in `[websocket]`, `[websocket.opened]` and `[http-client]` what
+    /// stands behind their names. `load`,
+    /// `slow-clients` and `address` have none.
     pub fn name(self) -> &'static str {
         match self {
             Self::Connections => "connections",
@@ -219,8 +278,10 @@ impl Limit {
             Self::HeadTimeout => "head-timeout",
             Self::IdleTimeout => "idle-timeout",
             Self::WriteRate => "write-rate",
+            Self::Streams => "streams",
             Self::Resets => "resets",
             Self::ControlFrames => "control-frames",
+            Self::Address => "address",
             Self::Body => "body",
             Self::BodyRate => "body-rate",
             Self::BodyIdleTime => "body-idle-time",
@@ -230,7 +291,8 @@ impl Limit {
             Self::CpuTime => "cpu-time",
             Self::Memory => "memory",
             Self::BackgroundTime => "background-time",
-            Self::Outgoing => "outgoing",
+            Self::HttpClientConnections => "http-client-connections",
+            Self::HttpClientWaiting => "http-client-waiting-per-origin",
             Self::Load => "load",
             Self::SlowClients => "slow-clients",
             Self::Websockets => "websocket-sockets",
@@ -240,6 +302,10 @@ impl Limit {
             Self::WebsocketPongTime => "websocket-pong-time",
             Self::WebsocketCloseTime => "websocket-close-time",
             Self::WebsocketOrigins => "websocket-origins",
+            Self::OpenedWebsocketMessage => "websocket-opened-message",
+            Self::OpenedWebsocketIdleTime => "websocket-opened-idle-time",
+            Self::OpenedWebsocketPongTime => "websocket-opened-pong-time",
+            Self::OpenedWebsocketCloseTime => "websocket-opened-close-time",
         }
     }
 }

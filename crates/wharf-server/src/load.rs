@@ -11,6 +11,9 @@ use crate::door::Door;
 /// How often the wait is measured.
 const EVERY: Duration = Duration::from_millis(5);
 
+/// The same while there is no request: a server that has nothing to do is to leave the processor alone.
+const EVERY_IDLE: Duration = Duration::from_millis(50);
+
 /// A wait that nobody notices: two turns of a guest that computes (10 ms each).
 const SHORT: Duration = Duration::from_millis(20);
 
@@ -25,9 +28,14 @@ pub(crate) async fn watch(door: &Door) {
     let mut short_at = Instant::now();
     let mut crowd: Option<Instant> = None;
     loop {
-        let due = Instant::now() + EVERY;
+        let is_idle = crowd.is_none() && door.metrics.requests.get() == 0;
+        let due = Instant::now() + if is_idle { EVERY_IDLE } else { EVERY };
         tokio::time::sleep_until(due.into()).await;
         let now = Instant::now();
+        if is_idle {
+            // Nobody can have waited before: only what it has been late by counts.
+            short_at = due.min(now);
+        }
         if now.saturating_duration_since(due) <= SHORT {
             short_at = now;
         }

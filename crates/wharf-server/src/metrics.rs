@@ -1,6 +1,8 @@
 //! What is counted, and how it is written down (OpenMetrics 1.0). Counting costs a request some additions; whatever can be
 //! asked for is asked for when somebody wants to know.
 
+mod capabilities;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,13 +15,16 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::Outcome;
 use crate::app::App;
 use crate::limits::Limit;
 use crate::tls::TlsMetrics;
 use crate::websocket::Counts;
+use capabilities::CapabilityFigures;
 
-/// The statuses' first digits, as they stand in labels.
-const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+/// The statuses' first digits, as they stand in labels, and what stands there for responses that broke off.
+const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "broken"];
+const BROKEN: usize = 5;
 
 /// The label of what belongs to no app.
 const NO_APP: &str = "";
@@ -29,18 +34,26 @@ pub(crate) struct Metrics {
     registry: Registry,
     pub connections: Gauge,
     pub requests: Gauge,
-    limits: [Counter; Limit::ALL.len()],
     by_status: Family<Class, Counter>,
+    limits: Family<OfLimit, Counter>,
     /// By app, for those that come back in a new version.
-    responses: Mutex<HashMap<Arc<str>, Arc<Responses>>>,
-    other: Arc<Responses>,
-    reloads: Family<Outcome, Counter>,
+    apps: Mutex<HashMap<Arc<str>, Arc<Tally>>>,
+    /// What belongs to no app.
+    other: Tally,
+    reloads: Family<OfOutcome, Counter>,
+    short: Family<OfOutcome, Counter>,
     pub websockets: Counts,
     asked: Asked,
+    capabilities: CapabilityFigures,
 }
 
-/// The responses of one app, by the first digit of their status.
-pub(crate) struct Responses([Counter; CLASSES.len()]);
+/// What is counted of one app, or of none.
+pub(crate) struct Tally {
+    /// Responses by their class.
+    responses: [Counter; CLASSES.len()],
+    /// By limit. Those that are others' are not written down.
+    limits: [Counter; Limit::ALL.len()],
+}
 
 /// What is only looked up when somebody asks.
 #[derive(Default)]
@@ -65,6 +78,7 @@ struct OfApp {
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OfLimit {
+    app: String,
     limit: &'static str,
 }
 
@@ -74,7 +88,7 @@ struct State {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Outcome {
+struct OfOutcome {
     outcome: &'static str,
 }
 
@@ -86,7 +100,7 @@ impl Metrics {
         }
         let by_status = Family::<Class, Counter>::default();
         let limits = Family::<OfLimit, Counter>::default();
-        let reloads = Family::<Outcome, Counter>::default();
+        let reloads = Family::<OfOutcome, Counter>::default();
         let (connections, requests, asked) = (Gauge::default(), Gauge::default(), Asked::default());
         registry.register("connections", "Connections that are open", connections.clone());
         registry.register("requests", "Requests under way", requests.clone());
@@ -98,57 +112,72 @@ impl Metrics {
         registry.register("instances_idle", idle, asked.idle.clone());
         let kept = "Memory that ended instances left resident for those to come";
         registry.register_with_unit("pool_kept", kept, Unit::Bytes, asked.kept_bytes.clone());
-        let responses = "Responses by app and the first digit of their status; those of no app have an empty name";
+        let responses = "Responses by app and the first digit of their status, or broken for those that broke off; those of no app have an empty name";
         registry.register("responses", responses, by_status.clone());
         let websockets = Counts::default();
         websockets.register(&mut registry);
-        let reached = "How often each limit was reached";
+        let reached = "How often each limit was reached, by app; those of the server have an empty name";
         registry.register("limits_reached", reached, limits.clone());
         registry.register(
             "reloads",
             "Reloads, by whether the new state was taken",
             reloads.clone(),
         );
-        let other = Arc::new(Responses::new(&by_status, NO_APP));
-        let limits = Limit::ALL.map(|limit| limits.get_or_create_owned(&OfLimit { limit: limit.name() }));
+        let short = Family::<OfOutcome, Counter>::default();
+        registry.register(
+            "connections_short",
+            "What came of newcomers that there was no place for: those that another made room for, and those that were refused",
+            short.clone(),
+        );
+        let other = Tally::new(&by_status, &limits, NO_APP);
+        let capabilities = CapabilityFigures::default();
+        registry.register_collector(Box::new(capabilities.clone()));
         Self {
             registry,
             connections,
             requests,
-            limits,
             by_status,
-            responses: Mutex::default(),
+            limits,
+            apps: Mutex::default(),
             other,
             reloads,
+            short,
             websockets,
             asked,
+            capabilities,
         }
     }
 
     /// Begins to count for `apps`. A new version of an app goes on with the figures of the one before.
     pub fn name_apps(&self, apps: &[App]) {
-        let mut responses = self.responses.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tallies = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
         for app in apps {
             let name = app.inner().name.clone();
-            let counters = responses
+            let tally = tallies
                 .entry(name)
-                .or_insert_with(|| Arc::new(Responses::new(&self.by_status, app.name())));
-            app.inner().responses.get_or_init(|| counters.clone());
+                .or_insert_with(|| Arc::new(Tally::new(&self.by_status, &self.limits, app.name())));
+            app.inner().tally.get_or_init(|| tally.clone());
         }
     }
 
     /// Ends to count for those of `gone` whose name none of `kept` has.
     pub fn forget_apps(&self, gone: &[App], kept: &[App]) {
-        let mut responses = self.responses.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tallies = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
         for app in gone
             .iter()
             .filter(|app| !kept.iter().any(|kept| kept.name() == app.name()))
         {
-            responses.remove(app.name());
+            tallies.remove(app.name());
             for class in CLASSES {
                 self.by_status.remove(&Class {
                     app: app.name().to_owned(),
                     class,
+                });
+            }
+            for limit in Limit::ALL.map(Limit::name) {
+                self.limits.remove(&OfLimit {
+                    app: app.name().to_owned(),
+                    limit,
                 });
             }
             self.websockets.forget(app.name());
@@ -160,29 +189,60 @@ impl Metrics {
         }
     }
 
-    /// A response has begun.
-    pub fn responded(&self, app: Option<&App>, status: StatusCode) {
-        let responses = app.and_then(|app| app.inner().responses.get());
-        responses.unwrap_or(&self.other).count(status);
+    /// A response has ended, or was broken off by this side.
+    pub fn responded(&self, app: Option<&App>, status: StatusCode, is_broken: bool) {
+        self.tally(app).responded(status, is_broken);
     }
 
-    /// A limit was reached.
+    fn tally<'a>(&'a self, app: Option<&'a App>) -> &'a Tally {
+        let tally = app.and_then(|app| app.inner().tally.get());
+        tally.map_or(&self.other, |tally| tally)
+    }
+
+    /// A limit of the server's was reached.
     pub fn reached(&self, limit: Limit) {
-        self.limits[limit as usize].inc();
+        tracing::debug!(limit = limit.name(), "a limit was reached");
+        self.other.limits[limit as usize].inc();
+    }
+
+    /// A limit was reached by what `app` does or is asked: one of its own, or of the server's.
+    pub fn reached_by(&self, app: &App, limit: Limit) {
+        self.add(app, limit, 1);
+    }
+
+    fn add(&self, app: &App, limit: Limit, times: u64) {
+        if times == 0 {
+            return;
+        }
+        tracing::debug!(app = app.name(), limit = limit.name(), times, "a limit was reached");
+        let tally = self.tally(limit.is_of_app().then_some(app));
+        tally.limits[limit as usize].inc_by(times);
+    }
+
+    /// There was no place for a connection, and others `made_room` for it or it was refused.
+    pub fn was_short_of_places(&self, made_room: bool) {
+        let outcome = if made_room { "made-room" } else { "refused" };
+        self.short.get_or_create(&OfOutcome { outcome }).inc();
     }
 
     /// A reload has ended.
-    pub fn reloaded(&self, taken: bool) {
-        let outcome = if taken { "taken" } else { "refused" };
-        self.reloads.get_or_create(&Outcome { outcome }).inc();
+    pub fn reloaded(&self, outcome: Outcome) {
+        let outcome = match outcome {
+            Outcome::Taken => "taken",
+            Outcome::Refused => "refused",
+            Outcome::Late => "late",
+        };
+        self.reloads.get_or_create(&OfOutcome { outcome }).inc();
     }
 
     /// Counts what has become of limits that `apps` keep for themselves.
     pub fn collect(&self, apps: &[App]) {
-        let services = apps.iter().flat_map(|app| app.services());
-        for (name, times) in services.flat_map(|service| service.take_reached()) {
-            if let Some(limit) = Limit::ALL.iter().find(|limit| limit.name() == name) {
-                self.limits[*limit as usize].inc_by(times);
+        for app in apps {
+            let services = app.services().into_iter();
+            for (name, times) in services.flat_map(|service| service.take_reached()) {
+                if let Some(limit) = Limit::ALL.into_iter().find(|limit| limit.name() == name) {
+                    self.add(app, limit, times);
+                }
             }
         }
     }
@@ -190,6 +250,7 @@ impl Metrics {
     /// All of them as text, with what `apps` say of themselves.
     pub fn write(&self, apps: &[App]) -> Result<String, fmt::Error> {
         self.asked.look_up(apps);
+        self.capabilities.look_up(apps);
         self.collect(apps);
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
@@ -197,19 +258,31 @@ impl Metrics {
     }
 }
 
-impl Responses {
-    fn new(by_status: &Family<Class, Counter>, app: &str) -> Self {
-        Self(CLASSES.map(|class| {
+impl Tally {
+    fn new(by_status: &Family<Class, Counter>, limits: &Family<OfLimit, Counter>, app: &str) -> Self {
+        let responses = CLASSES.map(|class| {
             by_status.get_or_create_owned(&Class {
                 app: app.to_owned(),
                 class,
             })
-        }))
+        });
+        // From the start, so that whoever looks at increases sees the first.
+        let limits = Limit::ALL.map(|limit| match limit.is_of_app() == (app != NO_APP) {
+            true => limits.get_or_create_owned(&OfLimit {
+                app: app.to_owned(),
+                limit: limit.name(),
+            }),
+            false => Counter::default(),
+        });
+        Self { responses, limits }
     }
 
-    fn count(&self, status: StatusCode) {
-        let class = usize::from(status.as_u16() / 100).saturating_sub(1);
-        if let Some(responses) = self.0.get(class) {
+    fn responded(&self, status: StatusCode, is_broken: bool) {
+        let class = match is_broken {
+            true => BROKEN,
+            false => usize::from(status.as_u16() / 100).saturating_sub(1),
+        };
+        if let Some(responses) = self.responses.get(class) {
             responses.inc();
         }
     }

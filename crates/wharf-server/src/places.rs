@@ -20,6 +20,10 @@ use crate::limits::{Limit, ServerLimits};
 /// Of a hundred connections one goes when room is needed, so that looking for them costs each newcomer little.
 const EVICTED_PART: usize = 100;
 
+/// A connection that is younger than this, or had a request less than this ago, goes only where no other can, and one at a time: its
+/// first byte is on its way. As long as the farthest clients take for a packet there and back, several times.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// The places of a server.
 pub(crate) struct Places {
     connections_max: usize,
@@ -116,7 +120,9 @@ impl Place {
         }
         if taken.staying >= places.connections_max {
             door.metrics.reached(Limit::Connections);
-            taken.evict(None).ok_or(Limit::Connections)?;
+            let made_room = taken.evict(None);
+            door.metrics.was_short_of_places(made_room.is_some());
+            made_room.ok_or(Limit::Connections)?;
         }
         let key = taken.insert(Connected {
             client,
@@ -156,7 +162,9 @@ impl Taken {
         let of_client = self.of_client.get(&client);
         if of_client.is_some_and(|&count| count >= door.places.per_client_max) {
             door.metrics.reached(Limit::ConnectionsPerClient);
-            self.evict(Some(client)).ok_or(Limit::ConnectionsPerClient)?;
+            let made_room = self.evict(Some(client));
+            door.metrics.was_short_of_places(made_room.is_some());
+            made_room.ok_or(Limit::ConnectionsPerClient)?;
         }
         Ok(())
     }
@@ -199,7 +207,10 @@ impl Taken {
         let last = spare.len().checked_sub(1)?;
         let nth = (self.staying / EVICTED_PART).min(last);
         spare.select_nth_unstable_by(nth, |(one, _), (other, _)| other.cmp(one));
-        for &(_, key) in &spare[..=nth] {
+        spare.truncate(nth + 1);
+        spare.sort_unstable_by(|(one, _), (other, _)| other.cmp(one));
+        let others = spare.iter().skip(1).take_while(|(idle, _)| *idle >= GRACE);
+        for &(_, key) in spare.iter().take(1).chain(others) {
             let connected = &mut self.all[key];
             connected.activity.evict();
             connected.leaving = true;
@@ -207,5 +218,49 @@ impl Taken {
             self.discount(client);
         }
         Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inbound::ProxyOptions;
+
+    fn door(connections_max: usize) -> Arc<Door> {
+        let limits = ServerLimits {
+            connections_max,
+            connections_per_client_max: connections_max,
+            ..ServerLimits::default()
+        };
+        Arc::new(Door::new(limits, ProxyOptions::default(), None, None, Vec::new()))
+    }
+
+    fn take(door: &Arc<Door>) -> (Place, Arc<Activity>) {
+        let activity = Arc::new(Activity::new(door.clone()));
+        (Place::take(door, None, activity.clone()).unwrap(), activity)
+    }
+
+    fn evicted(connections: &[(Place, Arc<Activity>)]) -> usize {
+        connections.iter().filter(|(_, activity)| activity.is_evicted()).count()
+    }
+
+    #[test]
+    fn one_makes_room_where_the_first_bytes_of_all_are_on_their_way() {
+        let door = door(300);
+        let young: Vec<_> = (0..300).map(|_| take(&door)).collect();
+        let newcomer = take(&door);
+        assert_eq!(evicted(&young), 1);
+        assert_eq!(evicted(&[newcomer]), 0);
+    }
+
+    #[test]
+    fn a_hundredth_part_makes_room_of_those_that_have_long_been_silent() {
+        let door = door(300);
+        let silent: Vec<_> = (0..2).map(|_| take(&door)).collect();
+        std::thread::sleep(GRACE);
+        let young: Vec<_> = (0..298).map(|_| take(&door)).collect();
+        let newcomer = take(&door);
+        assert_eq!((evicted(&silent), evicted(&young)), (2, 0));
+        assert_eq!(evicted(&[newcomer]), 0);
     }
 }

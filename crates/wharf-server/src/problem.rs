@@ -10,7 +10,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 use wharf_host::http::Payload;
 
-use crate::accept::names_json;
+use crate::accept::{Form, form};
 
 /// Names a failure in the response and in the log.
 const ERROR_ID: HeaderName = HeaderName::from_static("wharf-error-id");
@@ -120,12 +120,12 @@ impl Problem {
 
     /// The response, in the form that the request wants most.
     pub fn response(self, asked: &Asked, pages: Option<&ErrorPages>) -> Response<Payload> {
-        let (content, content_type) = if asked.accept.as_ref().is_some_and(names_json) {
-            (Bytes::from(self.json()), PROBLEM)
-        } else if let Some(page) = pages.and_then(|pages| pages.page(self.status)) {
-            (page.content.clone(), page.content_type.clone())
-        } else {
-            (Bytes::from(self.text()), TEXT)
+        let page = pages.and_then(|pages| pages.page(self.status));
+        let page_kind = page.map(|page| page.content_type.to_str().unwrap_or_default());
+        let (content, content_type) = match (form(asked.accept.as_ref(), page_kind), page) {
+            (Form::Problem, _) => (Bytes::from(self.json()), PROBLEM),
+            (Form::Page, Some(page)) => (page.content.clone(), page.content_type.clone()),
+            (Form::Page | Form::Text, _) => (Bytes::from(self.text()), TEXT),
         };
         let mut response = Response::new(Payload::from(content));
         *response.status_mut() = self.status;
@@ -172,21 +172,6 @@ impl Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn json_is_for_who_names_it() {
-        #[track_caller]
-        fn check(accept: &str, expected: bool) {
-            assert_eq!(names_json(&accept.parse().unwrap()), expected, "{accept}");
-        }
-        check("application/problem+json", true);
-        check("text/html, Application/JSON;q=0.5", true);
-        check("application/*", true);
-        check("*/*", false);
-        check("text/html,application/xhtml+xml", false);
-        check("application/json; q=0", false);
-        check("application/json;q=0.0, text/plain", false);
-    }
 
     #[test]
     fn a_trace_is_read_from_its_parent() {

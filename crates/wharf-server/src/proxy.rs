@@ -17,11 +17,11 @@ const FIXED_BYTES: usize = 16;
 /// Whose connection it is, as a proxy says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// The proxy's own, such as a check of health, or one of which it says nothing.
+    /// The proxy's own, such as a check of health.
     Proxy,
     /// A client's.
     Client(IpAddr),
-    /// A client's that has no address: it came to the proxy by a Unix socket.
+    /// A client's without an address: it came to the proxy by a Unix socket, or by what the protocol has no name for.
     Nameless,
 }
 
@@ -71,8 +71,9 @@ fn source_of_line(line: &str) -> Option<Source> {
     let mut words = line.split(' ').skip(1);
     let protocol = words.next()?;
     if protocol == "UNKNOWN" {
-        // Whatever follows is to be ignored.
-        return Some(Source::Proxy);
+        // Whatever follows is to be ignored. It may be the proxy's own (section 2.1 has no other word for that); but who would be
+        // believed what it says for others has to be known.
+        return Some(Source::Nameless);
     }
     let [source, destination, port, destination_port] = [(); 4].map(|()| words.next());
     let source: IpAddr = source?.parse().ok()?;
@@ -107,8 +108,10 @@ fn binary(bytes: &[u8]) -> Header {
     };
     // What follows the addresses says more than is asked for (section 2.2.1).
     let source = match (command, family) {
-        // The family of the proxy's own connections is to be ignored.
-        (0, _) | (1, 0x00) => Some(Source::Proxy),
+        // LOCAL: the family of the proxy's own connections is to be ignored.
+        (0, _) => Some(Source::Proxy),
+        // AF_UNSPEC: passed on for somebody.
+        (1, 0x00) => Some(Source::Nameless),
         (1, 0x11 | 0x12) if length >= 12 => {
             let address = block.first_chunk::<4>().copied();
             address.map(|address| Source::Client(Ipv4Addr::from(address).into()))
@@ -153,12 +156,12 @@ mod tests {
         check(b"PROXY TCP4 192.0.2.1 198.51.100.1 56324 443\r\n", client("192.0.2.1"));
         check(b"PROXY TCP6 2001:db8::1 ::1 0 65535\r\n", client("2001:db8::1"));
         check(b"PROXY TCP6 ::ffff:192.0.2.1 ::1 1 1\r\n", client("192.0.2.1"));
-        check(b"PROXY UNKNOWN\r\n", Source::Proxy);
-        check(b"PROXY UNKNOWN ffff::1 whatever 5 6 7\r\n", Source::Proxy);
+        check(b"PROXY UNKNOWN\r\n", Source::Nameless);
+        check(b"PROXY UNKNOWN ffff::1 whatever 5 6 7\r\n", Source::Nameless);
         let full = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
         let longest = format!("PROXY UNKNOWN {full} {full} 65535 65535\r\n");
         assert_eq!(longest.len(), LINE_BYTES_MAX);
-        check(longest.as_bytes(), Source::Proxy);
+        check(longest.as_bytes(), Source::Nameless);
     }
 
     #[test]
@@ -210,8 +213,8 @@ mod tests {
         v6[15] = 1;
         check(&block(0x21, 0x21, &v6), client("2001:db8::1"));
         check(&block(0x21, 0x31, &[0; 216]), Source::Nameless);
-        check(&block(0x21, 0x00, &[]), Source::Proxy);
-        check(&block(0x21, 0x00, &[9; 20]), Source::Proxy);
+        check(&block(0x21, 0x00, &[]), Source::Nameless);
+        check(&block(0x21, 0x00, &[9; 20]), Source::Nameless);
         check(&block(0x20, 0x00, &[]), Source::Proxy);
         check(&block(0x20, 0x11, &v4), Source::Proxy);
         check(&block(0x20, 0xff, &[1]), Source::Proxy);

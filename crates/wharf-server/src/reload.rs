@@ -5,46 +5,100 @@
 //! and if it cannot be made, the old version answers. What a component may reach and how it is compiled is up to who
 //! implements [`Assemble`].
 
+mod inputs;
+mod seen;
+#[cfg(test)]
+mod tests;
+mod workshop;
+
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use bytes::Bytes;
 use http::header::HeaderValue;
 use wharf_app::app::{self as plan, Answer, AppComponent};
-use wharf_app::compose;
-use wharf_app::manifest::{self, Configuration, Problems};
-use wharf_app::read;
+use wharf_app::manifest::{self, Configuration, Problem, Problems, Subject};
 use wharf_app::route::RoutePattern;
+use wharf_app::section::Sections;
 use wharf_host::Service;
 
 use crate::app::{App, AppOptions, Target};
-use crate::files::{self, Files, FilesOptions};
+use crate::files::{Files, FilesOptions};
 use crate::limits::{RequestLimits, SocketLimits};
-use crate::problem::{ErrorPages, Page};
-use crate::tls;
+use crate::problem::ErrorPages;
+use inputs::Inputs;
+use workshop::{Made, Order, Workshop};
+
+pub use seen::Seen;
+pub use workshop::Wanted;
 
 /// Any error, for the log.
 pub type Trouble = Box<dyn Error + Send + Sync>;
 
-/// Makes components answer.
+/// Makes components answer. Asked by several threads at a time.
 pub trait Assemble: Send + Sync {
-    /// The service of one of `app`'s components, which with its middleware and links is `bytes`. `secrets` has the values
-    /// of the app's secrets.
+    /// The service of one of an app's components, with its middleware and links.
     ///
     /// # Errors
-    /// When it does not compile, does not link, or is granted what is not there.
-    fn assemble(
-        &self,
-        app: &plan::App,
-        component: &AppComponent,
-        bytes: &[u8],
-        secrets: &BTreeMap<String, String>,
-    ) -> Result<Service, Trouble>;
+    /// When it cannot be joined, does not compile, does not link, or is granted what is not there.
+    fn assemble(&self, part: &Part<'_>) -> Result<Service, Trouble>;
+}
+
+/// A component of an app that is to answer.
+pub struct Part<'a> {
+    /// The app.
+    pub app: &'a plan::App,
+    /// The component.
+    pub component: &'a AppComponent,
+    /// Whether it is still worth the work.
+    pub wanted: &'a Wanted,
+    inputs: &'a Inputs,
+}
+
+impl<'a> Part<'a> {
+    /// The content of the file of one of the app's components, or of a middleware, as it was when the app was read.
+    ///
+    /// # Errors
+    /// When it is the file of nothing of this app's.
+    pub fn file(&self, file: &Path) -> io::Result<Cow<'a, [u8]>> {
+        self.inputs.get(file)
+    }
+
+    /// The same of another of the app's components.
+    pub fn of(&self, component: &'a AppComponent) -> Self {
+        Self { component, ..*self }
+    }
+
+    /// The values of the app's secrets, by their names.
+    pub fn secrets(&self) -> &'a BTreeMap<String, String> {
+        &self.inputs.secrets
+    }
+}
+
+/// Why an app cannot be made, and which part of it is the reason.
+#[derive(Clone, Debug)]
+struct Fault {
+    subject: Subject,
+    message: String,
+}
+
+impl Fault {
+    fn of_app(message: impl Into<String>) -> Self {
+        Self {
+            subject: Subject::App,
+            message: message.into(),
+        }
+    }
+
+    /// With where it is written in `configuration`, if it is written anywhere.
+    fn said(&self, app: &str, configuration: &Configuration) -> String {
+        let place = configuration.place(app, &self.subject);
+        let place = place.or_else(|| configuration.place(app, &Subject::App));
+        Problem::new(place.cloned(), self.message.clone()).to_string()
+    }
 }
 
 /// Where apps come from.
@@ -59,7 +113,8 @@ pub enum Source {
 /// The apps of a source, as they were when it was last read.
 pub struct Deployment {
     source: Source,
-    assemble: Arc<dyn Assemble>,
+    sections: Sections,
+    workshop: Workshop,
     loaded: Vec<Loaded>,
     /// Versions that could not be made, by their app's name: they are tried again when somebody asks for it, and not
     /// whenever another app changes.
@@ -74,7 +129,7 @@ pub struct Deployment {
 struct Failed {
     plan: plan::App,
     inputs: blake3::Hash,
-    trouble: String,
+    fault: Fault,
 }
 
 /// An app, and what it was made from.
@@ -82,6 +137,8 @@ struct Loaded {
     plan: plan::App,
     inputs: blake3::Hash,
     app: App,
+    /// The manifest says the same by now.
+    is_as_written: bool,
 }
 
 /// What a reload came to.
@@ -94,6 +151,9 @@ pub struct Reloaded {
     pub gone: Vec<String>,
     /// What could not be taken, by app: its old version goes on, where there is one.
     pub refused: Vec<(String, String)>,
+    /// The names of those that are still being compiled: their old versions go on, where there are such, until
+    /// [`Deployment::has_news`].
+    pub late: Vec<String>,
     /// What clients that come by TLS are to meet from now on; `None` where nothing says it.
     pub tls: Option<plan::TlsOptions>,
     /// The server's other settings read otherwise than at the start, which changes nothing.
@@ -101,11 +161,12 @@ pub struct Reloaded {
 }
 
 impl Deployment {
-    /// Nothing is read yet.
-    pub fn new(source: Source, assemble: Arc<dyn Assemble>) -> Self {
+    /// Nothing is read yet. Apps may have `sections`, which are `assemble`'s to heed.
+    pub fn new(source: Source, sections: Sections, assemble: Arc<dyn Assemble>) -> Self {
         Self {
             source,
-            assemble,
+            workshop: Workshop::new(assemble, sections.clone()),
+            sections,
             loaded: Vec::new(),
             failed: BTreeMap::new(),
             settings: None,
@@ -121,13 +182,13 @@ impl Deployment {
         self
     }
 
-    /// What the source says now.
+    /// What the source says now. Its apps may have `sections`.
     ///
     /// # Errors
     /// When the manifest is wrong.
-    pub fn configuration(source: &Source) -> Result<Configuration, Problems> {
+    pub fn configuration(source: &Source, sections: &Sections) -> Result<Configuration, Problems> {
         match source {
-            Source::Manifest(path) => manifest::read(path),
+            Source::Manifest(path) => manifest::read(path, sections),
             Source::App(app) => Ok(Configuration::from((**app).clone())),
         }
     }
@@ -145,7 +206,7 @@ impl Deployment {
     pub fn reload(&mut self) -> Result<Reloaded, String> {
         // Before reading: what changes meanwhile is another look than this.
         let before = self.seen.again();
-        let loaded = match Self::configuration(&self.source) {
+        let loaded = match Self::configuration(&self.source, &self.sections) {
             Ok(configuration) => self.load(configuration),
             Err(problems) => Err(problems.to_string()),
         };
@@ -163,36 +224,58 @@ impl Deployment {
         if let Some(tls) = &self.tls {
             configuration.server.tls = Some(tls.clone());
         }
-        self.seen = Seen::of(&self.source, &configuration);
+        self.seen = Seen::of(&self.source, &configuration, &self.sections);
         let tls = configuration.server.tls.take();
         let settings = self.settings.get_or_insert_with(|| configuration.server.clone());
         let settings_changed = *settings != configuration.server;
-        let mut refused = Vec::new();
+        let (mut refused, mut changed, mut late) = (Vec::new(), Vec::new(), Vec::new());
         let mut next: Vec<Loaded> = Vec::new();
-        let mut changed = Vec::new();
-        for plan in configuration.apps {
+        let orders = configuration.apps.iter().map(|plan| self.order(plan)).collect();
+        let made = self.workshop.make(orders, !self.loaded.is_empty());
+        for (plan, made) in std::mem::take(&mut configuration.apps).into_iter().zip(made) {
             let name = plan.name.clone();
-            match self.make(plan) {
-                Ok((loaded, is_new)) => {
-                    changed.extend(is_new.then_some(name));
-                    next.push(loaded);
+            match made {
+                Made::Same => next.extend(self.kept(&name).map(|kept| Loaded {
+                    is_as_written: true,
+                    ..kept
+                })),
+                Made::New { app, inputs } => {
+                    changed.push(name);
+                    next.push(Loaded {
+                        plan,
+                        inputs,
+                        app,
+                        is_as_written: true,
+                    });
                 }
-                Err((plan, trouble)) => {
+                Made::Failed { fault, inputs } => {
+                    let trouble = fault.said(&name, &configuration);
                     refused.push((name.clone(), trouble.clone()));
-                    next.push(self.kept(&name).unwrap_or_else(|| Loaded::broken(*plan, trouble)));
+                    if let Some(inputs) = inputs {
+                        let plan = plan.clone();
+                        self.failed.insert(name.clone(), Failed { plan, inputs, fault });
+                    }
+                    next.push(self.kept_whole(&name).unwrap_or_else(|| Loaded::broken(plan, trouble)));
+                }
+                Made::UnderWay => {
+                    let begun = || Loaded::broken(plan, BEING_COMPILED.to_owned());
+                    next.push(self.kept_whole(&name).unwrap_or_else(begun));
+                    late.push(name);
                 }
             }
         }
-        for broken in configuration.broken {
+        for broken in std::mem::take(&mut configuration.broken) {
             let trouble = broken.problems.to_string();
             refused.push((broken.name.clone(), trouble.clone()));
-            next.push(
-                self.kept(&broken.name)
-                    .unwrap_or_else(|| Loaded::unreadable(broken.name, trouble)),
-            );
+            next.push(match self.kept(&broken.name) {
+                Some(kept) if kept.app.trouble().is_none() => kept,
+                // Its routes are still known, and its trouble is another one.
+                Some(kept) => Loaded::broken(kept.plan, trouble),
+                None => Loaded::unreadable(broken.name, trouble),
+            });
         }
-        if !refused.is_empty() {
-            no_overlap(&next)?;
+        if !(refused.is_empty() && late.is_empty()) {
+            no_overlap(&next, &configuration)?;
         }
         let is_gone = |old: &&Loaded| !next.iter().any(|new| new.plan.name == old.plan.name);
         let gone = self
@@ -209,9 +292,15 @@ impl Deployment {
             changed,
             gone,
             refused,
+            late,
             tls,
             settings_changed,
         })
+    }
+
+    /// Whether something of [`Reloaded::late`] has been made, which the next reload takes.
+    pub fn has_news(&mut self) -> bool {
+        self.workshop.has_news()
     }
 
     /// How what was read looks now.
@@ -230,69 +319,80 @@ impl Deployment {
             plan: old.plan.clone(),
             inputs: old.inputs,
             app: old.app.clone(),
+            is_as_written: false,
         })
     }
 
-    /// The app, and whether it is another one than before.
-    fn make(&mut self, plan: plan::App) -> Result<(Loaded, bool), (Box<plan::App>, String)> {
-        let inputs = match Inputs::read(&plan) {
-            Ok(inputs) => inputs,
-            Err(error) => return Err((Box::new(plan), error)),
-        };
-        let hash = inputs.hash();
-        let same = |old: &Loaded| old.plan == plan && old.inputs == hash && old.app.trouble().is_none();
-        if let Some(old) = self.kept(&plan.name).filter(same) {
-            return Ok((old, false));
-        }
-        let known = self.failed.get(&plan.name);
-        if let Some(known) = known.filter(|known| known.plan == plan && known.inputs == hash) {
-            return Err((Box::new(plan), known.trouble.clone()));
-        }
-        match self.assembled(&plan, inputs) {
-            Ok(app) => Ok((
-                Loaded {
-                    plan,
-                    inputs: hash,
-                    app,
-                },
-                true,
-            )),
-            Err(trouble) => {
-                let failed = Failed {
-                    plan: plan.clone(),
-                    inputs: hash,
-                    trouble: trouble.clone(),
-                };
-                self.failed.insert(plan.name.clone(), failed);
-                Err((Box::new(plan), trouble))
-            }
-        }
+    fn kept_whole(&self, name: &str) -> Option<Loaded> {
+        self.kept(name).filter(|kept| kept.app.trouble().is_none())
     }
 
-    fn assembled(&self, plan: &plan::App, inputs: Inputs) -> Result<App, String> {
-        let mut services = BTreeMap::new();
-        for component in plan.routed_components() {
-            let bytes = inputs.joined(plan, component)?;
-            let service = self.assemble.assemble(plan, component, &bytes, &inputs.secrets);
-            let service = service.map_err(|error| causes(&*error))?;
-            services.insert(component.name.as_str(), service);
+    fn order(&self, plan: &plan::App) -> Order {
+        let serving = self
+            .loaded
+            .iter()
+            .find(|old| old.plan == *plan && old.app.trouble().is_none());
+        let failed = self.failed.get(&plan.name).filter(|failed| failed.plan == *plan);
+        Order {
+            plan: plan.clone(),
+            serving: serving.map(|old| old.inputs),
+            failed: failed.map(|failed| (failed.inputs, failed.fault.clone())),
         }
-        let mut routes = Vec::new();
-        for route in &plan.routes {
-            let target = match &route.answer {
-                Answer::Component(name) => services.get(name.as_str()).cloned().map(Target::Service),
-                Answer::Files(files) => Some(Target::Files(folder(files)?)),
-            };
-            routes.push((route.pattern.clone(), target.unwrap_or(Target::Broken)));
-        }
-        Ok(App::new(AppOptions {
-            name: plan.name.clone(),
-            routes,
-            limits: request_limits(&plan.limits),
-            sockets: socket_limits(&plan.websocket),
-            error_pages: inputs.pages(plan),
-            trouble: None,
-        }))
+    }
+}
+
+/// What clients and those who run the server are told of an app whose first version takes its time.
+const BEING_COMPILED: &str = "it is being compiled";
+
+fn assembled(plan: &plan::App, inputs: &Inputs, assemble: &dyn Assemble, wanted: &Wanted) -> Result<App, Fault> {
+    for folder in &plan.folders {
+        is_folder(&folder.host).map_err(|error| Fault {
+            subject: Subject::Folder(folder.guest.clone()),
+            message: format!("{}: {error}", folder.host.display()),
+        })?;
+    }
+    let mut services = BTreeMap::new();
+    for component in plan.routed_components() {
+        let part = Part {
+            app: plan,
+            component,
+            wanted,
+            inputs,
+        };
+        let service = assemble.assemble(&part).map_err(|error| Fault {
+            subject: Subject::Component(component.name.clone()),
+            message: causes(&*error),
+        })?;
+        services.insert(component.name.as_str(), service);
+    }
+    let mut routes = Vec::new();
+    for (nth, route) in plan.routes.iter().enumerate() {
+        let target = match &route.answer {
+            Answer::Component(name) => services.get(name.as_str()).cloned().map(Target::Service),
+            Answer::Files(files) => {
+                let folder = folder(files).map_err(|message| Fault {
+                    subject: Subject::Files(nth),
+                    message,
+                })?;
+                Some(Target::Files(folder))
+            }
+        };
+        routes.push((route.pattern.clone(), target.unwrap_or(Target::Broken)));
+    }
+    Ok(App::new(AppOptions {
+        name: plan.name.clone(),
+        routes,
+        limits: request_limits(&plan.limits),
+        sockets: socket_limits(&plan.websocket),
+        error_pages: inputs.pages(plan),
+        trouble: None,
+    }))
+}
+
+fn is_folder(path: &Path) -> io::Result<()> {
+    match std::fs::metadata(path)?.is_dir() {
+        true => Ok(()),
+        false => Err(io::ErrorKind::NotADirectory.into()),
     }
 }
 
@@ -316,6 +416,7 @@ impl Loaded {
             plan,
             inputs: blake3::hash(&[]),
             app,
+            is_as_written: true,
         }
     }
 
@@ -326,97 +427,6 @@ impl Loaded {
             ..plan::App::default()
         };
         Self::broken(plan, trouble)
-    }
-}
-
-/// The content of every file that an app is made from.
-struct Inputs {
-    files: BTreeMap<PathBuf, Bytes>,
-    secrets: BTreeMap<String, String>,
-}
-
-impl Inputs {
-    fn read(plan: &plan::App) -> Result<Self, String> {
-        let mut files = BTreeMap::new();
-        for path in files_of(plan) {
-            let content = read::regular(&path, read::COMPONENT_BYTES_MAX)
-                .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-            files.insert(path, Bytes::from(content));
-        }
-        let secrets = plan.secrets.iter();
-        let secrets = secrets.map(|(name, source)| Ok((name.clone(), secret(name, source)?)));
-        Ok(Self {
-            files,
-            secrets: secrets.collect::<Result<_, String>>()?,
-        })
-    }
-
-    fn hash(&self) -> blake3::Hash {
-        let mut hasher = blake3::Hasher::new();
-        let mut add = |part: &[u8]| {
-            hasher.update(&(part.len() as u64).to_le_bytes());
-            hasher.update(part);
-        };
-        for (path, content) in &self.files {
-            add(path.as_os_str().as_encoded_bytes());
-            add(content);
-        }
-        for (name, value) in &self.secrets {
-            add(name.as_bytes());
-            add(value.as_bytes());
-        }
-        hasher.finalize()
-    }
-
-    fn get(&self, path: &Path) -> io::Result<Vec<u8>> {
-        let content = self.files.get(path).ok_or(io::ErrorKind::NotFound)?;
-        Ok(content.to_vec())
-    }
-
-    /// A component with its links and its middleware.
-    fn joined(&self, plan: &plan::App, component: &AppComponent) -> Result<Vec<u8>, String> {
-        compose::assemble(plan, component, |path| self.get(path)).map_err(|error| causes(&error))
-    }
-
-    fn pages(&self, plan: &plan::App) -> ErrorPages {
-        let page = |(&key, path): (&u16, &PathBuf)| -> (u16, Page) {
-            let content = self.files.get(path).cloned().unwrap_or_default();
-            let content_type = files::content_type(&path.to_string_lossy());
-            (key, Page { content, content_type })
-        };
-        ErrorPages {
-            statuses: plan.error_pages.statuses.iter().map(page).collect(),
-            classes: plan.error_pages.classes.iter().map(page).collect(),
-        }
-    }
-}
-
-/// All files that an app is made from, but for those that it serves as they are.
-fn files_of(plan: &plan::App) -> Vec<PathBuf> {
-    let components = plan.components.iter();
-    let components = components.flat_map(|component| std::iter::once(&component.file).chain(&component.middleware));
-    let pages = plan.error_pages.files().map(|(_, file)| file.to_owned());
-    let trusted = plan.http_client.trust.iter().cloned();
-    components.cloned().chain(pages).chain(trusted).collect()
-}
-
-fn secret(name: &str, source: &plan::SecretSource) -> Result<String, String> {
-    match source {
-        plan::SecretSource::File(path) => {
-            let wrong = |error: &dyn std::fmt::Display| {
-                format!("cannot read the secret {name} from {}: {error}", path.display())
-            };
-            let value = read::regular(path, read::FILE_BYTES_MAX).map_err(|error| wrong(&error))?;
-            let value = String::from_utf8(value).map_err(|_| wrong(&"it is not UTF-8"))?;
-            Ok(value
-                .strip_suffix('\n')
-                .map(|value| value.strip_suffix('\r').unwrap_or(value))
-                .unwrap_or(&value)
-                .to_owned())
-        }
-        plan::SecretSource::Variable(variable) => std::env::var(variable).map_err(|_| {
-            format!("the secret {name}: the server's environment has no variable {variable}, or not as text")
-        }),
     }
 }
 
@@ -458,23 +468,32 @@ fn socket_limits(written: &plan::AppWebsocket) -> SocketLimits {
 }
 
 /// The manifest's own check has seen only the new versions.
-fn no_overlap(apps: &[Loaded]) -> Result<(), String> {
-    let routes: Vec<(&str, &RoutePattern)> = apps
+fn no_overlap(apps: &[Loaded], configuration: &Configuration) -> Result<(), String> {
+    let routes: Vec<(&str, usize, &RoutePattern)> = apps
         .iter()
         .flat_map(|loaded| {
-            let routes = loaded.app.inner().routes.iter();
-            routes.map(|(pattern, _)| (loaded.app.name(), pattern))
+            let routes = loaded.app.inner().routes.iter().enumerate();
+            routes.map(|(nth, (pattern, _))| (loaded.app.name(), nth, pattern))
         })
         .collect();
-    for (nth, (one, pattern)) in routes.iter().enumerate() {
-        let other = routes[nth + 1..]
+    for (at, (one, first, pattern)) in routes.iter().enumerate() {
+        let other = routes[at + 1..]
             .iter()
-            .find(|(other, second)| one != other && pattern.overlaps(second));
-        if let Some((other, _)) = other {
-            return Err(format!(
+            .find(|(other, _, second)| one != other && pattern.overlaps(second));
+        if let Some((other, second, _)) = other {
+            let message = format!(
                 "the version of `{one}` or `{other}` that goes on, since the new one cannot be taken, shares the route \
                  {pattern} with the other; nothing is changed"
-            ));
+            );
+            // One of both is written nowhere any more. The route of the other is, at the same place in its list.
+            let written = |app: &str, nth: usize| {
+                let is_new = apps
+                    .iter()
+                    .any(|loaded| loaded.app.name() == app && loaded.is_as_written);
+                configuration.place(app, &Subject::Route(nth)).filter(|_| is_new)
+            };
+            let place = written(one, *first).or_else(|| written(other, *second));
+            return Err(Problem::new(place.cloned(), message).to_string());
         }
     }
     Ok(())
@@ -492,72 +511,4 @@ fn causes(error: &(dyn Error + 'static)) -> String {
         next = cause.source();
     }
     said
-}
-
-/// How files look: their sizes and times, not their content.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seen(BTreeMap<PathBuf, Option<Stamp>>);
-
-/// What changes when a file is written, replaced, or a name in a folder comes or goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Stamp {
-    modified: Option<SystemTime>,
-    bytes: u64,
-    file: u64,
-}
-
-impl Seen {
-    fn of(source: &Source, configuration: &Configuration) -> Self {
-        let mut paths: Vec<PathBuf> = configuration.apps.iter().flat_map(files_of).collect();
-        let secrets = configuration.apps.iter().flat_map(|app| app.secrets.values());
-        paths.extend(secrets.filter_map(|source| match source {
-            plan::SecretSource::File(path) => Some(path.clone()),
-            plan::SecretSource::Variable(_) => None,
-        }));
-        paths.extend(configuration.server.tls.iter().flat_map(tls::watched));
-        if let Source::Manifest(path) = source {
-            paths.push(path.clone());
-            paths.push(path.join("wharf.toml"));
-        }
-        if let Some(folder) = &configuration.server.apps {
-            paths.extend(manifests_below(folder));
-            paths.push(folder.clone());
-        }
-        Self(paths.into_iter().map(|path| (path.clone(), Stamp::of(&path))).collect())
-    }
-
-    /// Takes over what an earlier look saw of the same files.
-    fn keep(&mut self, before: Self) {
-        for (path, stamp) in before.0 {
-            if let Some(known) = self.0.get_mut(&path) {
-                *known = stamp;
-            }
-        }
-    }
-
-    fn again(&self) -> Self {
-        Self(self.0.keys().map(|path| (path.clone(), Stamp::of(path))).collect())
-    }
-}
-
-impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
-        let metadata = fs::metadata(path).ok()?;
-        #[cfg(unix)]
-        let file = std::os::unix::fs::MetadataExt::ino(&metadata);
-        #[cfg(not(unix))]
-        let file = 0;
-        Some(Self {
-            modified: metadata.modified().ok(),
-            bytes: metadata.len(),
-            file,
-        })
-    }
-}
-
-/// Where the apps of a folder may have their manifests, whether they have or not.
-fn manifests_below(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
-    let paths = entries.map(|entry| entry.path());
-    paths.flat_map(|path| [path.join("wharf.toml"), path]).collect()
 }

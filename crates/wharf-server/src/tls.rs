@@ -20,7 +20,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use http::header::HeaderMap;
 use rustls::crypto::CryptoProvider;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
@@ -30,7 +29,7 @@ use rustls::{ServerConfig, SupportedProtocolVersion};
 use tokio::sync::Notify;
 
 pub use certificate::{CertificateError, Fault};
-pub(crate) use client::Client;
+pub(crate) use client::{Client, Misdirected};
 pub(crate) use handshake::Accepted;
 pub(crate) use metrics::TlsMetrics;
 pub use wharf_app::app::{AcmeOptions, CertificateFiles, Challenge, ClientCertificates, TlsOptions, TlsVersion};
@@ -42,7 +41,10 @@ use client::{Policy, policy_for};
 use metrics::Trickle;
 
 /// How HTTP/2 and HTTP/1.1 are named while TLS is agreed on (RFC 9113 section 3.2, RFC 7301 section 6).
-const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
+const ALPN: [&[u8]; 2] = [HTTP2, b"http/1.1"];
+
+/// See [`ALPN`].
+pub(crate) const HTTP2: &[u8] = b"h2";
 
 /// Sessions that are remembered for clients of TLS 1.2 that take no tickets, which are rare. One more takes the place of the
 /// oldest; a session has some hundred bytes.
@@ -96,6 +98,8 @@ struct Live {
     config: Arc<ServerConfig>,
     /// For the others, in the order of the options.
     policies: Vec<(Arc<Policy>, Arc<ServerConfig>)>,
+    /// How many there were before.
+    generation: u64,
 }
 
 impl Tls {
@@ -204,16 +208,15 @@ impl Tls {
         self.0.challenges.for_path(path)
     }
 
-    /// Whether a request for `host` came on a connection whose client was asked for other certificates than that host's, or
-    /// for none: it has to come on another one (RFC 9110 section 15.5.20).
-    pub(crate) fn is_misdirected(&self, client: &Client, host: Option<&str>) -> bool {
+    /// Whether a request for `host` may come on a connection of this client's, by what is asked of clients now; else it has to come
+    /// on another one (RFC 9110 section 15.5.20).
+    pub(crate) fn admits(&self, client: &Client, host: &str) -> Result<(), Misdirected> {
         let live = self.0.live.load();
         if live.policies.is_empty() {
-            return false;
+            return Ok(());
         }
-        let host = host.map(|host| host.trim_end_matches('.').to_ascii_lowercase());
-        let policy = live.policy_for(host.as_deref()).map(|(policy, _)| &*policy.written);
-        !client.was_asked_for(policy)
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        client.is_let_in_by(live.policy_for(Some(&host)).map(|(policy, _)| &**policy))
     }
 
     /// Whether nobody is let in for `host` without a certificate, and so nobody without TLS.
@@ -225,13 +228,6 @@ impl Tls {
         let host = host.trim_end_matches('.').to_ascii_lowercase();
         let policy = live.policy_for(Some(&host));
         policy.is_some_and(|(policy, _)| policy.written.is_required)
-    }
-
-    /// Takes out of a request that came without TLS what only this server may say of clients, where it says it.
-    pub(crate) fn remove_forged(&self, headers: &mut HeaderMap) {
-        if !self.0.live.load().policies.is_empty() {
-            Client::default().tell(headers);
-        }
     }
 
     pub(crate) fn metrics(&self) -> &TlsMetrics {
@@ -342,6 +338,10 @@ impl Material<'_> {
         Ok((self.put_together(options, read, policies)?, refused))
     }
 
+    fn generation(&self) -> u64 {
+        self.before.map_or(0, |before| before.generation + 1)
+    }
+
     fn put_together(
         &self,
         options: TlsOptions,
@@ -365,6 +365,7 @@ impl Material<'_> {
             choice,
             config,
             policies,
+            generation: self.generation(),
         })
     }
 
@@ -383,15 +384,17 @@ impl Material<'_> {
 
     /// One that cannot be read any more stays as it was. A new one has to be right: without it, everybody would be let in.
     fn policy(&self, written: &ClientCertificates, refused: &mut Vec<TlsError>) -> Result<Arc<Policy>, TlsError> {
-        let error = match Policy::new(written, self.provider) {
-            Ok(policy) => return Ok(Arc::new(policy)),
+        let known = self.before.iter().flat_map(|before| &before.policies);
+        let mut known = known.map(|(policy, _)| policy);
+        let error = match Policy::read(written, self.provider, self.generation()) {
+            Ok(policy) => {
+                // One that has not changed stays: whom it has let in is looked at no more.
+                let same = known.find(|known| known.is_like(&policy)).cloned();
+                return Ok(same.unwrap_or_else(|| Arc::new(policy)));
+            }
             Err(error) => error,
         };
-        let known = self.before.iter().flat_map(|before| &before.policies);
-        match known
-            .map(|(policy, _)| policy)
-            .find(|policy| *policy.written == *written)
-        {
+        match known.find(|policy| policy.written == *written) {
             Some(known) => {
                 refused.push(error.into());
                 Ok(known.clone())
@@ -413,6 +416,9 @@ impl Material<'_> {
             .with_client_cert_verifier(verifier.unwrap_or_else(|| Arc::new(NoClientAuth)))
             .with_cert_resolver(choice.clone());
         config.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
+        // The order is AES-256, AES-128, ChaCha20 for everybody. A client without instructions for AES would rather have the last;
+        // all of them are fine, but checkers of TLS want a server to decide, and see nothing else of it.
+        config.ignore_client_order = true;
         // A session that is taken up again brings along the client's certificate, which may have expired or been revoked
         // since: where one is asked for, each handshake is a whole one.
         if asks {
@@ -437,7 +443,7 @@ impl Live {
 
     /// What clients that ask for a host have to show.
     fn policy_for(&self, host: Option<&str>) -> Option<&(Arc<Policy>, Arc<ServerConfig>)> {
-        let policies = self.policies.iter().map(|(policy, _)| &*policy.written);
+        let policies = self.policies.iter().map(|(policy, _)| &policy.written);
         policy_for(policies, host).and_then(|nth| self.policies.get(nth))
     }
 }

@@ -4,6 +4,7 @@
 //! takes no WebSockets gets the request as it is. What happens once a connection stands is in `websocket/drive.rs`, which
 //! pages may connect is said by `wharf_app::origin`.
 
+mod carrier;
 mod count;
 mod drive;
 mod patience;
@@ -12,11 +13,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use h2::ext::Protocol;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Request, Response, StatusCode, Version};
+use http::{Method, Request, Response, StatusCode, Version, request};
 use http_body::Body as _;
-use hyper::body::Incoming;
-use hyper::ext::Protocol;
 use wharf_app::origin::Origins;
 use wharf_host::Service;
 use wharf_host::http::Payload;
@@ -24,12 +24,15 @@ use wharf_host::websocket::{Accepted, Decision, handshake};
 
 use crate::app::App;
 use crate::connection::activity::Begun;
+use crate::connection::content::Content;
+use crate::connection::http2::Opening;
 use crate::dispatch::{conclude, crowded, failed};
 use crate::door::Door;
 use crate::limits::Limit;
 use crate::problem::{Asked, Problem};
 use crate::turns::NoTime;
 
+use carrier::Promised;
 pub(crate) use count::{Counts, Open};
 
 const WEBSOCKET: &str = "websocket";
@@ -77,7 +80,7 @@ struct Handshake {
 
 impl Handshake {
     /// RFC 6455 section 4.2.1, by its letter.
-    fn of(request: &Request<Incoming>) -> Result<Self, Refusal> {
+    fn of(request: &Request<Content>) -> Result<Self, Refusal> {
         let headers = request.headers();
         if headers.get_all(header::SEC_WEBSOCKET_VERSION).iter().ne(["13"]) {
             return Err(Refusal::Version);
@@ -96,8 +99,7 @@ impl Handshake {
     }
 
     /// The request as a guest sees it: the same over every version of HTTP, without what is the server's.
-    fn request(request: Request<Incoming>) -> Request<()> {
-        let (mut head, _) = request.into_parts();
+    fn request(mut head: request::Parts) -> Request<()> {
         for field in [
             header::SEC_WEBSOCKET_KEY,
             header::SEC_WEBSOCKET_VERSION,
@@ -138,7 +140,7 @@ impl Handshake {
 }
 
 /// What a client's key is answered with, if the request is an upgrade with a key.
-fn accept(request: &Request<Incoming>) -> Result<HeaderValue, Refusal> {
+fn accept(request: &Request<Content>) -> Result<HeaderValue, Refusal> {
     let bad = |reason| Err(Refusal::Malformed(reason));
     let headers = request.headers();
     if request.method() != Method::GET {
@@ -216,7 +218,7 @@ enum Unfit {
 }
 
 /// Whether the page that asks may, or no page asks (RFC 6455 section 10.2).
-fn is_allowed(origins: &Origins, request: &Request<Incoming>) -> bool {
+fn is_allowed(origins: &Origins, request: &Request<Content>) -> bool {
     let mut origin = request.headers().get_all(header::ORIGIN).iter();
     let (origin, second) = (origin.next(), origin.next());
     let Some(origin) = origin else { return true };
@@ -231,10 +233,11 @@ pub(crate) async fn answer(
     door: &Arc<Door>,
     app: &App,
     service: &Service,
-    mut request: Request<Incoming>,
+    mut request: Request<Content>,
     asked: &Asked,
     begun: &Begun,
 ) -> Response<Payload> {
+    let deadline = service.deadline();
     let handshake = match Handshake::of(&request) {
         Ok(handshake) => handshake,
         Err(refusal) => return refusal.response(asked, app),
@@ -242,21 +245,22 @@ pub(crate) async fn answer(
     let pages = Some(&app.inner().error_pages);
     let limits = &app.inner().sockets;
     if !is_allowed(&limits.origins, &request) {
-        door.metrics.reached(Limit::WebsocketOrigins);
+        door.metrics.reached_by(app, Limit::WebsocketOrigins);
         tracing::debug!(app = app.name(), origin = ?request.headers().get(header::ORIGIN), "handshake refused");
         let problem = Problem::new(StatusCode::FORBIDDEN, "WebSockets are not open to pages of this origin");
         return problem.response(asked, pages);
     }
     let Some(open) = Open::take(door, app, begun.activity()) else {
-        return crowded(door, app, Limit::Websockets).response(asked, pages);
+        return crowded(door, app, Limit::Websockets, asked).response(asked, pages);
     };
-    let over_http1 = asked.version < Version::HTTP_2;
-    let upgraded = hyper::upgrade::on(&mut request);
+    let upgrade = hyper::upgrade::on(&mut request);
+    let (head, content) = request.into_parts();
+    let request = Handshake::request(head);
     let wants_turn = AtomicBool::new(false);
-    let work = pin!(service.accept_by_turns(Handshake::request(request), &wants_turn));
+    let work = pin!(service.accept_by_turns(request, deadline, &wants_turn));
     let decided = match door.turns.drive(app.key(), &wants_turn, work) {
         Ok(work) => work.await,
-        Err(NoTime) => return crowded(door, app, Limit::Load).response(asked, pages),
+        Err(NoTime) => return crowded(door, app, Limit::Load, asked).response(asked, pages),
     };
     let accepted = match decided {
         Ok(Decision::Accepted(accepted)) => accepted,
@@ -267,16 +271,28 @@ pub(crate) async fn answer(
         Ok(Decision::Refused(response)) => return conclude(door, app, asked, Ok(response)),
         Err(failure) => return conclude(door, app, asked, Err(failure)),
     };
-    let response = match handshake.answer(&accepted) {
+    let mut response = match handshake.answer(&accepted) {
         Ok(response) => response,
         Err(unfit) => {
             let broken = (StatusCode::INTERNAL_SERVER_ERROR, "the app failed");
             return failed(app, asked, broken, &unfit);
         }
     };
-    if over_http1 {
-        begun.activity().gives_up_connection();
-    }
-    tokio::spawn(drive::begin(upgraded, accepted.socket, open, over_http1));
+    let promised = match content {
+        Content::Http1(_) => {
+            begun.activity().gives_up_connection();
+            Promised::Connection(upgrade)
+        }
+        Content::Http2(content) => {
+            let (opening, send) = Opening::new();
+            response.extensions_mut().insert(opening);
+            Promised::Stream {
+                receive: content.into_stream(),
+                send,
+                stream: begun.activity().socket_begins(app),
+            }
+        }
+    };
+    tokio::spawn(drive::begin(promised, accepted.socket, open));
     response
 }

@@ -1,53 +1,55 @@
 //! From a manifest's app to a service: what its guests may reach, how they are limited, where their code is compiled.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::io::{self, IsTerminal as _};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use wharf_host::stdio::Output as GuestOutput;
-use wharf_host::{CodeCache, Component, Engine, Environment, Limits, ServiceOptions, TimeZone};
-use wharf_server::manifest::app::{App, AppComponent, AppLimits, Isolation};
-use wharf_server::{Assemble, Service, Trouble};
+use wharf_host::{
+    Capabilities, CodeCache, Component, Engine, Environment, Limits, OpenedSocketLimits, ServiceOptions, TimeZone,
+};
+use wharf_server::manifest::app::{App, AppComponent, AppLimits, Isolation, OpenedWebsocket};
+use wharf_server::{Assemble, Part, Service, Trouble};
 
+use crate::kinds::Kinds;
 use crate::log::Lines;
+use crate::own::OwnComponents;
+use crate::prefix::Prefixes;
 use crate::stdio::{LineOutput, Output};
-use crate::{compile, grants};
+use crate::{compile, grants, load};
 
 /// Assembles the services of one server.
 pub struct Assembler {
     pub engine: Engine,
     pub cache: Option<CodeCache>,
+    pub kinds: Kinds,
     pub stdout: Lines,
     pub stderr: Lines,
+    /// What the lines of guests begin with. `None`: with nothing.
+    pub prefixes: Option<Prefixes>,
+    /// Files of compiled code are taken.
+    pub allow_precompiled: bool,
     /// Components are compiled in a process of their own.
     pub apart: AtomicBool,
+    /// Components with instances of their own.
+    pub own: OwnComponents,
 }
 
 impl Assemble for Assembler {
-    fn assemble(
-        &self,
-        app: &App,
-        component: &AppComponent,
-        bytes: &[u8],
-        secrets: &BTreeMap<String, String>,
-    ) -> Result<Service, Trouble> {
-        let name = component.file.display().to_string();
+    fn assemble(&self, part: &Part<'_>) -> Result<Service, Trouble> {
+        let (app, component) = (part.app, part.component);
         let isolation = component.isolation.map(isolation);
-        let compiled = self.compiled(&name, bytes).map_err(Trouble::from)?;
-        let capabilities = grants::capabilities(app).map_err(Trouble::from)?;
-        let variables = app.environment.iter().chain(secrets);
+        let (compiled, _) = self.compiled(part).map_err(Trouble::from)?;
+        let capabilities = self.capabilities(part, &compiled)?;
         let usual = ServiceOptions::default();
         let options = ServiceOptions {
             isolation,
-            environment: Environment {
-                variables: variables.map(|(name, value)| (name.clone(), value.clone())).collect(),
-                stdout: by_line(&self.stdout),
-                stderr: by_line(&self.stderr),
-                time_zone: TimeZone::system(),
-                ..Environment::default()
-            },
-            limits: limits(&app.limits),
+            environment: self.environment(part),
+            limits: all_limits(app),
             requests_max: requests_max(&app.limits, isolation).unwrap_or(usual.requests_max),
             reuse_max: app.limits.reuse_max.unwrap_or(usual.reuse_max),
+            idle_timeout: app.limits.idle_timeout.unwrap_or(usual.idle_timeout),
             ..usual
         };
         Ok(Service::new(&compiled, capabilities, options)?)
@@ -55,17 +57,66 @@ impl Assemble for Assembler {
 }
 
 impl Assembler {
-    fn compiled(&self, name: &str, bytes: &[u8]) -> anyhow::Result<Component> {
-        match &self.cache {
-            Some(cache) if self.apart.load(Ordering::Relaxed) => compile::apart(&self.engine, name, bytes, cache),
-            cache => Ok(Component::new(&self.engine, name, bytes, cache.as_ref())?),
+    /// What a component's imports are met with: by Wharf, and by the app's components with instances of their own.
+    pub fn capabilities(&self, part: &Part<'_>, compiled: &Component) -> Result<Capabilities, Trouble> {
+        let (name, app) = (compiled.name(), part.app);
+        let (linked, interfaces) = self.linked(part, compiled)?;
+        let mut missing = self.kinds.sections().missing(compiled.inspection(), &app.sections);
+        missing.imports.retain(|missing| !interfaces.contains(&missing.name));
+        if !missing.is_empty() {
+            let missing = missing.with_functions(|import| compiled.functions_of_import(import));
+            return Err(format!("{name}: {missing}").into());
         }
+        let mut capabilities = grants::capabilities(app).map_err(Trouble::from)?;
+        capabilities.extend(self.kinds.open(app).map_err(Trouble::from)?);
+        capabilities.extend(linked);
+        Ok(capabilities.into())
+    }
+
+    /// What a component sees of its surroundings.
+    pub fn environment(&self, part: &Part<'_>) -> Environment {
+        let prefix = |is_terminal| -> Arc<str> {
+            let prefixes = self.prefixes.as_ref();
+            prefixes.map_or_else(Arc::default, |prefixes| {
+                prefixes.of(&name_of(part.app, part.component), is_terminal).into()
+            })
+        };
+        let variables = part.app.environment.iter().chain(part.secrets());
+        Environment {
+            variables: variables.map(|(name, value)| (name.clone(), value.clone())).collect(),
+            stdout: by_line(&self.stdout, prefix(io::stdout().is_terminal())),
+            stderr: by_line(&self.stderr, prefix(io::stderr().is_terminal())),
+            time_zone: TimeZone::system(),
+            ..Environment::default()
+        }
+    }
+
+    /// The component's code, and the whole that it was made of.
+    pub fn compiled<'a>(&self, part: &Part<'a>) -> anyhow::Result<(Component, Cow<'a, [u8]>)> {
+        let name = part.component.file.display().to_string();
+        let bytes = compile::joined(part)?;
+        if let Some(component) = load::precompiled(&self.engine, self.allow_precompiled, &name, &bytes)? {
+            return Ok((component, bytes));
+        }
+        let component = match self.apart.load(Ordering::Relaxed) {
+            true => compile::apart(&self.engine, &name, &bytes, self.cache.as_ref(), part.wanted)?,
+            false => Component::new(&self.engine, &name, &bytes, self.cache.as_ref())?,
+        };
+        Ok((component, bytes))
     }
 }
 
-fn by_line(lines: &Lines) -> GuestOutput {
+fn by_line(lines: &Lines, prefix: Arc<str>) -> GuestOutput {
     let lines = lines.clone();
-    GuestOutput::per_instance(move || Box::new(Output::new(LineOutput::new(lines.clone()))))
+    GuestOutput::per_instance(move || Box::new(Output::new(LineOutput::new(lines.clone(), prefix.clone()))))
+}
+
+/// What people call a component: by its app, and by its own name where there are several.
+pub fn name_of(app: &App, component: &AppComponent) -> String {
+    match app.components.len() {
+        1 => app.name.clone(),
+        _ => format!("{}/{}", app.name, component.name),
+    }
 }
 
 /// What is said of both requests and instances holds for the smaller one, where each request has an instance.
@@ -76,6 +127,14 @@ fn requests_max(limits: &AppLimits, isolation: Option<wharf_host::Isolation>) ->
     };
     let most = limits.requests_max.into_iter().chain(instances).min()?;
     usize::try_from(most).ok()
+}
+
+/// The limits of an app's instances.
+pub fn all_limits(app: &App) -> Limits {
+    Limits {
+        opened_sockets: opened_sockets(&app.websocket.opened),
+        ..limits(&app.limits)
+    }
 }
 
 fn limits(limits: &AppLimits) -> Limits {
@@ -91,6 +150,18 @@ fn limits(limits: &AppLimits) -> Limits {
             .queue_length_max
             .map_or(usual.queue_length_max, |most| most as usize),
         ..usual
+    }
+}
+
+fn opened_sockets(written: &OpenedWebsocket) -> OpenedSocketLimits {
+    let usual = OpenedSocketLimits::default();
+    let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    OpenedSocketLimits {
+        message_bytes_max: written.message_bytes_max.map_or(usual.message_bytes_max, bytes),
+        idle_timeout: written.idle_timeout.unwrap_or(usual.idle_timeout),
+        ping_interval: written.ping_interval.unwrap_or(usual.ping_interval),
+        pong_timeout: written.pong_timeout.unwrap_or(usual.pong_timeout),
+        close_timeout: written.close_timeout.unwrap_or(usual.close_timeout),
     }
 }
 

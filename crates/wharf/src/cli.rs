@@ -2,6 +2,9 @@
 //!
 //! What a flag's value means is in `cli/value.rs`; what a command does, in `command.rs`.
 
+mod develop;
+pub mod secrets;
+pub mod tools;
 pub mod value;
 
 use std::ffi::OsString;
@@ -14,6 +17,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::filter::Targets;
 use wharf_server::manifest::app::ListenAddress;
 
+pub use develop::{Build, Dev, Doctor, New};
 use value::{Folder, Variable};
 
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (Wasmtime ", env!("WASMTIME_VERSION"), ")");
@@ -62,6 +66,26 @@ Examples:
   wharf serve --middleware auth.wasm --middleware compress.wasm app.wasm
   wharf serve --isolation request --max-memory 64MiB --timeout 5s app.wasm";
 
+const CHECK_EXAMPLES: &str = "\
+Exit status:
+  0  nothing is wrong
+  1  something is; stderr says what, where, and what to do
+  2  wrong usage
+
+Examples:
+  wharf check
+  wharf check apps/shop/wharf.toml
+  wharf check /etc/wharf && systemctl reload wharf";
+
+const SCHEMA_EXAMPLES: &str = "\
+Exit status:
+  0  printed
+  2  wrong usage
+
+Examples:
+  wharf schema > wharf.schema.json
+  wharf schema --reference";
+
 /// Serves and runs WebAssembly components with native async.
 #[derive(Debug, Parser)]
 #[command(name = "wharf", version = VERSION, after_help = EXAMPLES, max_term_width = 100)]
@@ -76,11 +100,19 @@ pub struct Cli {
 pub enum Command {
     Serve(Box<Serve>),
     Run(Run),
+    New(New),
+    Build(Build),
+    Dev(Box<Dev>),
+    Doctor(Doctor),
     Check(Check),
-    /// Print the JSON schema of manifests, for editors
-    Schema,
+    Schema(Schema),
+    Secrets(secrets::Secrets),
+    Inspect(tools::Inspect),
+    Compile(tools::Compile),
+    Call(Box<tools::Call>),
+    Wit(tools::Wit),
     #[command(name = crate::compile::COMMAND, hide = true)]
-    Compile(Compile),
+    CompileApart(CompileApart),
 }
 
 /// Answer HTTP requests with components
@@ -134,12 +166,12 @@ pub struct Serve {
     pub drain_timeout: Option<Duration>,
 
     /// How long a client may take to send the head of a request [default: 30s]
-    #[arg(long, value_name = "DURATION", value_parser = value::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = value::time)]
     #[arg(help_heading = "Serving")]
     pub head_timeout: Option<Duration>,
 
     /// How long a connection may be without a request [default: 75s]
-    #[arg(long, value_name = "DURATION", value_parser = value::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = value::time)]
     #[arg(help_heading = "Serving")]
     pub idle_timeout: Option<Duration>,
 
@@ -199,7 +231,7 @@ impl Run {
 }
 
 /// What the component may reach. Nothing is allowed that is not given here; all may be given several times.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "What the component may reach (each may be given several times)")]
 pub struct Grants {
     /// A variable of its environment, which holds nothing else
@@ -234,7 +266,7 @@ pub struct Grants {
 }
 
 /// What one instance or request may use under `serve`.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct ServeLimits {
     /// How much memory one instance may use [default: 512MiB]
@@ -242,7 +274,7 @@ pub struct ServeLimits {
     pub max_memory: Option<usize>,
 
     /// How long an instance may compute without once waiting; past it, 504 [default: 10s]
-    #[arg(long, value_name = "DURATION", value_parser = value::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = value::time)]
     pub max_cpu_time: Option<Duration>,
 
     /// How many instances there may be at a time [default: 1000]
@@ -250,11 +282,13 @@ pub struct ServeLimits {
     pub max_instances: Option<u32>,
 
     /// How long a request may take until its response begins; past it, 504 [default: 30s]
-    #[arg(long, value_name = "DURATION", value_parser = value::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = value::time)]
     pub timeout: Option<Duration>,
 
-    /// How long a request waits for an instance to be free, unless many have been waiting for long; past it, 503
-    /// [default: 5s]
+    /// How long a request waits for an instance to be free; past it, 503 [default: 5s]
+    ///
+    /// Where requests have been waiting all the time for a quarter of a second, newcomers wait for 20 ms at most: that is no
+    /// burst, but more than can be done.
     #[arg(long, value_name = "DURATION", value_parser = value::duration)]
     pub queue_timeout: Option<Duration>,
 
@@ -263,23 +297,45 @@ pub struct ServeLimits {
     pub background_timeout: Option<Duration>,
 }
 
-/// Check a manifest without serving it
+/// Check a manifest or a component without serving it
 ///
 /// Reads FILE and all it names: manifests, components, folders, certificates. Says what is wrong and where, and what
-/// each app needs that it is not granted. Nothing is compiled or started, and no network is used.
+/// each app needs that it is not granted; of a component, what it would need of flags. Nothing is compiled or started, and no network is used.
 #[derive(Debug, Args)]
+#[command(after_help = CHECK_EXAMPLES)]
 pub struct Check {
-    /// The manifest, or the folder that holds one
+    /// The manifest, whose name ends in .toml, or the folder that holds one, or a component
     #[arg(value_name = "FILE", default_value = ".")]
     pub file: PathBuf,
 }
 
+/// Print the JSON schema of manifests, for editors
+#[derive(Debug, Args)]
+#[command(after_help = SCHEMA_EXAMPLES)]
+pub struct Schema {
+    /// Print the reference instead, as Markdown
+    #[arg(long)]
+    pub reference: bool,
+}
+
 /// Compile what comes on standard input, for the server that started this.
 #[derive(Debug, Args)]
-pub struct Compile {
+pub struct CompileApart {
     /// Where to leave the code
     #[arg(long)]
-    pub cache: PathBuf,
+    pub cache: Option<PathBuf>,
+
+    /// Join components instead, and write the whole to standard output
+    #[arg(long, conflicts_with = "cache")]
+    pub join: bool,
+
+    /// Write the code to standard output
+    #[arg(long, conflicts_with_all = ["cache", "join"])]
+    pub artefact: bool,
+
+    /// The target triple to compile for
+    #[arg(long, requires = "artefact")]
+    pub target: Option<String>,
 
     /// Memory that it may use, in bytes
     #[arg(long)]
@@ -336,7 +392,7 @@ impl Serve {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Other")]
 pub struct Machine {
-    /// Where to keep compiled code [default: the user's folder for caches]
+    /// Where to keep compiled code [default: $CACHE_DIRECTORY, which systemd sets, or the user's folder for caches]
     #[arg(long, value_name = "FOLDER", env = "WHARF_CACHE", hide_env_values = true)]
     #[arg(value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub cache: Option<PathBuf>,
@@ -344,6 +400,12 @@ pub struct Machine {
     /// Compile anew and keep nothing, whatever --cache says
     #[arg(long)]
     pub no_cache: bool,
+
+    /// Take files of compiled code in the place of components: those that `wharf compile` has made
+    ///
+    /// Such code can do all that this program can, whatever is granted: allow it only where you know who made every file.
+    #[arg(long)]
+    pub allow_precompiled: bool,
 }
 
 /// How many requests meet in one instance.

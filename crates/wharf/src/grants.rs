@@ -3,21 +3,19 @@
 //! A capability that nothing asks for is not made, and what is not granted is denied by the host. The flags of a single
 //! component say the same as a manifest's sections ([`grant`]).
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context as _;
-use wharf_capabilities::AllowList;
+use serde_json::{Value, json};
 use wharf_capabilities::filesystem::{FilesystemCapability, Folder};
-use wharf_capabilities::http_client::{HttpClientCapability, HttpClientOptions};
-use wharf_capabilities::sockets::SocketsCapability;
-use wharf_host::{Capabilities, Capability};
+use wharf_host::Capability;
+use wharf_server::manifest::Written;
 use wharf_server::manifest::app::{self as plan, Access, App};
 
 use crate::cli::Grants;
 
-/// Everything that `app` is granted, and nothing else.
-pub fn capabilities(app: &App) -> anyhow::Result<Capabilities> {
+/// What `app` is granted by the manifest's own sections, and nothing else.
+pub fn capabilities(app: &App) -> anyhow::Result<Vec<Arc<dyn Capability>>> {
     let mut capabilities: Vec<Arc<dyn Capability>> = Vec::new();
     if !app.folders.is_empty() {
         let folders = app.folders.iter().map(|folder| Folder {
@@ -27,14 +25,7 @@ pub fn capabilities(app: &App) -> anyhow::Result<Capabilities> {
         });
         capabilities.push(Arc::new(FilesystemCapability::new(folders)?));
     }
-    if !app.sockets.allow.is_empty() {
-        let allow = AllowList::parse(&app.sockets.allow).context("what sockets may reach")?;
-        capabilities.push(Arc::new(SocketsCapability::new(allow)?));
-    }
-    if !app.http_client.allow.is_empty() {
-        capabilities.push(Arc::new(HttpClientCapability::new(http_client(app)?)?));
-    }
-    Ok(capabilities.into())
+    Ok(capabilities)
 }
 
 /// Grants `app` what flags say.
@@ -47,9 +38,17 @@ pub fn grant(app: &mut App, grants: &Grants) {
     let writable = grants.folders.iter().map(|given| folder(given, Access::Write));
     let read_only = grants.read_only_folders.iter().map(|given| folder(given, Access::Read));
     app.folders = writable.chain(read_only).collect();
-    app.sockets.allow.clone_from(&grants.allow_net);
-    app.http_client.allow.clone_from(&grants.allow_outbound);
-    app.http_client.trust.clone_from(&grants.outbound_ca);
+    if !grants.allow_net.is_empty() {
+        section(app, "sockets", json!({ "allow": grants.allow_net }));
+    }
+    if !grants.allow_outbound.is_empty() {
+        let trust: Vec<_> = grants.outbound_ca.iter().map(|file| file.to_string_lossy()).collect();
+        section(
+            app,
+            "http-client",
+            json!({ "allow": grants.allow_outbound, "trust": trust }),
+        );
+    }
     // A variable that is given twice has its last value.
     let variables = grants.variables.iter();
     app.environment = variables
@@ -57,18 +56,8 @@ pub fn grant(app: &mut App, grants: &Grants) {
         .collect();
 }
 
-fn http_client(app: &App) -> anyhow::Result<HttpClientOptions> {
-    let allow = AllowList::parse(&app.http_client.allow).context("what outgoing requests may reach")?;
-    let mut options = HttpClientOptions::new(allow);
-    if let Some(most) = app.limits.outgoing_max {
-        options.connections_max = most as usize;
-    }
-    for file in &app.http_client.trust {
-        trust(&mut options, file).with_context(|| format!("cannot trust {}", file.display()))?;
-    }
-    Ok(options)
-}
-
-fn trust(options: &mut HttpClientOptions, file: &Path) -> anyhow::Result<()> {
-    Ok(options.trust_pem(&std::fs::read(file)?)?)
+/// What a manifest in the folder that the program was started in would say.
+fn section(app: &mut App, name: &str, value: Value) {
+    let folder = PathBuf::new();
+    app.sections.insert(name.to_owned(), Written { value, folder });
 }

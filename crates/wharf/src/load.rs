@@ -4,18 +4,39 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context as _;
-use wharf_host::{CodeCache, Component, Engine};
+use wharf_host::{CodeCache, Component, ComponentError, Engine};
 
 use crate::cli::Machine;
 
 /// The component in `file`.
 pub fn component(engine: &Engine, machine: &Machine, file: &Path) -> anyhow::Result<Component> {
     let bytes = read(file)?;
-    let cache = cache(machine)?;
     let begun = Instant::now();
-    let component = Component::new(engine, &file.display().to_string(), &bytes, cache.as_ref())?;
+    let name = file.display().to_string();
+    let component = match precompiled(engine, machine.allow_precompiled, &name, &bytes)? {
+        Some(component) => component,
+        None => Component::new(engine, &name, &bytes, cache(machine)?.as_ref())?,
+    };
     tracing::debug!(component = component.name(), bytes = bytes.len(), elapsed = ?begun.elapsed(), "loaded");
     Ok(component)
+}
+
+/// The component in `bytes`, if they are compiled code and that is allowed.
+#[expect(
+    unsafe_code,
+    reason = "whoever runs the program vouches for compiled code, with a flag"
+)]
+pub fn precompiled(
+    engine: &Engine,
+    allowed: bool,
+    name: &str,
+    bytes: &[u8],
+) -> Result<Option<Component>, ComponentError> {
+    if !allowed || !Component::is_artefact(bytes) {
+        return Ok(None);
+    }
+    // SAFETY: the flag says, and its help, that all files of compiled code are from somebody that is trusted.
+    unsafe { Component::from_artefact(engine, name, bytes) }.map(Some)
 }
 
 fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
@@ -52,6 +73,14 @@ fn usual_cache_folder(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<Path
     } else if cfg!(target_os = "macos") {
         absolute("HOME")?.join("Library/Caches")
     } else {
+        // systemd has made it for this service alone (`CacheDirectory=`); of several, which stand apart by colons, the first.
+        let services = variable("CACHE_DIRECTORY");
+        let service = services
+            .as_ref()
+            .and_then(|folders| std::env::split_paths(folders).next());
+        if let Some(service) = service.filter(|folder| folder.is_absolute()) {
+            return Some(service);
+        }
         absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?
     };
     Some(folder.join("wharf"))
@@ -88,6 +117,17 @@ mod tests {
             Some("/users/a/.cache/wharf"),
         );
         check(&[("XDG_CACHE_HOME", "/cache")], Some("/cache/wharf"));
+        check(
+            &[
+                ("HOME", "/users/a"),
+                ("CACHE_DIRECTORY", "/var/cache/wharf:/var/cache/more"),
+            ],
+            Some("/var/cache/wharf"),
+        );
+        check(
+            &[("HOME", "/users/a"), ("CACHE_DIRECTORY", "cache")],
+            Some("/users/a/.cache/wharf"),
+        );
         check(&[("HOME", "")], None);
         check(&[], None);
     }

@@ -6,10 +6,16 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use wharf_server::ListenOn;
 
-/// Everything can be reached.
-pub fn ready() {
+/// Everything can be reached; `status` is for those who look at the service.
+pub fn ready(status: &str) {
     #[cfg(target_os = "linux")]
-    tell(&[sd_notify::NotifyState::Ready]);
+    tell(&[
+        sd_notify::NotifyState::Ready,
+        // A line of the protocol ends with the line.
+        sd_notify::NotifyState::Status(&status.replace(['\n', '\r'], " ")),
+    ]);
+    #[cfg(not(target_os = "linux"))]
+    let _ = status;
 }
 
 /// Something is being read anew; [`ready`] follows.

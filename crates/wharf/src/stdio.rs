@@ -145,16 +145,26 @@ impl<S: Sink> OutputStream for Stream<S> {
 /// Gathers the lines of one instance, so that those of others never stand in the middle of them.
 pub struct LineOutput {
     lines: Lines,
+    /// What each line begins with.
+    prefix: Arc<str>,
     unfinished: Mutex<Vec<u8>>,
 }
 
 impl LineOutput {
-    /// The lines of one instance on their way to `lines`.
-    pub fn new(lines: Lines) -> LineOutput {
+    /// The lines of one instance on their way to `lines`, each behind `prefix`.
+    pub fn new(lines: Lines, prefix: Arc<str>) -> LineOutput {
         LineOutput {
             lines,
+            prefix,
             unfinished: Mutex::default(),
         }
+    }
+
+    fn push(&self, line: Vec<u8>) {
+        self.lines.push(match self.prefix.is_empty() {
+            true => line,
+            false => [self.prefix.as_bytes(), &line].concat(),
+        });
     }
 }
 
@@ -172,10 +182,10 @@ impl Sink for LineOutput {
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
             unfinished.extend_from_slice(piece);
             if unfinished.ends_with(b"\n") {
-                self.lines.push(std::mem::take(&mut unfinished));
+                self.push(std::mem::take(&mut unfinished));
             } else if unfinished.len() >= LINE_BYTES_MAX {
                 unfinished.push(b'\n');
-                self.lines.push(std::mem::take(&mut unfinished));
+                self.push(std::mem::take(&mut unfinished));
             }
         }
         Ok(bytes.len())
@@ -192,7 +202,8 @@ impl Drop for LineOutput {
         let unfinished = self.unfinished.get_mut().unwrap_or_else(PoisonError::into_inner);
         if !unfinished.is_empty() {
             unfinished.push(b'\n');
-            self.lines.push(std::mem::take(unfinished));
+            let line = std::mem::take(unfinished);
+            self.push(line);
         }
     }
 }

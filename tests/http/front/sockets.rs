@@ -204,9 +204,11 @@ fn handed_over(manifest: &str, names: &str, sockets: [&dyn std::os::fd::AsFd; 2]
     // Copies are inherited; the shell gives them the numbers, and its own to the server.
     let copies = sockets.map(|socket| rustix::io::dup(socket.as_fd()).expect("it is open"));
     let numbers = copies.each_ref().map(std::os::fd::AsRawFd::as_raw_fd);
-    // A socket may have the number that another one is to get.
+    // A socket may have the number that another one is to get: both are moved out of the way first.
+    let mut aside = (8..).filter(|number| !numbers.contains(number));
+    let [web, local] = [(); 2].map(|()| aside.next().unwrap_or_default());
     let script = format!(
-        "exec 8<&{} 9<&{} && exec 3<&8 4<&9 && exec env LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES={names} \"$0\" \"$@\"",
+        "exec {web}<&{} {local}<&{} && exec 3<&{web} 4<&{local} && exec env LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES={names} \"$0\" \"$@\"",
         numbers[0], numbers[1]
     );
     // Of the usual shells, the one that knows numbers of more than one digit.
@@ -237,11 +239,7 @@ fn sockets_are_handed_over_by_name() {
     let (command, scratch) = handed_over(&manifest(listeners), "web:local", [&tcp, &unix]);
     let server = Server::spawn(command);
     let addr = tcp.local_addr().expect("it has one");
-    assert!(
-        server.log().contains(&format!("at https://{addr}\n")),
-        "{}",
-        server.log()
-    );
+    server.says(&format!("at https://{addr}\n"));
     let (answer, _) = exchange(connect(&path), GET);
     assert_eq!(status(&answer), 200);
     let curl = wharf_tests::installed("curl").expect("curl is a part of every system");

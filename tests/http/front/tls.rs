@@ -10,6 +10,7 @@ use wharf_tests::http::{Connection, get};
 use wharf_tests::{Server, eventually, http2};
 
 use super::{GET, Site, exchange, status};
+use crate::http2::{fields, wire};
 use crate::operator::{metric, reached};
 
 fn site(component: &str, keys: &str) -> Site {
@@ -283,6 +284,53 @@ fn a_drain_finishes_what_has_begun() {
     assert_eq!(status(&answer), 200);
     assert!(ended.is_ok(), "it ends with close_notify: {ended:?}");
     assert_eq!(site.server.wait().code(), Some(0));
+}
+
+/// What is spoken is what was agreed on (RFC 9113 sections 3.2 and 3.3): without a word about it, HTTP/1.1.
+#[test]
+fn nothing_else_is_spoken_than_was_agreed_on() {
+    let site = site("http-hello", "");
+    let http2 = [wire::PREFACE, &wire::settings(&[]), &wire::request(1, fields::get("/"))].concat();
+    for (protocols, says, is_served) in [
+        (&["http/1.1"][..], GET.as_bytes(), true),
+        (&["h2", "http/1.1"], &http2, true),
+        (&[], GET.as_bytes(), true),
+        (&["http/1.1"], &http2, false),
+        (&[], &http2, false),
+        (&["h2"], GET.as_bytes(), false),
+        (&["h2"], b"PRI * HTTP/1.1\r\nhost: a.test\r\n\r\n", false),
+    ] {
+        let mut stream = site.secure(protocols);
+        stream.write_all(says).expect("the server reads");
+        stream
+            .sock
+            .set_read_timeout(Some(Duration::from_millis(100)))
+            .expect("it is not zero");
+        let mut come = Vec::new();
+        let mut buffer = [0; 4096];
+        let begun = std::time::Instant::now();
+        let is_answered = |come: &[u8]| come.windows(12).any(|piece| piece == b"hello, wharf");
+        let ended = loop {
+            match stream.read(&mut buffer) {
+                Ok(0) => break true,
+                Ok(bytes) => come.extend_from_slice(&buffer[..bytes]),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    if begun.elapsed() > super::DEADLINE || is_answered(&come) {
+                        break false;
+                    }
+                }
+                Err(_) => break true,
+            }
+        };
+        assert_eq!(
+            is_answered(&come),
+            is_served,
+            "{protocols:?}: {}",
+            String::from_utf8_lossy(&come)
+        );
+        assert!(is_served || ended, "{protocols:?}: it is open");
+    }
+    site.server.says("was agreed on");
 }
 
 #[test]

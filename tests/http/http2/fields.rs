@@ -83,6 +83,18 @@ pub fn post(path: &str) -> Vec<u8> {
     [&[POST, HTTP][..], &field(":path", path), &field(":authority", "a.test")].concat()
 }
 
+/// The handshake of a WebSocket (RFC 8441 section 4).
+pub fn websocket(path: &str) -> Vec<u8> {
+    block(&[
+        (":method", "CONNECT"),
+        (":protocol", "websocket"),
+        (":scheme", "http"),
+        (":path", path),
+        (":authority", "a.test"),
+        ("sec-websocket-version", "13"),
+    ])
+}
+
 /// A GET with more fields.
 pub fn get_with(fields: &[(&str, &str)]) -> Vec<u8> {
     [get("/"), block(fields)].concat()

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use wharf_tests::{Scratch, Server, guest};
+use wharf_tests::{Scratch, Server, eventually, guest};
 
 use super::fields::{get, post};
 use super::wire::{
@@ -273,6 +273,35 @@ fn a_client_that_stays_when_the_server_goes() {
     }
     assert!(server.wait().code().is_some(), "it has ended by itself");
     assert!(stream > 5);
+}
+
+/// The streams of one connection are worked on by more than one processor.
+#[cfg(target_os = "linux")]
+#[test]
+fn streams_of_one_connection_share_processors() {
+    if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
+        println!("not run: this machine has one processor");
+        return;
+    }
+    let scratch = Scratch::new();
+    let manifest = format!(
+        "component = '{}'\n[limits]\ncpu-time = '10m'\nresponse-time = '10m'\n",
+        guest("http-loop").display()
+    );
+    let server = Server::start(scratch.write("wharf.toml", manifest), &[]);
+    let mut peer = Peer::greeted(server.addr());
+    for stream in numbers(4) {
+        peer.send(request(stream, get("/?at=handler")));
+    }
+    // Threads that want to run are counted, not those that do: others may want the processors, too.
+    let is_mostly_two = || {
+        let looks = (0..50).filter(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            server.runnable_threads() >= 2
+        });
+        looks.count() > 25
+    };
+    eventually(is_mostly_two, "more than one thread works on them");
 }
 
 /// Streams that compute without end take turns with one that does not, on whichever processor: all are of one connection.

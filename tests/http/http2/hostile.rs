@@ -8,8 +8,8 @@ use wharf_tests::{Scratch, Server, eventually, guest};
 
 use super::fields::{entered, get, get_with, indexed, post};
 use super::wire::{
-    CANCEL, CONTINUATION, END_HEADERS, ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR, HEADERS, PREFACE, Peer, data, frame,
-    opened, ping, priority, request, reset, settings, window_update,
+    CANCEL, CONTINUATION, END_HEADERS, ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR, GOAWAY, HEADERS, PREFACE, Peer, data,
+    frame, opened, ping, priority, request, reset, settings, window_update,
 };
 use crate::operator::{ADMIN, admin, metric, reached};
 
@@ -117,6 +117,13 @@ fn floods() {
             what: "priorities",
             before: Vec::new(),
             each: |nth| priority(nth_stream(nth), 0),
+            code: calm,
+            limit: "control-frames",
+        },
+        Flood {
+            what: "goodbyes, which are said once",
+            before: begun(),
+            each: |_| frame(GOAWAY, 0, 0, [0; 8]),
             code: calm,
             limit: "control-frames",
         },

@@ -3,9 +3,10 @@
 //! A malformed request is a stream error, or is answered with 400 (section 8.1.1); either way no guest sees it.
 
 use super::Then::{Answers, Closes, Malformed, Refuses};
-use super::fields::{GET, HTTP, POST, ROOT, block, field, get, get_with, post, post_with};
+use super::fields::{GET, HTTP, POST, ROOT, block, field, get, get_with, post, post_with, websocket};
 use super::wire::{END_HEADERS, END_STREAM, HEADERS, PROTOCOL_ERROR, Peer, data, frame, last_data, opened, request};
 use super::{Case, check, sent};
+use crate::axes::Isolation;
 use wharf_tests::Server;
 
 const RESET: super::Then = Malformed(1);
@@ -369,6 +370,7 @@ fn lengths() {
             [says("1, 1"), last_data(1, "a")].concat(),
             RESET,
         ),
+        sent("8.1.1", "an empty length", [says(""), last_data(1, "")].concat(), RESET),
     ]);
 }
 
@@ -393,6 +395,26 @@ fn tunnels() {
             "a tunnel with content",
             [connect(&[(":authority", "a.test:443")]), last_data(1, "abc")].concat(),
             Answers(1, 501),
+        ),
+        tunnel(
+            "a tunnel with a length",
+            &[(":authority", "a.test:443"), ("content-length", "3")],
+            RESET,
+        ),
+        tunnel(
+            "a tunnel with no length, and a field of it",
+            &[(":authority", "a.test:443"), ("content-length", "0")],
+            RESET,
+        ),
+        sent(
+            "8.5",
+            "a WebSocket with a length, and a request beside it",
+            [
+                opened(1, [websocket("/"), field("content-length", "3")].concat()),
+                request(3, get("/")),
+            ]
+            .concat(),
+            Answers(3, 200),
         ),
     ]);
 }
@@ -521,6 +543,25 @@ fn exchanges() {
             Refuses(2, PROTOCOL_ERROR),
         ),
     ]);
+}
+
+/// RFC 9110 section 10.1.1: who waits to be asked for content is, once a guest wants it, and only then.
+#[test]
+fn content_is_asked_for() {
+    for isolation in Isolation::ALL {
+        let server = isolation.serve("http-upload", &[]);
+        let mut peer = Peer::greeted(server.addr());
+        peer.send(opened(1, post_with(&[("expect", "100-Continue")])));
+        peer.until(|seen| seen.status(1) == Some(100), "to be asked");
+        peer.send(last_data(1, "abc"));
+        peer.until(|seen| seen.ended.contains(&1), "an answer");
+        assert_eq!(peer.seen.statuses[&1], [100, 200], "{isolation:?}");
+        assert_eq!(peer.seen.text(1), "bytes 3 sum 294 complete", "{isolation:?}");
+        peer.send(opened(3, [post("/?unread"), field("expect", "100-continue")].concat()));
+        peer.until(|seen| seen.status(3).is_some(), "an answer");
+        assert_eq!(peer.seen.statuses[&3], [200], "{isolation:?}: nobody reads");
+        assert!(peer.is_alive());
+    }
 }
 
 /// Section 8.2.3: crumbs of a cookie are one cookie for whoever knows nothing of HTTP/2, such as a guest.

@@ -1,15 +1,17 @@
 //! Connections that guests open (`wharf:websocket/client`), and a client of others'.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
 
 use wharf_tests::http::{self, Connection};
 use wharf_tests::websocket::{Frame, TEXT};
 use wharf_tests::{eventually, installed, python_package};
 
-use super::serve;
+use super::{serve, serve_with};
 use crate::axes::{ALLOW_ALL, Isolation};
+use crate::certificates::tls_addr;
+use crate::tunnel::Secured;
 
 fn ask(server: &wharf_tests::Server, query: &str) -> (u16, String) {
     let reply = http::get(server.addr(), &format!("/?{query}"));
@@ -103,6 +105,30 @@ fn only_what_is_granted_is_reached() {
     }
 }
 
+/// By TLS, from who is trusted and under the right name, and nobody else.
+#[test]
+fn guests_open_connections_by_tls() {
+    let peer = Secured::serve("ws", "", &[]);
+    let port = tls_addr(&peer.server).port();
+    let authority = peer.authority.file();
+    let trusting = format!("trust = ['{}']", authority.display());
+    for (trust, host, expected) in [
+        (&trusting[..], "localhost", " hello 1000 from the guest"),
+        (&trusting, "127.0.0.1", " hello 1000 from the guest"),
+        // Its certificate is for the other two.
+        (&trusting, "127.0.0.2", "ConnectionFailed"),
+        ("", "localhost", "ConnectionFailed"),
+    ] {
+        let server = serve_with(
+            "ws-client",
+            "",
+            &format!("[apps.main.http-client]\nallow = ['*']\n{trust}"),
+        );
+        let (_, said) = ask(&server, &format!("url=wss://{host}:{port}/echo&text=hello"));
+        assert!(said.contains(expected), "{trust} {host}: {said}");
+    }
+}
+
 /// A peer that does not keep to the protocol is not believed.
 #[test]
 fn peers_are_checked() {
@@ -175,15 +201,92 @@ fn peers_are_checked() {
     }
 }
 
+/// A server that accepts one WebSocket, says so much, and then hears everything and answers nothing.
+fn silent_peer(says: Vec<u8>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let at = listener.local_addr().expect("it listens");
+    std::thread::spawn(move || {
+        let (stream, _) = listener.accept().expect("somebody connects");
+        let mut connection = Connection::from(stream);
+        let request = connection.head();
+        let key = request.header("sec-websocket-key").expect("a key");
+        let accept = wharf_host::websocket::handshake::accept(key.as_bytes()).expect("a key");
+        connection.send(format!(
+            "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+             sec-websocket-accept: {accept}\r\n\r\n"
+        ));
+        connection.send(says);
+        let _ = connection.into_reader().read_to_end(&mut Vec::new());
+    });
+    at
+}
+
+/// Each limit of a connection that a guest opens, broken: what the guest hears, and what is counted.
+#[test]
+fn peers_are_held_to_limits() {
+    let peer = serve("ws", "");
+    let (at, silent) = (peer.addr(), silent_peer(Vec::new()));
+    let never_closes = silent_peer(Frame::new(TEXT, "hi").bytes(None));
+    for (keys, query, expected, limit) in [
+        (
+            "message = '1000B'",
+            format!("url=ws://{at}/echo&bytes=2000&wait"),
+            " nothing 1009 ",
+            "message",
+        ),
+        (
+            "idle-time = '300ms'",
+            format!("url=ws://{at}/linger&wait"),
+            " nothing 1001 nothing was said for too long",
+            "idle-time",
+        ),
+        // It answers pings, so that it is idle and not lost.
+        (
+            "idle-time = '1s'\nping-time = '100ms'\npong-time = '400ms'",
+            format!("url=ws://{at}/linger&wait"),
+            " nothing 1001 nothing was said for too long",
+            "idle-time",
+        ),
+        (
+            "ping-time = '100ms'\npong-time = '300ms'",
+            format!("url=ws://{silent}/&wait"),
+            " nothing 1006 ",
+            "pong-time",
+        ),
+        (
+            "close-time = '300ms'",
+            format!("url=ws://{never_closes}/"),
+            " hi 1006 ",
+            "close-time",
+        ),
+    ] {
+        let sections = format!("[apps.main.http-client]\nallow = ['*']\n[apps.main.websocket.opened]\n{keys}");
+        let server = serve_with("ws-client", "", &sections);
+        let (_, said) = ask(&server, &query);
+        assert!(said.starts_with(expected), "{keys}: {said}");
+        server.check_reached(&format!("websocket-opened-{limit}"));
+    }
+}
+
 /// The client that most of Python uses: handshake, messages, fragments, pings, closing, and a compression that is not taken.
 #[test]
 fn a_client_of_others() {
-    let server = serve("ws", "");
+    let site = Secured::serve("ws", "", &[]);
+    check_python(&format!("ws://{}", site.server.addr()), "None");
+    let by_tls = format!("wss://localhost:{}", tls_addr(&site.server).port());
+    let trust = format!("ssl.create_default_context(cafile={:?})", site.authority.file());
+    check_python(&by_tls, &trust);
+}
+
+/// `trust` is what it looks at certificates with.
+#[track_caller]
+fn check_python(url: &str, trust: &str) {
     let script = format!(
         r#"
-import asyncio, websockets
+import asyncio, functools, ssl, websockets
+connect = functools.partial(websockets.connect, ssl={1})
 async def main():
-    async with websockets.connect("ws://{0}/echo?subprotocol=chat", subprotocols=["chat"]) as socket:
+    async with connect("{0}/echo?subprotocol=chat", subprotocols=["chat"]) as socket:
         assert socket.subprotocol == "chat", socket.subprotocol
         for text in ["", "hello", "häßlich", "x" * 100000]:
             await socket.send(text)
@@ -194,20 +297,20 @@ async def main():
         assert await socket.recv() == "in three parts"
         await (await socket.ping())
     assert socket.close_code == 1000, socket.close_code
-    async with websockets.connect("ws://{0}/close?code=4001&reason=enough") as socket:
+    async with connect("{0}/close?code=4001&reason=enough") as socket:
         await socket.send("now")
         try:
             await socket.recv()
         except websockets.exceptions.ConnectionClosed as closed:
             assert (closed.rcvd.code, closed.rcvd.reason) == (4001, "enough"), closed
     try:
-        await websockets.connect("ws://{0}/refuse?status=401")
+        await connect("{0}/refuse?status=401")
     except websockets.exceptions.InvalidStatus as refused:
         assert refused.response.status_code == 401
     else:
         raise AssertionError("it was accepted")
     try:
-        await websockets.connect("ws://{0}/echo", origin="http://evil.test")
+        await connect("{0}/echo", origin="http://evil.test")
     except websockets.exceptions.InvalidStatus as refused:
         assert refused.response.status_code == 403
     else:
@@ -215,7 +318,7 @@ async def main():
     print("all as expected")
 asyncio.run(main())
 "#,
-        server.addr()
+        url, trust
     );
     let (Some(python), Some(packages)) = (installed("python3"), python_package("websockets")) else {
         return;

@@ -1,14 +1,13 @@
 //! The protocol frame by frame, as cases: framing, pings, reserved bits, opcodes, fragments, UTF-8, closing, large messages.
 //!
 //! Each case is what the client sends to a guest that sends everything back, and all that comes: over HTTP/1.1 in one piece and
-//! byte by byte, and in a stream of HTTP/2.
+//! byte by byte, and in a stream of HTTP/2; over plain TCP and over TLS.
 
-use std::net::SocketAddr;
-
-use wharf_tests::Server;
 use wharf_tests::websocket::{BINARY, CLOSE, CONTINUATION, Frame, PING, PONG, TEXT, WebSocket};
 
 use super::serve;
+use crate::axes::Protocol;
+use crate::tunnel::Secured;
 
 /// How the bytes of a case travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +15,33 @@ enum Way {
     Http1,
     ByteByByte,
     Http2,
+    Http1ByTls,
+    Http2ByTls,
+}
+
+impl Way {
+    const ALL: [Self; 5] = [
+        Self::Http1,
+        Self::ByteByByte,
+        Self::Http2,
+        Self::Http1ByTls,
+        Self::Http2ByTls,
+    ];
+    /// Those for what is large.
+    const WHOLE: [Self; 4] = [Self::Http1, Self::Http2, Self::Http1ByTls, Self::Http2ByTls];
+
+    fn open(self, site: &Secured) -> WebSocket {
+        let (addr, is_http2) = match self {
+            Self::Http1 | Self::ByteByByte => (site.server.addr(), false),
+            Self::Http2 => (site.server.addr(), true),
+            Self::Http1ByTls => (site.addr(Protocol::Http1), false),
+            Self::Http2ByTls => (site.addr(Protocol::Http2), true),
+        };
+        match is_http2 {
+            true => WebSocket::over_http2(addr, "/echo", &[]).expect("it is accepted"),
+            false => WebSocket::open(addr, "/echo"),
+        }
+    }
 }
 
 /// What is sent, and what comes.
@@ -74,25 +100,22 @@ const NOT_UTF8: u16 = 1007;
 
 #[track_caller]
 fn check_all(cases: &[Case]) {
-    let server = serve("ws", "message = '8MiB'\nrate = 1000000");
-    check_on(&server, cases, &[Way::Http1, Way::ByteByByte, Way::Http2]);
+    check_by(cases, &Way::ALL);
 }
 
 #[track_caller]
-fn check_on(server: &Server, cases: &[Case], ways: &[Way]) {
+fn check_by(cases: &[Case], ways: &[Way]) {
+    let site = Secured::serve("ws", "[apps.main.websocket]\nmessage = '8MiB'\nrate = 1000000", &[]);
     for case in cases {
         for &way in ways {
-            check(server.addr(), case, way);
+            check(&site, case, way);
         }
     }
 }
 
 #[track_caller]
-fn check(addr: SocketAddr, case: &Case, way: Way) {
-    let mut socket = match way {
-        Way::Http2 => WebSocket::over_http2(addr, "/echo", &[]).expect("it is accepted"),
-        _ => WebSocket::open(addr, "/echo"),
-    };
+fn check(site: &Secured, case: &Case, way: Way) {
+    let mut socket = way.open(site);
     match way {
         // The server may have enough before all is sent.
         Way::ByteByByte if case.sent.len() < 2000 => {
@@ -433,17 +456,16 @@ fn closing() {
     let may_not = [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535];
     let may = may.map(|code| fails(format!("code {code}"), &[close(code)], &[], code));
     let may_not = may_not.map(|code| fails(format!("code {code}"), &[close(code)], &[], PROTOCOL));
-    let server = serve("ws", "");
-    let ways = [Way::Http1, Way::ByteByByte, Way::Http2];
+    let site = Secured::serve("ws", "", &[]);
     for case in cases.iter().chain(&may).chain(&may_not) {
-        for way in ways {
+        for way in Way::ALL {
             if case.ends == Some(0) {
                 // It is answered as it came.
-                let mut socket = WebSocket::open(server.addr(), "/echo");
+                let mut socket = way.open(&site);
                 socket.send_bytes(&case.sent);
                 assert_eq!(socket.rest(), [Frame::new(CLOSE, "")], "{}", case.name);
             } else {
-                check(server.addr(), case, way);
+                check(&site, case, way);
             }
         }
     }
@@ -459,7 +481,6 @@ impl Case {
 /// A message of several MiB, whole and in fragments of every size.
 #[test]
 fn large_messages() {
-    let server = serve("ws", "message = '8MiB'\nrate = 1000000");
     let mut cases = Vec::new();
     for kib in [64, 256, 1024, 4096, 8192] {
         for opcode in [TEXT, BINARY] {
@@ -482,7 +503,7 @@ fn large_messages() {
             &[Frame::new(BINARY, whole)],
         ));
     }
-    check_on(&server, &cases, &[Way::Http1, Way::Http2]);
+    check_by(&cases, &Way::WHOLE);
 }
 
 /// A thousand messages there and back, one after the other.

@@ -8,6 +8,8 @@ use wharf_tests::{eventually, http};
 
 use super::{open, serve, serve_with};
 use crate::axes::{Isolation, Protocol};
+use crate::http2::fields;
+use crate::http2::wire::{self, CANCEL, INITIAL_WINDOW_SIZE, Peer, Seen};
 use crate::operator::{metric, reached};
 
 #[test]
@@ -218,10 +220,7 @@ fn cpu_time() {
         let mut socket = WebSocket::open(server.addr(), "/loop");
         socket.send_text("now");
         assert_eq!(socket.end(), Some(1011), "{isolation:?}");
-        eventually(
-            || server.log().contains("of processor time without waiting"),
-            "the log says why",
-        );
+        server.says("of processor time without waiting");
         // A second of work in all, and never the third of one at a time; the next message is always there already.
         let mut busy = WebSocket::open(server.addr(), "/busy?ms=20");
         for _ in 0..50 {
@@ -249,11 +248,87 @@ fn a_client_that_reads_nothing_holds_the_guest_up() {
                 eventually(|| reached(server.admin, "write-rate") >= 1.0, "it is let go");
                 eventually(|| server.stdout().contains("flood: stopped"), "the guest hears of it");
             }
-            // The thread that carries it reads on into a buffer of its own; it is the end that shows.
+            // The thread that carries it reads on into a buffer of its own: see below.
             Protocol::Http2 => {}
         }
         drop(socket);
         eventually(|| server.stdout().contains("flood: stopped"), "the guest hears of it");
+    }
+}
+
+/// Over HTTP/2 the client may read and take nothing all the same, as its windows say. Its sockets' streams are reset, whichever
+/// limit it has met; what they held is given back; and the other streams of the connection go on.
+#[cfg(target_os = "linux")]
+#[test]
+fn streams_that_take_nothing_are_reset() {
+    const SOCKETS: u32 = 5;
+    for (path, keys, limit, closed) in [
+        ("/flood?count=100&bytes=8000000", "", "write-rate", ("server", "1006")),
+        (
+            "/linger",
+            // A ping that is not taken is not waited for.
+            "ping-time = '100ms'\npong-time = '300ms'",
+            "write-rate",
+            ("server", "1006"),
+        ),
+        (
+            "/linger",
+            "idle-time = '500ms'\nclose-time = '500ms'",
+            "websocket-idle-time",
+            ("server", "1001"),
+        ),
+        (
+            "/close",
+            "close-time = '500ms'",
+            "websocket-close-time",
+            ("app", "1006"),
+        ),
+    ] {
+        let server = serve_with(
+            "ws",
+            "isolation = 'request'",
+            &format!("[apps.main.websocket]\n{keys}\n[server.limits]\nwrite-timeout = '2s'\n"),
+        );
+        let before = server.resident_bytes();
+        let mut peer = Peer::greeted_with(server.addr(), &[(INITIAL_WINDOW_SIZE, 0)]);
+        let streams = || (0..SOCKETS).map(|nth| 1 + 2 * nth);
+        for stream in streams() {
+            let message = Frame::new(TEXT, "now").masked();
+            peer.send(
+                [
+                    wire::opened(stream, fields::websocket(path)),
+                    wire::data(stream, message),
+                ]
+                .concat(),
+            );
+        }
+        let is_answered =
+            |stream: u32| move |seen: &Seen| seen.status(stream) == Some(200) && seen.ended.contains(&stream);
+        let ask = |stream: u32| {
+            [
+                wire::request(stream, fields::get("/")),
+                wire::window_update(stream, 1000),
+            ]
+            .concat()
+        };
+        peer.until(|seen| streams().all(|stream| seen.status(stream) == Some(200)), path);
+        peer.send(ask(101));
+        peer.until(is_answered(101), "another stream");
+        peer.until(
+            |seen| streams().all(|stream| seen.resets.get(&stream) == Some(&CANCEL)),
+            limit,
+        );
+        assert!(reached(server.admin, limit) == f64::from(SOCKETS), "{limit}");
+        server.check_closed(closed.0, closed.1, f64::from(SOCKETS));
+        eventually(|| server.open_sockets() == 0.0, "none is open");
+        eventually(
+            || server.resident_bytes() < before + (24 << 20),
+            "what they held is given back",
+        );
+        peer.send(ask(103));
+        peer.until(is_answered(103), "another stream, later");
+        assert_eq!(peer.seen.resets.len(), SOCKETS as usize, "{:?}", peer.seen.resets);
+        assert_eq!(peer.seen.goaway, None);
     }
 }
 
@@ -262,14 +337,17 @@ fn a_client_that_reads_nothing_holds_the_guest_up() {
 #[test]
 fn a_guest_that_reads_nothing_holds_the_client_up() {
     for isolation in Isolation::ALL {
-        let app = format!("isolation = '{}'\nwebsocket.ping-time = '200ms'", isolation.flag());
+        let app = format!(
+            "isolation = '{}'\nwebsocket.ping-time = '200ms'\nwebsocket.pong-time = '4s'",
+            isolation.flag()
+        );
         let server = serve_with("ws", &app, "");
         let mut socket = WebSocket::open(server.addr(), "/deaf");
         let before = server.resident_bytes();
         let frame = Frame::new(BINARY, vec![0; 64 << 10]).masked();
         let sender = std::thread::spawn(move || {
             let mut sent = 0_usize;
-            // Blocks at last, and ends by the deadline of the socket or the server's end of it.
+            // Blocks at last, and ends when the server ends it.
             while sent < 4 << 30 && socket.try_send_bytes(&frame).is_ok() {
                 sent += frame.len();
             }

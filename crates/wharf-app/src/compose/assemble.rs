@@ -2,30 +2,60 @@
 //!
 //! Each component that is linked to is there once in the whole, however many others link to it, so that they share its state.
 
+use std::any::Any;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, NodeId};
 
+use super::own::with_drops;
 use super::{Chain, ComposeError, Part, encode, report};
-use crate::app::{App, AppComponent, Link};
+use crate::app::{App, AppComponent, Link, LinkedAs};
 use crate::inspect::{InspectError, Inspection, InterfaceName};
 
 /// Joins `component` of `app` with what it links to, and puts its middleware in front. Where it has neither, its bytes are
 /// what `read` has.
 ///
 /// What it exports stays exported, but for a component with middleware: that is a service, which takes WebSockets if the component
-/// does, and nothing else.
+/// does, and nothing else. Imports that components with instances of their own meet stay imports ([`super::own_links`]), and such a
+/// component itself exports functions that drop its resources ([`super::DROP`]).
 ///
 /// # Errors
 /// When a file cannot be read, is no component, or does not fit where it is put. The error names the file.
-pub fn assemble(
+pub fn assemble<'a>(
     app: &App,
     component: &AppComponent,
-    read: impl FnMut(&Path) -> io::Result<Vec<u8>>,
-) -> Result<Vec<u8>, AssembleError> {
+    read: impl FnMut(&Path) -> io::Result<Cow<'a, [u8]>>,
+) -> Result<Cow<'a, [u8]>, AssembleError> {
+    let whole = || {
+        let joined = join(app, component, read)?;
+        match component.linked_as {
+            LinkedAs::Joined => Ok(joined),
+            LinkedAs::Own => with_drops(joined).map_err(|message| AssembleError::Component {
+                file: component.file.clone(),
+                message,
+            }),
+        }
+    };
+    let joined = catch_unwind(AssertUnwindSafe(whole));
+    // Whoever joins trusts components to be as toolchains make them, and ends where they are not.
+    joined.unwrap_or_else(|panic| {
+        Err(AssembleError::Component {
+            file: component.file.clone(),
+            message: format!("it cannot be joined: {}", panicked(&*panic)),
+        })
+    })
+}
+
+fn join<'a>(
+    app: &App,
+    component: &AppComponent,
+    read: impl FnMut(&Path) -> io::Result<Cow<'a, [u8]>>,
+) -> Result<Cow<'a, [u8]>, AssembleError> {
     let mut joining = Joining {
         app,
         read,
@@ -41,13 +71,21 @@ pub fn assemble(
         true => joining.export_all(component, &instance)?,
         false => joining.export_chain(component, &instance)?,
     }
-    encode(&joining.graph).map_err(|error| AssembleError::Join {
+    let joined = encode(&joining.graph).map_err(|error| AssembleError::Join {
         file: component.file.clone(),
         message: match error {
             ComposeError::Join(message) => message,
             other => other.to_string(),
         },
-    })
+    });
+    joined.map(Cow::Owned)
+}
+
+/// What somebody said who panicked.
+fn panicked(panic: &(dyn Any + Send)) -> &str {
+    let literal = panic.downcast_ref::<&str>().copied();
+    let said = literal.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    said.unwrap_or("it broke something, which does not say what")
 }
 
 /// A component of an app could not be joined with what belongs to it.
@@ -180,8 +218,8 @@ struct Joining<'a, R> {
     under_way: Vec<String>,
 }
 
-impl<'a, R: FnMut(&Path) -> io::Result<Vec<u8>>> Joining<'a, R> {
-    fn bytes(&mut self, file: &Path) -> Result<Vec<u8>, AssembleError> {
+impl<'a, 'b, R: FnMut(&Path) -> io::Result<Cow<'b, [u8]>>> Joining<'a, R> {
+    fn bytes(&mut self, file: &Path) -> Result<Cow<'b, [u8]>, AssembleError> {
         (self.read)(file).map_err(|error| AssembleError::Read {
             file: file.to_owned(),
             error,
@@ -207,7 +245,7 @@ impl<'a, R: FnMut(&Path) -> io::Result<Vec<u8>>> Joining<'a, R> {
         })?;
         // The name only has to differ from those of the other components.
         let name = format!("wharf:component-{}", self.under_way.len() + self.instances.len());
-        let package = Package::from_bytes(&name, None, bytes, self.graph.types_mut())
+        let package = Package::from_bytes(&name, None, bytes.into_owned(), self.graph.types_mut())
             .map_err(report)
             .and_then(|package| self.graph.register_package(package).map_err(report))
             .map_err(|message| AssembleError::Component {
@@ -233,6 +271,10 @@ impl<'a, R: FnMut(&Path) -> io::Result<Vec<u8>>> Joining<'a, R> {
             let (import, component) = (link.import.clone(), link.component.clone());
             return Err(fault(LinkFault::NoComponent { import, component }));
         };
+        // Its callers reach it where it lives.
+        if other.linked_as == LinkedAs::Own {
+            return Ok(());
+        }
         if self.under_way.contains(&other.name) {
             let import = link.import.clone();
             return Err(fault(LinkFault::Circle { import }));
@@ -302,10 +344,11 @@ impl<'a, R: FnMut(&Path) -> io::Result<Vec<u8>>> Joining<'a, R> {
     fn export_chain(&mut self, component: &AppComponent, instance: &Instance) -> Result<(), AssembleError> {
         let mut chain = Chain::of(&mut self.graph, Part::Service, instance.node, &instance.inspection)
             .map_err(|error| behind_middleware(component, error))?;
+        let past = self.app.websocket.past_middleware;
         for (nth, file) in component.middleware.iter().enumerate().rev() {
             let bytes = self.bytes(file)?;
             chain = chain
-                .put_in_front(&mut self.graph, &bytes, Part::Middleware(nth))
+                .put_in_front(&mut self.graph, &bytes, Part::Middleware(nth), past)
                 .map_err(|error| AssembleError::Middleware {
                     nth,
                     file: file.clone(),
@@ -326,7 +369,7 @@ fn behind_middleware(component: &AppComponent, error: ComposeError) -> AssembleE
 }
 
 /// The imports that a link means, by their full names: the one of this name, or all of this interface.
-fn meant(inspection: &Inspection, import: &str) -> Vec<String> {
+pub(super) fn meant(inspection: &Inspection, import: &str) -> Vec<String> {
     let names = inspection.imports.iter();
     let meant = names.filter(|known| {
         known.name == import
@@ -339,7 +382,7 @@ fn meant(inspection: &Inspection, import: &str) -> Vec<String> {
 }
 
 /// The export that stands in for an import: of the same name, or of the same interface on the same version track.
-fn export_for(inspection: &Inspection, import: &str) -> Option<String> {
+pub(super) fn export_for(inspection: &Inspection, import: &str) -> Option<String> {
     let exact = inspection.exports.iter().find(|export| export.name == import);
     let of_track = || {
         let wanted: InterfaceName = import.parse().ok()?;
@@ -349,7 +392,7 @@ fn export_for(inspection: &Inspection, import: &str) -> Option<String> {
 }
 
 /// Of several names one of the same interface, whatever its version.
-fn of_same_path<'a>(wanted: &str, mut names: impl Iterator<Item = &'a str>) -> Option<String> {
+pub(super) fn of_same_path<'a>(wanted: &str, mut names: impl Iterator<Item = &'a str>) -> Option<String> {
     let path = |name: &str| name.split('@').next().map(str::to_owned);
     names.find(|name| path(name) == path(wanted)).map(str::to_owned)
 }

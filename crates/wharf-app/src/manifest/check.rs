@@ -2,6 +2,7 @@
 //!
 //! What runs may still fail in ways that only an engine sees: code that is not valid, a type that is not the standard's.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,19 +10,21 @@ use std::{fs, io};
 
 use super::problem::{Problem, list};
 use super::{Configuration, Subject};
-use crate::app::{Answer, App, AppComponent, Isolation, SecretSource};
-use crate::compose::{AssembleError, assemble};
-use crate::imports::{Missing, Reason, missing};
+use crate::app::{Answer, App, AppComponent, Isolation, LinkedAs, SecretSource};
+use crate::compose::{AssembleError, assemble, own_interfaces, own_links};
+use crate::imports::{Missing, Reason};
 use crate::inspect::{Inspection, World};
 use crate::read;
+use crate::section::Sections;
 
-/// Everything that is wrong with what the apps of `configuration` name.
-pub fn check(configuration: &Configuration) -> Vec<Problem> {
+/// Everything that is wrong with what the apps of `configuration` name, where they may have `sections`.
+pub fn check(configuration: &Configuration, sections: &Sections) -> Vec<Problem> {
     let mut files = Files::default();
     let mut problems = Vec::new();
     for app in &configuration.apps {
         let mut check = Check {
             configuration,
+            sections,
             app,
             files: &mut files,
             problems: Vec::new(),
@@ -51,6 +54,7 @@ impl Files {
 
 struct Check<'a> {
     configuration: &'a Configuration,
+    sections: &'a Sections,
     app: &'a App,
     files: &'a mut Files,
     problems: Vec<Problem>,
@@ -73,7 +77,11 @@ impl Check<'_> {
         let app = self.app;
         let before = self.problems.len();
         for component in &app.components {
+            let is_unbuilt = component.build.is_some() && !component.file.exists();
             self.inspect(Subject::Component(component.name.clone()), &component.file);
+            if let Some(problem) = self.problems.last_mut().filter(|_| is_unbuilt) {
+                problem.help = Some("`wharf build` makes it".to_owned());
+            }
             for (nth, file) in component.middleware.iter().enumerate() {
                 self.inspect(Subject::Middleware(component.name.clone(), nth), file);
             }
@@ -84,6 +92,7 @@ impl Check<'_> {
                 self.service(component);
             }
             self.unrouted_links();
+            self.own_components();
         }
     }
 
@@ -118,6 +127,14 @@ impl Check<'_> {
                 )
                 .help = Some("set `isolation` to `request` or `serial`".to_owned());
             }
+        } else if !inspection.fits(World::Service03) && inspection.websockets().is_some() {
+            self.problem(
+                &subject,
+                "this exports wharf:websocket/handler and not wasi:http/handler@0.3",
+            )
+            .help = Some(
+                "a component that takes WebSockets answers ordinary requests as well, if only with 404".to_owned(),
+            );
         } else if !inspection.fits(World::Service03) {
             self.problem(
                 &subject,
@@ -125,18 +142,61 @@ impl Check<'_> {
             )
             .help = Some("a command runs with `wharf run`".to_owned());
         }
-        for missing in missing(&inspection).imports {
-            // Said above, in better words.
-            if missing.reason != Reason::Service {
+        self.imports(component, &inspection);
+    }
+
+    fn imports(&mut self, component: &AppComponent, whole: &Inspection) {
+        let subject = Subject::Component(component.name.clone());
+        let linked = self.own_links(component, whole);
+        for missing in self.sections.missing(whole, &self.app.sections).imports {
+            // That it is a middleware is said elsewhere, in better words.
+            if missing.reason != Reason::Service && !linked.contains(&missing.name) {
                 let message = format!("nothing meets the import {}: {}", missing.name, missing.reason);
                 self.problem(&subject, message).help = Some(advice(&missing, self.app));
             }
         }
     }
 
+    /// Components with instances of their own, where no route leads to them.
+    fn own_components(&mut self) {
+        let app = self.app;
+        let own = app
+            .components
+            .iter()
+            .filter(|component| component.linked_as == LinkedAs::Own);
+        for component in own {
+            if !app.routed_components().any(|routed| routed.name == component.name)
+                && let Some(whole) = self.assembled(component)
+            {
+                self.imports(component, &whole);
+            }
+        }
+    }
+
+    /// The imports of a whole that components with instances of their own meet.
+    fn own_links(&mut self, component: &AppComponent, whole: &Inspection) -> Vec<String> {
+        let app = self.app;
+        let mut met = Vec::new();
+        for link in own_links(app, component) {
+            let bytes = self.files.read(&link.to.file).map(|bytes| bytes.to_vec());
+            // What cannot be read, or is no component, is said where it is written.
+            let Some(linked) = bytes.ok().and_then(|bytes| Inspection::new(&bytes).ok()) else {
+                continue;
+            };
+            match own_interfaces(&link, whole, &linked) {
+                Ok(interfaces) => met.extend(interfaces.into_keys()),
+                Err(fault) => {
+                    let subject = Subject::Link(link.from.name.clone(), link.import.to_owned());
+                    self.problem(&subject, format!("{}: {fault}", link.from.file.display()));
+                }
+            }
+        }
+        met
+    }
+
     fn assembled(&mut self, component: &AppComponent) -> Option<Inspection> {
         let bytes = match assemble(self.app, component, |file| {
-            self.files.read(file).map(|bytes| bytes.to_vec())
+            self.files.read(file).map(|bytes| Cow::Owned(bytes.to_vec()))
         }) {
             Ok(bytes) => bytes,
             Err(error) => {
@@ -198,32 +258,43 @@ impl Check<'_> {
         for folder in &app.folders {
             self.folder(&Subject::Folder(folder.guest.clone()), &folder.host);
         }
-        for (nth, file) in app.http_client.trust.iter().enumerate() {
-            self.content(&Subject::Trust(nth), file, read::FILE_BYTES_MAX);
-        }
         for (key, file) in app.error_pages.files() {
             self.content(&Subject::ErrorPage(key), file, read::FILE_BYTES_MAX);
         }
     }
 
     fn secrets(&mut self) {
-        for (name, source) in &self.app.secrets {
-            let subject = Subject::Secret(name.clone());
-            match source {
-                SecretSource::File(file) => {
-                    self.secret(&subject, file);
-                }
-                SecretSource::Variable(variable) => match std::env::var(variable) {
-                    Ok(_) => {}
-                    Err(std::env::VarError::NotPresent) => {
-                        self.problem(&subject, format!("the variable `{variable}` is not set"))
-                            .help = Some("set it in the environment that the server is started in".to_owned());
-                    }
-                    Err(std::env::VarError::NotUnicode(_)) => {
-                        self.problem(&subject, format!("the variable `{variable}` is not UTF-8"));
-                    }
-                },
+        let app = self.app;
+        for (name, source) in &app.secrets {
+            self.secret(&Subject::Secret(name.clone()), source);
+        }
+        for (name, written) in &app.sections {
+            let secrets = self.sections.get(name).map(|section| section.secrets(written));
+            for (path, source) in secrets.into_iter().flatten() {
+                self.secret(&Subject::SectionSecret(name.clone(), path), &source);
             }
+        }
+    }
+
+    /// Whether a secret can be read. Whoever serves may be somebody else, with another environment; this says what is so here.
+    fn secret(&mut self, subject: &Subject, source: &SecretSource) {
+        match source {
+            SecretSource::File(file) => self.secret_file(subject, file),
+            SecretSource::Encrypted(..) => {
+                if let Err(error) = source.read() {
+                    self.problem(subject, error.to_string());
+                }
+            }
+            SecretSource::Variable(variable) => match std::env::var(variable) {
+                Ok(_) => {}
+                Err(std::env::VarError::NotPresent) => {
+                    self.problem(subject, format!("the variable `{variable}` is not set"))
+                        .help = Some("set it in the environment that the server is started in".to_owned());
+                }
+                Err(std::env::VarError::NotUnicode(_)) => {
+                    self.problem(subject, format!("the variable `{variable}` is not UTF-8"));
+                }
+            },
         }
     }
 
@@ -250,8 +321,8 @@ impl Check<'_> {
         found.map_err(|message| self.report(subject, file, Err(message))).ok()
     }
 
-    /// The value is a variable of the guests' environment, which holds texts.
-    fn secret(&mut self, subject: &Subject, file: &Path) {
+    /// Values are texts.
+    fn secret_file(&mut self, subject: &Subject, file: &Path) {
         let content = self.content(subject, file, read::FILE_BYTES_MAX);
         if content.is_some_and(|content| String::from_utf8(content).is_err()) {
             self.problem(subject, format!("{} is not UTF-8 text", file.display()))
@@ -277,7 +348,10 @@ fn advice(missing: &Missing, app: &App) -> String {
         Reason::OtherVersion { prerelease: true, .. } => {
             "a pre-release is met by the very same version alone: build against WASI 0.3.0 or later".to_owned()
         }
-        Reason::OtherVersion { .. } | Reason::NotInPackage => "build against a version that Wharf has".to_owned(),
+        Reason::OtherVersion { .. } | Reason::OtherVersionOfSection { .. } | Reason::NotInPackage => {
+            "build against a version that Wharf has".to_owned()
+        }
+        Reason::NotGranted { section } => format!("add the section `[{section}]` to the app"),
         Reason::Service | Reason::Unknown | Reason::NotAnInterface if app.components.len() > 1 => {
             format!(
                 "link it to the component that exports it: `links = {{ \"{}\" = NAME }}`, NAME being {}",

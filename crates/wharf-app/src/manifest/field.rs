@@ -13,15 +13,19 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use toml::Spanned;
 
+use super::value::{self, ValueError};
+
 /// A value and where it stands in its file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct At<T>(Spanned<T>);
 
 impl<T> At<T> {
+    /// The bytes of the file that it is written in.
     pub fn span(&self) -> Range<usize> {
         self.0.span()
     }
 
+    /// The value alone.
     pub fn into_inner(self) -> T {
         self.0.into_inner()
     }
@@ -70,7 +74,9 @@ impl<T: JsonSchema> JsonSchema for At<T> {
 /// A text that says the most common thing, or a table that says all.
 #[derive(Debug)]
 pub enum TextOr<T> {
+    /// The most common thing.
     Text(String),
+    /// All of it.
     Table(T),
 }
 
@@ -116,7 +122,9 @@ impl<T: JsonSchema> JsonSchema for TextOr<T> {
 /// One text, or a list of them.
 #[derive(Debug)]
 pub enum OneOrMany {
+    /// One text.
     One(String),
+    /// A list.
     Many(Vec<At<String>>),
 }
 
@@ -171,8 +179,23 @@ impl JsonSchema for OneOrMany {
 /// A size: a text with its unit, or a number of bytes.
 #[derive(Debug)]
 pub enum Size {
+    /// With its unit, unchecked.
     Text(String),
+    /// The number alone.
     Bytes(u64),
+}
+
+impl Size {
+    /// How many bytes it means.
+    ///
+    /// # Errors
+    /// When its text is no size.
+    pub fn bytes(&self) -> Result<u64, ValueError> {
+        match self {
+            Self::Bytes(bytes) => Ok(*bytes),
+            Self::Text(text) => value::size(text),
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for Size {
@@ -225,6 +248,16 @@ impl JsonSchema for Size {
 /// A duration: a text with its unit.
 #[derive(Debug, serde::Deserialize)]
 pub struct Duration(String);
+
+impl Duration {
+    /// What it means.
+    ///
+    /// # Errors
+    /// When its text is no duration.
+    pub fn get(&self) -> Result<std::time::Duration, ValueError> {
+        value::duration(&self.0)
+    }
+}
 
 impl Deref for Duration {
     type Target = str;

@@ -3,9 +3,11 @@
 //! All mistakes of a file are gathered before any is reported. Nothing here looks at the files that a manifest names: that
 //! is `manifest/check.rs`.
 
+mod build;
 mod links;
 mod network;
 mod routes;
+mod sections;
 mod server;
 mod tls;
 
@@ -17,15 +19,16 @@ use std::time::Duration;
 use super::field::{self, At, Count, Size, TextOr};
 use super::places::{Places, Subject};
 use super::problem::{Place, Problem, Source, list, nearest};
-use super::value::{self, ValueError};
+use super::value::ValueError;
 use super::written::{self, AppManifest};
 use crate::app::{
-    Access, App, AppComponent, AppLimits, AppWebsocket, ErrorPages, Folder, HttpClientGrant, Isolation, Link,
-    ONLY_COMPONENT, SecretSource, SocketsGrant,
+    Access, App, AppComponent, AppLimits, AppWebsocket, ErrorPages, Folder, Isolation, Link, LinkedAs, ONLY_COMPONENT,
+    OpenedWebsocket, SecretSource,
 };
 
 use crate::origin::Origin;
 
+pub(super) use sections::{Taken, take};
 pub(super) use server::server;
 
 /// Where an app's name comes from.
@@ -39,12 +42,14 @@ pub(super) enum Naming {
 /// What `written` means, and where everything is. `whole` is where the app is written.
 pub(super) fn app(
     written: AppManifest,
+    sections: Vec<Taken<'_, '_>>,
     naming: Naming,
     whole: Range<usize>,
     source: &Source,
 ) -> Result<(App, Places), Vec<Problem>> {
     let mut meaning = Meaning::new(source);
-    let app = meaning.app(written, naming, whole);
+    let mut app = meaning.app(written, naming, whole);
+    app.sections = meaning.sections(sections);
     match meaning.problems.is_empty() {
         true => Ok((app, meaning.places)),
         false => Err(meaning.problems),
@@ -112,17 +117,50 @@ impl<'a> Meaning<'a> {
         }
     }
 
+    /// A time within which something has to happen: in none, nothing could.
     fn duration(&mut self, key: &str, written: &Option<At<field::Duration>>) -> Option<Duration> {
-        let written = written.as_ref()?;
-        self.understood(key, written.span(), value::duration(written))
+        let duration = self.duration_or_none(key, written)?;
+        if duration.is_zero() {
+            self.nothing(
+                key,
+                written.as_ref().map(At::span),
+                "in no time at all nothing is done",
+                "1ms",
+            );
+        }
+        Some(duration)
     }
 
-    fn size(&mut self, key: &str, written: &Option<At<Size>>) -> Option<u64> {
+    /// One that may be none, as the key's comment says.
+    fn duration_or_none(&mut self, key: &str, written: &Option<At<field::Duration>>) -> Option<Duration> {
         let written = written.as_ref()?;
-        match &**written {
-            Size::Bytes(bytes) => Some(*bytes),
-            Size::Text(text) => self.understood(key, written.span(), value::size(text)),
+        self.understood(key, written.span(), written.get())
+    }
+
+    /// What something has to fit into.
+    fn size(&mut self, key: &str, written: &Option<At<Size>>) -> Option<u64> {
+        let bytes = self.size_or_none(key, written)?;
+        if bytes == 0 {
+            self.nothing(
+                key,
+                written.as_ref().map(At::span),
+                "nothing fits into no bytes",
+                "1KiB",
+            );
         }
+        Some(bytes)
+    }
+
+    /// One that may be none, as the key's comment says.
+    fn size_or_none(&mut self, key: &str, written: &Option<At<Size>>) -> Option<u64> {
+        let written = written.as_ref()?;
+        self.understood(key, written.span(), written.bytes())
+    }
+
+    fn nothing(&mut self, key: &str, span: Option<Range<usize>>, why: &str, least: &str) {
+        let span = span.unwrap_or(Source::WHOLE);
+        self.problem(span, format!("`{key}`: {why}, so that everything would fail"))
+            .help = Some(format!("write `\"{least}\"` or more, or leave it out for the default"));
     }
 
     fn app(&mut self, written: AppManifest, naming: Naming, whole: Range<usize>) -> App {
@@ -142,11 +180,8 @@ impl<'a> Meaning<'a> {
             environment: self.environment(&written.environment),
             secrets: self.secrets(&written),
             folders: self.folders(written.filesystem),
-            http_client: self.http_client(&written.http_client),
-            sockets: SocketsGrant {
-                allow: self.patterns(&written.sockets.allow, Subject::SocketsAllow),
-            },
             error_pages: self.error_pages(&written.errors),
+            sections: BTreeMap::new(),
             name: self.app.clone(),
         }
     }
@@ -172,6 +207,10 @@ impl<'a> Meaning<'a> {
     fn components(&mut self, written: &AppManifest) -> Vec<AppComponent> {
         let isolation = written.isolation.as_ref().map(|isolation| Isolation::from(**isolation));
         let Some(file) = &written.component else {
+            if let Some(build) = &written.build {
+                self.problem(build.span(), "there is no `component` here for this to build")
+                    .help = Some("name it, or write this under `[components.NAME.build]`".to_owned());
+            }
             if let Some(middleware) = &written.middleware {
                 let help = match written.components.is_empty() {
                     true => "name the component that it stands in front of, with `component`",
@@ -200,6 +239,7 @@ impl<'a> Meaning<'a> {
             self.path(Subject::Component(ONLY_COMPONENT.into()), file),
         );
         component.isolation = isolation;
+        component.build = self.build(&written.build);
         component.middleware = match &written.middleware {
             Some(files) => self.middleware(ONLY_COMPONENT, files),
             None => Vec::new(),
@@ -230,6 +270,11 @@ impl<'a> Meaning<'a> {
                 .iter()
                 .map(|(import, component)| self.link(name, import, component))
                 .collect(),
+            linked_as: match written.instance.as_deref() {
+                Some(written::LinkedAs::Own) => LinkedAs::Own,
+                Some(written::LinkedAs::Joined) | None => LinkedAs::Joined,
+            },
+            build: self.build(&written.build),
         }
     }
 
@@ -264,14 +309,14 @@ impl<'a> Meaning<'a> {
             instances_max: count(&written.instances),
             requests_max: count(&written.requests),
             queue_length_max: count(&written.queue),
-            queue_timeout: self.duration("queue-time", &written.queue_time),
+            queue_timeout: self.duration_or_none("queue-time", &written.queue_time),
             response_timeout: self.duration("response-time", &written.response_time),
-            background_timeout: self.duration("background-time", &written.background_time),
-            body_bytes_max: self.size("body", &written.body),
-            body_rate_min: self.size("body-rate", &written.body_rate),
+            background_timeout: self.duration_or_none("background-time", &written.background_time),
+            body_bytes_max: self.size_or_none("body", &written.body),
+            body_rate_min: self.size_or_none("body-rate", &written.body_rate),
             body_idle_timeout: self.duration("body-idle-time", &written.body_idle_time),
             reuse_max: count(&written.reuse),
-            outgoing_max: count(&written.outgoing),
+            idle_timeout: self.duration_or_none("idle-time", &written.idle_time),
         }
     }
 
@@ -286,14 +331,26 @@ impl<'a> Meaning<'a> {
         });
         AppWebsocket {
             origins: origins.collect(),
+            past_middleware: written.past_middleware,
             sockets_max: count(&written.sockets),
             message_bytes_max: self.size("message", &written.message),
             messages_per_second_max: count(&written.rate),
             idle_timeout: self.duration("idle-time", &written.idle_time),
             ping_interval: self.duration("ping-time", &written.ping_time),
             pong_timeout: self.duration("pong-time", &written.pong_time),
-            close_timeout: self.duration("close-time", &written.close_time),
-            restart_timeout: self.duration("restart-time", &written.restart_time),
+            close_timeout: self.duration_or_none("close-time", &written.close_time),
+            restart_timeout: self.duration_or_none("restart-time", &written.restart_time),
+            opened: self.opened_websocket(&written.opened),
+        }
+    }
+
+    fn opened_websocket(&mut self, written: &written::OpenedWebsocket) -> OpenedWebsocket {
+        OpenedWebsocket {
+            message_bytes_max: self.size("message", &written.message),
+            idle_timeout: self.duration("idle-time", &written.idle_time),
+            ping_interval: self.duration("ping-time", &written.ping_time),
+            pong_timeout: self.duration("pong-time", &written.pong_time),
+            close_timeout: self.duration_or_none("close-time", &written.close_time),
         }
     }
 
@@ -332,24 +389,30 @@ impl<'a> Meaning<'a> {
     }
 
     fn secret(&mut self, name: &At<String>, written: &At<written::Secret>) -> Option<SecretSource> {
-        match (&written.file, &written.variable) {
-            (Some(file), None) => Some(SecretSource::File(self.path(Subject::Secret(name.to_string()), file))),
-            (None, Some(variable)) => {
-                self.remember(Subject::Secret(name.to_string()), variable.span());
+        let subject = Subject::Secret(name.to_string());
+        if let (Some(stray), None) = (&written.name, &written.encrypted) {
+            self.problem(stray.span(), "only in an encrypted file has a secret another name");
+        }
+        match (&written.file, &written.variable, &written.encrypted) {
+            (Some(file), None, None) => Some(SecretSource::File(self.path(subject, file))),
+            (None, Some(variable), None) => {
+                self.remember(subject, variable.span());
                 self.variable(variable);
                 Some(SecretSource::Variable(variable.to_string()))
             }
-            (Some(_), Some(_)) => {
-                self.problem(
-                    name.span(),
-                    format!("the secret `{}` has both `file` and `variable`", **name),
-                )
-                .help = Some("leave one of them out: its value stands in one place".to_owned());
+            (None, None, Some(file)) => {
+                let inside = written.name.as_ref().unwrap_or(name).to_string();
+                Some(SecretSource::Encrypted(self.path(subject, file), inside))
+            }
+            (None, None, None) => {
+                self.problem(name.span(), format!("the secret `{}` has no value", **name))
+                    .help = Some("say where it stands: `file`, `variable` or `encrypted`".to_owned());
                 None
             }
-            (None, None) => {
-                self.problem(name.span(), format!("the secret `{}` has no value", **name))
-                    .help = Some("say where it stands: `file` or `variable`".to_owned());
+            _ => {
+                let message = format!("the secret `{}` stands in more than one place", **name);
+                self.problem(name.span(), message).help =
+                    Some("leave one of `file`, `variable` and `encrypted`: its value stands in one place".to_owned());
                 None
             }
         }
@@ -382,22 +445,6 @@ impl<'a> Meaning<'a> {
             host,
             access,
         }
-    }
-
-    fn http_client(&mut self, written: &written::HttpClient) -> HttpClientGrant {
-        let trust = written.trust.iter().enumerate();
-        HttpClientGrant {
-            trust: trust.map(|(nth, file)| self.path(Subject::Trust(nth), file)).collect(),
-            allow: self.patterns(&written.allow, Subject::HttpClientAllow),
-        }
-    }
-
-    /// Patterns stay texts: who keeps them reads them, and asks for their places when one is wrong.
-    fn patterns(&mut self, written: &[At<String>], subject: fn(usize) -> Subject) -> Vec<String> {
-        for (nth, pattern) in written.iter().enumerate() {
-            self.remember(subject(nth), pattern.span());
-        }
-        written.iter().map(|pattern| pattern.to_string()).collect()
     }
 
     fn error_pages(&mut self, written: &BTreeMap<At<String>, At<String>>) -> ErrorPages {

@@ -27,12 +27,10 @@ pub enum Subject {
     ErrorPage(String),
     /// The secret of this name.
     Secret(String),
-    /// The file of certificates at this place in its list.
-    Trust(usize),
-    /// The pattern at this place in `allow` of `[http-client]`.
-    HttpClientAllow(usize),
-    /// The pattern at this place in `allow` of `[sockets]`.
-    SocketsAllow(usize),
+    /// The section of a capability of this name.
+    Section(String),
+    /// The secret under this key of the section of this name, see [`Section::secrets`](crate::section::Section::secrets).
+    SectionSecret(String, Vec<String>),
 }
 
 /// Places of the parts of any number of apps.

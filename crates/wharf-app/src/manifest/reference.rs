@@ -5,20 +5,21 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 
 use super::schema;
+use crate::section::Sections;
 
 /// What the page says before its keys. The examples are read by a test.
 const INTRODUCTION: &str = include_str!("introduction.txt");
 
-/// The page, in Markdown.
-pub fn reference() -> String {
-    let root = schema::value();
+/// The page, in Markdown, of manifests whose apps may have `sections`.
+pub fn reference(sections: &Sections) -> String {
+    let root = schema::value(sections);
     let mut page = Page {
         root: &root,
         text: INTRODUCTION.to_owned(),
     };
     page.values();
-    page.document("An app", "AppManifest");
-    page.document("A server", "ServerManifest");
+    page.document("An app", schema::APP);
+    page.document("A server", schema::SERVER);
     // A section without keys leaves two empty lines.
     page.text.replace("\n\n\n", "\n\n").trim_end().to_owned() + "\n"
 }
@@ -88,7 +89,7 @@ impl<'a> Page<'a> {
         // The keys of an app stand above.
         if key != "apps" {
             let (sections, keys): (Vec<_>, Vec<_>) = properties(content)
-                .partition(|(_, property)| matches!(self.section_kind(property), Some((Kind::Table, _))));
+                .partition(|(_, property)| matches!(self.section_kind(property), Some((Kind::Table | Kind::List, _))));
             if kind == Kind::Entries && !keys.is_empty() {
                 self.paragraph("As a table, an entry has these keys:");
             }
@@ -96,8 +97,9 @@ impl<'a> Page<'a> {
                 self.key(content, key, property, 0);
             }
             self.text += "\n";
+            let inside = if kind == Kind::Named { ".NAME" } else { "" };
             for (key, property) in sections {
-                self.section(&format!("{path}.{key}"), key, property);
+                self.section(&format!("{path}{inside}.{key}"), key, property);
             }
         }
     }

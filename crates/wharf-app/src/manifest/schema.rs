@@ -9,23 +9,51 @@ use schemars::{Schema, SchemaGenerator};
 use serde_json::Value;
 
 use super::written::Manifest;
+use crate::section::Sections;
 
-/// The schema as a document.
-pub fn schema() -> String {
+/// What an app's manifest is, among the schema's definitions.
+pub(super) const APP: &str = "AppManifest";
+
+/// What a server's manifest is.
+pub(super) const SERVER: &str = "ServerManifest";
+
+/// The schema of manifests whose apps may have `sections`, as a document.
+pub fn schema(sections: &Sections) -> String {
     // What is made of maps and texts alone always has a form in JSON.
-    serde_json::to_string_pretty(&value()).unwrap_or_default() + "\n"
+    serde_json::to_string_pretty(&value(sections)).unwrap_or_default() + "\n"
 }
 
-pub(super) fn value() -> Value {
+pub(super) fn value(sections: &Sections) -> Value {
     let settings = SchemaSettings::draft2020_12().with_transform(ForToml);
-    let mut schema = SchemaGenerator::new(settings).into_root_schema_for::<Manifest>();
+    let mut generator = SchemaGenerator::new(settings);
+    let of_sections: Vec<_> = sections
+        .iter()
+        .map(|section| (section.name(), section.schema(&mut generator).to_value()))
+        .collect();
+    let mut schema = generator.into_root_schema_for::<Manifest>();
     schema.insert("title".to_owned(), "wharf.toml".into());
-    schema.to_value()
+    let mut root = schema.to_value();
+    for (name, of_section) in of_sections {
+        let property = described(&root, of_section);
+        if let Some(properties) = root["$defs"][APP]["properties"].as_object_mut() {
+            properties.insert(name.to_owned(), property);
+        }
+    }
+    root
+}
+
+/// A section's schema with its description, which stands where it is defined.
+fn described(root: &Value, mut schema: Value) -> Value {
+    let description = resolve(root, &schema)["description"].clone();
+    if let (Value::Object(schema), Value::String(_)) = (&mut schema, &description) {
+        schema.insert("description".to_owned(), description);
+    }
+    schema
 }
 
 /// Whether a definition has this key at its top.
-pub(super) fn has_key(definition: &str, key: &str) -> bool {
-    value()["$defs"][definition]["properties"][key].is_object()
+pub(super) fn has_key(definition: &str, key: &str, sections: &Sections) -> bool {
+    value(sections)["$defs"][definition]["properties"][key].is_object()
 }
 
 /// The schema that `schema` refers to, or itself.
@@ -88,10 +116,11 @@ fn flowing(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::section::tests::sections;
 
     #[test]
     fn the_schema_speaks_of_toml_alone() {
-        let schema = schema();
+        let schema = schema(&sections());
         for word in ["null", "uint32"] {
             assert!(!schema.contains(word), "{word}");
         }
@@ -111,14 +140,14 @@ mod tests {
                     .for_each(|(_, property)| check(property));
             }
         }
-        let root = value();
+        let root = value(&sections());
         root["$defs"].as_object().unwrap().values().for_each(check);
     }
 
     /// The reference and editors have nothing else to say.
     #[test]
     fn every_key_is_described() {
-        let root = value();
+        let root = value(&sections());
         let definitions = root["$defs"].as_object().unwrap();
         for (name, definition) in definitions {
             let properties = definition["properties"].as_object().into_iter().flatten();

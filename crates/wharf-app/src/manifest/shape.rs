@@ -11,10 +11,16 @@ use toml::de::{DeTable, DeValue};
 
 use super::problem::{Problem, Source, list, nearest};
 use super::schema;
+use crate::section::Sections;
 
 /// What is wrong with `table`, as one of the schema's definitions.
-pub(super) fn check(table: &Spanned<DeTable<'_>>, definition: &str, source: &Source) -> Vec<Problem> {
-    let root = schema::value();
+pub(super) fn check(
+    table: &Spanned<DeTable<'_>>,
+    definition: &str,
+    source: &Source,
+    sections: &Sections,
+) -> Vec<Problem> {
+    let root = schema::value(sections);
     let mut shape = Shape {
         root: &root,
         document: &root["$defs"][definition],
@@ -41,6 +47,7 @@ impl<'a> Shape<'a> {
     }
 
     fn value(&mut self, key: &str, schema: &'a Value, value: &Spanned<DeValue<'_>>) {
+        let span = self.whole(value);
         let options = self.options(schema);
         let fitting: Vec<&Value> = options
             .iter()
@@ -53,22 +60,33 @@ impl<'a> Shape<'a> {
                 found(value.get_ref()),
                 expected(&options)
             );
-            self.problem(value.span(), message);
+            self.problem(span, message);
             return;
         };
         match value.get_ref() {
-            DeValue::Table(table) => self.table(first, table, value.span()),
+            DeValue::Table(table) => self.table(first, table, span),
             DeValue::Array(values) => {
                 for value in values {
                     self.value(key, &first["items"], value);
                 }
             }
-            DeValue::String(text) => self.word(key, &fitting, text, value.span()),
+            DeValue::String(text) => self.word(key, &fitting, text, span),
             DeValue::Integer(number) => {
                 let number = i64::from_str_radix(number.as_str(), number.radix()).ok();
-                self.number(key, first, number, value.span());
+                self.number(key, first, number, span);
             }
             _ => {}
+        }
+    }
+
+    /// Where a value stands, with the sign of a number, which the parser leaves out.
+    fn whole(&self, value: &Spanned<DeValue<'_>>) -> Range<usize> {
+        let span = value.span();
+        let is_number = matches!(value.get_ref(), DeValue::Integer(_) | DeValue::Float(_));
+        let before = self.source.text.get(..span.start).unwrap_or_default();
+        match is_number && before.ends_with(['-', '+']) {
+            true => span.start - 1..span.end,
+            false => span,
         }
     }
 
@@ -113,7 +131,7 @@ impl<'a> Shape<'a> {
             ));
         }
         let is_server = properties.contains_key("server");
-        if is_server && self.root["$defs"]["AppManifest"]["properties"][key].is_object() {
+        if is_server && self.root["$defs"][schema::APP]["properties"][key].is_object() {
             return Some(format!("`{key}` belongs to an app: write it under `[apps.NAME]`"));
         }
         if !is_server && key == "apps" {

@@ -44,6 +44,8 @@ pub struct AppManifest {
     pub isolation: Option<At<Isolation>>,
     /// Components of the world `wasi:http/middleware@0.3` that see each request before `component` does, outermost first.
     pub middleware: Option<At<Vec<At<String>>>>,
+    /// How `wharf build` makes `component`. Default: it is there already, and nobody builds it.
+    pub build: Option<At<Build>>,
     /// One of several components of the app. NAME is what routes and links call it.
     #[serde(default)]
     pub components: BTreeMap<At<String>, Component>,
@@ -60,8 +62,8 @@ pub struct AppManifest {
     /// The whole environment of the app's guests, as `NAME = "value"`: nothing of the server's own environment is in it.
     #[serde(default)]
     pub environment: BTreeMap<At<String>, At<String>>,
-    /// Further variables of the guests' environment whose values stand elsewhere, as `NAME = { file = "..." }` or
-    /// `NAME = { variable = "..." }`. Values are read when the
+    /// Further variables of the guests' environment whose values stand elsewhere, as `NAME = { file = "..." }`,
+    /// `NAME = { variable = "..." }` or `NAME = { encrypted = "..." }`. Values are read when the
     /// app starts, and again when the file changes; they are never printed.
     #[serde(default)]
     pub secrets: BTreeMap<At<String>, At<Secret>>,
@@ -69,12 +71,6 @@ pub struct AppManifest {
     /// otherwise. No path leads out of a folder.
     #[serde(default)]
     pub filesystem: BTreeMap<At<String>, At<TextOr<FilesystemFolder>>>,
-    /// Where the HTTP requests of guests may go. Default: nowhere.
-    #[serde(default)]
-    pub http_client: HttpClient,
-    /// Where the sockets and name lookups of guests may go. Default: nowhere.
-    #[serde(default)]
-    pub sockets: Sockets,
     /// The app's own pages for errors that the server answers with, as `404 = "page.html"` for one status or
     /// `"5xx" = "page.html"` for all that begin so. The one for the status itself goes first. Clients that ask for JSON get
     /// problem details (RFC 9457) all the same. Answers of guests stay as they are.
@@ -97,9 +93,67 @@ pub struct Component {
     /// Imports of this component that other components of the app meet, as `"acme:store/cache" = "NAME"`. The import may
     /// be written with its version; without it, all versions are meant that the other component exports. What is
     /// joined runs as one: it shares a limit of memory, and each instance of this component has instances of the others
-    /// for itself alone.
+    /// for itself alone. Unless the other component's `instance` is `own`.
     #[serde(default)]
     pub links: BTreeMap<At<String>, At<String>>,
+    /// What this component is to those that link to it: `joined`, a part of each of their instances, or `own`, one
+    /// instance that all requests of the app share, made when the first call comes and again after a trap. What it
+    /// keeps, such as a cache, outlives requests; it has a limit of memory of its own, and a trap in it is an error of the
+    /// call. Default: `joined`.
+    pub instance: Option<At<LinkedAs>>,
+    /// How `wharf build` makes `file`. Default: it is there already, and nobody builds it.
+    pub build: Option<At<Build>>,
+}
+
+/// What a component is to those that link to it.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LinkedAs {
+    /// A part of each of their instances.
+    Joined,
+    /// One instance of its own.
+    Own,
+}
+
+/// How `wharf build` makes a component: with the toolchain of a language, or by a command of one's own. The server pays no heed to it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Build {
+    /// The language whose toolchain builds it; `wharf doctor` says what that needs. Either this or `command`.
+    pub language: Option<At<Language>>,
+    /// A program and its arguments that build it, in `folder`. It writes the component where the variable `WHARF_COMPONENT` of its
+    /// environment says, from where it is moved to its place; or to its place itself. Either this or `language`.
+    pub command: Option<At<Vec<At<String>>>>,
+    /// The folder of the source. Default: the manifest's own folder.
+    pub folder: Option<At<String>>,
+    /// The folder of WIT that says what the component imports and exports. Default: `wit` in `folder`. Rust's bindings are made by
+    /// macros, which read what the source names.
+    pub wit: Option<At<String>>,
+    /// The world in `wit` that the component is of. Default: the only one there.
+    pub world: Option<At<String>>,
+    /// Where the source begins: the package of a workspace for Rust, the module for Python (default: `app`), the file for JavaScript
+    /// (default: `app.js`). Go and C take all of the folder.
+    pub entry: Option<At<String>>,
+    /// Further files and folders that the component is made of. It is built again where one of them, or a file of `folder` or
+    /// `wit`, has changed. Rust's toolchain knows by itself. Default: none.
+    #[serde(default)]
+    pub inputs: Vec<At<String>>,
+}
+
+/// A language whose toolchain builds components.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Language {
+    /// Cargo, with the target wasm32-wasip2.
+    Rust,
+    /// Go 1.27, with bindings that are made from the WIT.
+    Go,
+    /// componentize-py.
+    Python,
+    /// componentize-qjs.
+    JavaScript,
+    /// clang and wasi-libc, with bindings that are made from the WIT.
+    C,
 }
 
 /// How many requests meet in one instance.
@@ -174,27 +228,33 @@ pub struct Limits {
     /// works off within `queue-time`.
     pub queue: Option<At<Count>>,
     /// How long a request waits for an instance. Past it, 503. In a queue that has not been empty for a quarter of a second it is
-    /// 20 ms at most: that is no burst, but more than can be done. Default: 5s; whoever waits longer has most likely gone.
+    /// 20 ms at most: that is no burst, but more than can be done. Default: 5s; whoever waits longer has most likely gone. With
+    /// `0s` nobody waits.
     pub queue_time: Option<At<Duration>>,
-    /// From a request's arrival until its response begins. Past it the request gets 504 and its work ends. Default: 30s, what
-    /// most proxies wait.
+    /// From a request's arrival until its response begins, with what it waits for an instance and, where it is small, with what its
+    /// body takes to come. Past it the request gets 504 and its work ends; 408 where its body has not come by then. Default: 30s,
+    /// what most proxies wait.
     pub response_time: Option<At<Duration>>,
-    /// How long a guest may go on working after its response has ended. Past it its instance is dropped. Default: 30s.
+    /// How long a guest may go on working after its response has ended. Past it its instance is dropped. Default: 30s; as long as it
+    /// may take to answer, which is time enough to tell others of what it did. What takes longer belongs in a queue. With `0s` its
+    /// work ends with its response.
     pub background_time: Option<At<Duration>>,
     /// The body of one request. Past it, 413. Default: 1GiB; bodies are never held in full, so this bounds time and traffic,
-    /// not memory.
+    /// not memory. With 0, requests have none.
     pub body: Option<At<Size>>,
     /// Bytes per second of a request's body that arrive at least while the guest waits for them, once it has waited for ten
     /// seconds in all. Below it, 408. Default: 256, a tenth of the slowest links in use. 0 allows any.
     pub body_rate: Option<At<Size>>,
-    /// How long a guest waits for the next piece of a request's body. Past it, 408. Default: 30s.
+    /// How long a guest waits for the next piece of a request's body. Past it, 408. Default: 30s; a connection that loses packets
+    /// recovers within it, and one whose client has vanished does not.
     pub body_idle_time: Option<At<Duration>>,
     /// How many requests one instance answers under `isolation = "serial"`, before a fresh one takes its place: what leaks in a
     /// guest is given back. Default: 10000; a guest that leaks 10 KiB a request stays below 100 MiB.
     pub reuse: Option<At<Count>>,
-    /// How many connections the outgoing HTTP requests of one component may have open at a time: over HTTP/1.1, that many
-    /// requests; over HTTP/2 a connection carries several. Further requests wait. Default: 1024.
-    pub outgoing: Option<At<Count>>,
+    /// For about how long an instance is kept under `isolation = "serial"` that has nothing to do; its memory is given up sooner where
+    /// another needs its place. Default: 10s, longer than the pauses of an app that is in use, and a crowd's instances are gone
+    /// soon after it. Longer where a guest takes long to begin and is seldom asked. With `0s` it goes in a moment.
+    pub idle_time: Option<At<Duration>>,
 }
 
 /// Who may open WebSockets, and what each may use. Components that export `wharf:websocket/handler` take them; others get the request as
@@ -207,6 +267,11 @@ pub struct Websocket {
     /// page; others get 403. Default: none, since a browser sends its user's cookies along whichever page asks.
     #[serde(default)]
     pub origins: Vec<At<String>>,
+    /// Whether handshakes may go past middleware that does not export `wharf:websocket/handler`, such as one that compresses
+    /// responses. Default: false, and an app with such middleware in front of a component that takes WebSockets is refused:
+    /// what the middleware checks would not be checked.
+    #[serde(default)]
+    pub past_middleware: bool,
     /// How many are open at a time. One more gets 503. Default: 10000. Each takes an instance as well or, under
     /// `isolation = "shared"`, a place among the `requests`: the smaller one counts.
     pub sockets: Option<At<Count>>,
@@ -221,17 +286,42 @@ pub struct Websocket {
     /// After how long a silent client is sent a ping. Default: 30s, less than the minute after which proxies and routers
     /// forget a connection.
     pub ping_time: Option<At<Duration>>,
-    /// How long a client may take to answer a ping. Past it the connection is over. Default: 30s.
+    /// How long a client may take to answer a ping. Past it the connection is over. Default: 30s; a phone that changes from one
+    /// network to another is back within it.
     pub pong_time: Option<At<Duration>>,
     /// How long a client may take to close a connection that the guest has closed. Past it the connection ends without it.
-    /// Default: 10s.
+    /// Default: 10s; what is still on its way has come by then, on the slowest links in use. With `0s` nobody waits for it.
     pub close_time: Option<At<Duration>>,
     /// How long guests may go on sending once the server stops, or once their app was replaced by another version; then
-    /// connections are closed with 1012, and clients come again. Default: 5s, well within `drain-timeout`.
+    /// connections are closed with 1012, and clients come again. Default: 5s, well within `drain-timeout`. With `0s` they are
+    /// closed at once.
     pub restart_time: Option<At<Duration>>,
+    /// What each WebSocket may use that guests open themselves, by `wharf:websocket/client`.
+    #[serde(default)]
+    pub opened: OpenedWebsocket,
 }
 
-/// Where a secret's value is: exactly one of the two.
+/// What each WebSocket may use that guests open. Where they may lead is said in `[http-client]`, how many there are at a time by
+/// `outgoing` of `[limits]`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct OpenedWebsocket {
+    /// One message from the peer. Past it the connection is closed with 1009. Default: 1MiB; messages are held in full.
+    pub message: Option<At<Size>>,
+    /// How long there may be no message, either way. Past it the connection is closed with 1001. Default: 1h; a feed that has been
+    /// silent for so long is opened anew.
+    pub idle_time: Option<At<Duration>>,
+    /// After how long a silent peer is sent a ping. Default: 30s, less than the minute after which proxies and routers forget a
+    /// connection.
+    pub ping_time: Option<At<Duration>>,
+    /// How long a peer may take to answer a ping. Past it the connection is over. Default: 30s.
+    pub pong_time: Option<At<Duration>>,
+    /// How long a peer may take to close a connection that the guest has closed. Past it the connection ends without it.
+    /// Default: 10s. With `0s` nobody waits for it.
+    pub close_time: Option<At<Duration>>,
+}
+
+/// Where a secret's value is: exactly one of `file`, `variable` and `encrypted`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Secret {
@@ -239,6 +329,10 @@ pub struct Secret {
     pub file: Option<At<String>>,
     /// The variable of the server's own environment that holds the value.
     pub variable: Option<At<String>>,
+    /// The encrypted file that holds the value, among others: a table `NAME = "value"`, encrypted by age for the server's key.
+    pub encrypted: Option<At<String>>,
+    /// What the secret is called in the encrypted file. Default: as in the guests' environment.
+    pub name: Option<At<String>>,
 }
 
 /// A folder that guests see.
@@ -259,30 +353,6 @@ pub enum Access {
     Read,
     /// Look at files, change, make and remove them.
     Write,
-}
-
-/// Where HTTP requests of guests may go.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct HttpClient {
-    /// What may be reached, each as a name, `*.NAME`, an address or `NETWORK/BITS`, then `:PORT` or nothing, with `http://` or
-    /// `https://` before it or nothing. A name does not reach private addresses, whatever it resolves to: those are granted
-    /// as addresses. `*` allows everything, this machine included. What is not allowed fails with
-    /// `HTTP-request-denied`.
-    #[serde(default)]
-    pub allow: Vec<At<String>>,
-    /// Files of certificates (PEM) to trust beside the system's and Mozilla's.
-    #[serde(default)]
-    pub trust: Vec<At<String>>,
-}
-
-/// Where sockets and name lookups of guests may go.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Sockets {
-    /// What may be reached, as for `[http-client]` and without a scheme. What is not allowed fails with `access-denied`.
-    #[serde(default)]
-    pub allow: Vec<At<String>>,
 }
 
 /// A server with any number of apps.
@@ -317,6 +387,10 @@ pub struct Server {
     /// Whether trusted proxies are believed which host was asked, in `x-forwarded-host` and `x-forwarded-port` or in `forwarded`.
     /// Default: false; most proxies leave the host as it was, and pass on what clients write there.
     pub forwarded_host: Option<At<bool>>,
+    /// Whether trusted proxies are believed which certificate a client has shown, in `client-cert` and `client-cert-chain` (RFC
+    /// 9440), on connections without TLS; and so are let in where `required` client certificates are asked for. Default: false;
+    /// most proxies pass on what clients write there, and who does would let anybody be anybody.
+    pub forwarded_client_cert: Option<At<bool>>,
     /// Where those who run it ask for its state: `unix:PATH` for a socket, `HOST:PORT`, or `none`. Whoever reaches it is
     /// trusted. Default: the socket `wharf-PID.sock` in the folder that the environment names in `RUNTIME_DIRECTORY` or
     /// `XDG_RUNTIME_DIR`, else none. The path of a socket has 107 bytes at most, with the folders above it.
@@ -327,7 +401,7 @@ pub struct Server {
     /// file: that one is served. Default: none, only the apps in this file.
     pub apps: Option<At<String>>,
     /// How long requests may take to finish once the server stops, or once their app was replaced by another version. Past it
-    /// they are cut off. Default: 30s, what orchestrators grant between SIGTERM and SIGKILL.
+    /// they are cut off. Default: 30s, what orchestrators grant between SIGTERM and SIGKILL. With `0s` they are cut off at once.
     pub drain_timeout: Option<At<Duration>>,
     /// Who the server is to clients that come by TLS.
     pub tls: Option<At<Tls>>,
@@ -342,19 +416,23 @@ pub struct Server {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ServerLimits {
-    /// How many connections are open at a time. One more takes the place of the one that has been without a request for the
-    /// longest time; where all have requests, it gets 503 and is closed. Default: 20000; one that waits costs about
-    /// 10 KiB. Never more than nine tenths of the files that the system lets the server open.
+    /// How many connections are open at a time. For one more, others make room that have been without a request for the longest
+    /// time: a hundredth part of all at once, so that the next newcomers find room, but of those that have been without one for
+    /// less than a second only one, and only where there is no other, since their first byte is on its way. Where all have
+    /// requests, the newcomer gets 503 and is closed. Default: 20000; one that waits costs about 10 KiB. Never more than nine
+    /// tenths of the files that the system lets the server open.
     pub connections: Option<At<Count>>,
     /// The same for one client's address. Default: half of `connections`: no client alone keeps others out, and a proxy in
     /// front has enough.
     pub connections_per_client: Option<At<Count>>,
     /// How many requests one connection carries before it is closed, so that clients spread anew over servers and cores.
-    /// Default: 100000.
+    /// Default: 100000; at a thousand requests a second that is some minutes, and the cost of a new connection is not noticed.
     pub requests_per_connection: Option<At<Count>>,
-    /// How many requests of all apps are under way at a time. One more gets 503 at once. Default: 20000.
+    /// How many requests of all apps are under way at a time. One more gets 503 at once. Default: 20000; as many as there are
+    /// `connections`, so that only HTTP/2, whose connections carry many each, can go past it.
     pub requests: Option<At<Count>>,
-    /// A request's head. Past it, 431. At least 8KiB, at most 16MiB. Default: 128KiB.
+    /// A request's head. Past it, 431. At least 8KiB, at most 16MiB. Default: 128KiB; cookies and tokens of single sign-on take some
+    /// tens of KiB at worst, and what a client may make the server hold stays small.
     pub header_bytes: Option<At<Size>>,
     /// How many fields a request's head has. Past it, 431. At most 10000. Default: 100; browsers send twenty, proxies add ten.
     pub header_count: Option<At<Count>>,
@@ -367,20 +445,21 @@ pub struct ServerLimits {
     /// that proxies and browsers keep theirs, so that they are the ones to close it.
     pub idle_timeout: Option<At<Duration>>,
     /// Bytes per second that a client takes at least while a response waits for it, on the average of `write-timeout`. Below it
-    /// the connection is closed. Default: 256, a tenth of the slowest links in use.
+    /// the connection is closed. Default: 256, a tenth of the slowest links in use. 0 allows any.
     pub write_rate: Option<At<Size>>,
     /// Over how long `write-rate` is measured. Default: 30s; links that fail for seconds recover.
     pub write_timeout: Option<At<Duration>>,
-    /// How many streams are open in one HTTP/2 connection. The client is told, and waits. Default: 200.
+    /// How many streams are open in one HTTP/2 connection. The client is told, and waits; one that begins more is told that the
+    /// stream is refused, and may try again. Default: 200; twice what RFC 9113 recommends at least, and a page's calls fit in it.
     pub streams: Option<At<Count>>,
     /// How many requests the client of an HTTP/2 connection may take back within half a minute. Past it the connection is
     /// closed. Default: 1000; leaving a page with hundreds of pictures is far below.
     pub resets: Option<At<Count>>,
     /// How many frames of an HTTP/2 connection within half a minute may carry nothing (PING, SETTINGS, PRIORITY, WINDOW_UPDATE,
     /// empty ones), beyond ten for each request, and one for each piece and each 256 bytes of a response. Past it the connection is
-    /// closed. Default: 10000.
+    /// closed. Default: 10000; each costs about as much as a small packet, and no honest client comes near.
     pub control_frames: Option<At<Count>>,
     /// How many instances of all apps there are at a time. Past it requests wait in their app's queue. At most 100000: each
-    /// reserves addresses. Default: 1000.
+    /// reserves addresses. Default: 1000; with guests of some MiB each, that fits a machine of a few GiB, and what waits queues.
     pub instances: Option<At<Count>>,
 }

@@ -18,6 +18,7 @@ use super::{Host, Scheme};
 /// | `*.example.com` | all names below, at any depth, not `example.com` itself |
 /// | `https://example.com` | requests with this scheme, on its own port (443, for `http` 80) |
 /// | `https://example.com:8443` | requests with this scheme on this port (`:*` for every port) |
+/// | `public`, `public:443`, `https://public` | the public internet: all names but `localhost`, all addresses that are not reserved |
 /// | `127.0.0.1`, `127.0.0.1:80`, `::1`, `[::1]:80` | this address |
 /// | `10.0.0.0/8`, `10.0.0.0/8:443`, `fd00::/8`, `[fd00::/8]:443` | the addresses of this range |
 ///
@@ -50,6 +51,8 @@ impl Pattern {
     pub(super) fn covers_host(&self, host: &Host) -> bool {
         match (&self.hosts, host) {
             (Hosts::All, _) => true,
+            (Hosts::Public, Host::Name(_)) => !host.is_localhost(),
+            (Hosts::Public, Host::Address(address)) => !address::is_reserved(*address),
             (Hosts::Name(granted), Host::Name(name)) => granted == name,
             (Hosts::Below(domain), Host::Name(name)) => name
                 .strip_suffix(domain.as_str())
@@ -63,6 +66,7 @@ impl Pattern {
     pub(super) fn covers_address(&self, address: IpAddr) -> bool {
         match &self.hosts {
             Hosts::All => true,
+            Hosts::Public => !address::is_reserved(address),
             Hosts::Addresses(range) => range.contains(address),
             Hosts::Name(_) | Hosts::Below(_) => false,
         }
@@ -101,6 +105,7 @@ pub struct PatternError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Hosts {
     All,
+    Public,
     Name(String),
     /// All names that end in a dot and this domain.
     Below(String),
@@ -144,6 +149,9 @@ enum Fault {
     #[error("a range of addresses has no scheme")]
     SchemeOfRange,
 }
+
+/// Not a name that anybody could look up: there is no such top-level domain.
+const PUBLIC: &str = "public";
 
 fn parse(text: &str) -> Result<Pattern, Fault> {
     let (scheme, rest) = match text.split_once("://") {
@@ -236,6 +244,9 @@ fn parse_ipv6(text: &str) -> Result<IpAddr, Fault> {
 }
 
 fn parse_host(text: &str) -> Result<Hosts, Fault> {
+    if text == PUBLIC {
+        return Ok(Hosts::Public);
+    }
     if let Some(domain) = text.strip_prefix("*.") {
         return match Host::parse(domain) {
             Some(Host::Name(domain)) => Ok(Hosts::Below(domain)),

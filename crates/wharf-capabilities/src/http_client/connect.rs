@@ -1,4 +1,4 @@
-//! A new connection to an origin: name lookup, the check on each address, the race between them, TLS.
+//! A new connection to an origin: name lookup, the check on each address, the race between them, a proxy's tunnel, TLS.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -20,7 +20,8 @@ use wharf_host::http::{DnsErrorPayload, ErrorCode};
 
 use super::failure;
 use super::origin::Origin;
-use super::tls::{ALPN_HTTP2, Tls, TlsError};
+use super::proxy::{Forwarding, Lookup, Proxy, target};
+use super::tls::{ALPN_HTTP2, Tls};
 use crate::allow::{AllowList, Host, Scheme};
 use crate::resolve::Resolve;
 
@@ -29,6 +30,10 @@ const HEAD_START: Duration = Duration::from_millis(250);
 
 /// How many addresses of a name are tried. A name with more has them for balance, not for luck at the 17th.
 const ADDRESSES_MAX: usize = 16;
+
+/// To how many addresses of a name a proxy is asked for a tunnel, one after the other: it does not say which it could
+/// reach, and each question is a connection of its own.
+const TUNNELS_MAX: usize = 3;
 
 /// Runs `future` until `deadline`; past it the answer is `late`.
 pub(super) async fn before<T>(
@@ -51,43 +56,110 @@ pub(super) enum Speaks {
 /// Opens connections.
 pub(super) struct Connector {
     pub allow: AllowList,
-    resolver: Arc<dyn Resolve>,
-    tls: Tls,
+    pub resolver: Arc<dyn Resolve>,
+    pub tls: Tls,
+    /// The origins of cleartext that are known to speak HTTP/2.
+    pub http2: AllowList,
+    pub proxy: Option<Proxy>,
 }
 
 impl Connector {
-    pub(super) fn new(
-        allow: AllowList,
-        resolver: Arc<dyn Resolve>,
-        extra_roots: Vec<CertificateDer<'static>>,
-    ) -> Result<Self, TlsError> {
-        Ok(Self {
-            allow,
-            resolver,
-            tls: Tls::new(extra_roots)?,
-        })
+    /// Whether a connection to `origin` may turn out to serve many requests at once.
+    pub(super) fn may_share(&self, origin: &Origin) -> bool {
+        origin.scheme == Scheme::Https || self.knows_http2(origin)
+    }
+
+    /// Whether `origin` speaks HTTP/2 from the first byte (RFC 9113, 3.3).
+    fn knows_http2(&self, origin: &Origin) -> bool {
+        origin.scheme == Scheme::Http && self.http2.allows_url(origin.scheme, &origin.host, origin.port)
     }
 
     /// Connects to `origin`, whose URL the allow list has admitted.
     pub(super) async fn connect(&self, origin: &Origin, speaks: Speaks, until: Instant) -> Result<Stream, ErrorCode> {
-        let addresses = self.addresses(origin, until).await?;
-        let tcp = before(until, race(addresses), ErrorCode::ConnectionTimeout).await?;
-        let tcp = tcp.map_err(|error| failure::of_connecting(&error))?;
-        // Requests are written whole; waiting for more to send along only delays them.
-        tcp.set_nodelay(true).map_err(|error| failure::of_connecting(&error))?;
-        match origin.scheme {
-            Scheme::Http => Ok(Stream::new(Transport::Tcp(tcp))),
+        let http2 = speaks == Speaks::Any && self.knows_http2(origin);
+        let (tcp, forwarding) = match self.proxy.as_ref().filter(|proxy| proxy.is_for(origin)) {
+            None => (self.reach(origin, until).await?, None),
+            Some(proxy) => {
+                let forwards =
+                    proxy.lookup == Lookup::Proxy && origin.scheme == Scheme::Http && speaks == Speaks::Any && !http2;
+                self.reach_through(proxy, origin, forwards, until).await?
+            }
+        };
+        let transport = match origin.scheme {
+            Scheme::Http => Transport::Tcp(tcp),
             Scheme::Https => {
                 let name = server_name(&origin.host)?;
-                let connector = TlsConnector::from(match speaks {
-                    Speaks::Any => self.tls.config().await?,
-                    Speaks::Http1 => self.tls.config_of_http1().await?,
-                });
+                let connector = TlsConnector::from(self.tls.config(origin, speaks).await?);
                 let tls = before(until, connector.connect(name, tcp), ErrorCode::ConnectionTimeout).await?;
-                let tls = tls.map_err(|error| failure::of_handshake(&error))?;
-                Ok(Stream::new(Transport::Tls(Box::new(tls))))
+                Transport::Tls(Box::new(tls.map_err(|error| failure::of_handshake(&error))?))
+            }
+        };
+        Ok(Stream {
+            transport,
+            received: Received::default(),
+            http2,
+            forwarding,
+        })
+    }
+
+    /// A connection to `origin` itself.
+    async fn reach(&self, origin: &Origin, until: Instant) -> Result<TcpStream, ErrorCode> {
+        let addresses = self.addresses(origin, until).await?;
+        let tcp = tokio::time::timeout_at(until, race(addresses)).await;
+        if !matches!(tcp, Ok(Ok(_)))
+            && let Host::Name(name) = &origin.host
+        {
+            self.resolver.forget(name);
+        }
+        let tcp = tcp.map_err(|_| ErrorCode::ConnectionTimeout)?;
+        at_once(tcp.map_err(|error| failure::of_connecting(&error))?)
+    }
+
+    /// A connection to `proxy` that leads to `origin`: a tunnel, or with `forwards` one on which each request says where
+    /// it is to go.
+    async fn reach_through(
+        &self,
+        proxy: &Proxy,
+        origin: &Origin,
+        forwards: bool,
+        until: Instant,
+    ) -> Result<(TcpStream, Option<Forwarding>), ErrorCode> {
+        let targets = match (proxy.lookup, &origin.host) {
+            (Lookup::Proxy, Host::Name(_)) => vec![target(&origin.host, origin.port)],
+            // What is asked for is what was checked.
+            (Lookup::Here, _) | (_, Host::Address(_)) => {
+                let addresses = self.addresses(origin, until).await?;
+                addresses.iter().map(SocketAddr::to_string).collect()
+            }
+        };
+        if forwards {
+            return Ok((self.reach_proxy(proxy, until).await?, Some(proxy.forwarding())));
+        }
+        for target in targets.iter().take(TUNNELS_MAX) {
+            let tcp = self.reach_proxy(proxy, until).await?;
+            match before(until, proxy.tunnel(tcp, target), ErrorCode::ConnectionTimeout).await? {
+                Ok(tcp) => return Ok((tcp, None)),
+                // Another address may do.
+                Err(ErrorCode::DestinationUnavailable) => {}
+                Err(error) => return Err(error),
             }
         }
+        Err(ErrorCode::DestinationUnavailable)
+    }
+
+    /// A connection to `proxy`: where it is needs no grant.
+    async fn reach_proxy(&self, proxy: &Proxy, until: Instant) -> Result<TcpStream, ErrorCode> {
+        let found = match &proxy.origin.host {
+            Host::Address(address) => vec![*address],
+            Host::Name(name) => {
+                let found = before(until, self.resolver.resolve(name), ErrorCode::DnsTimeout).await?;
+                found.map_err(|error| proxy.unreachable(&format_args!("its name has no address ({error:?})")))?
+            }
+        };
+        let port = proxy.origin.port;
+        let addresses = found.into_iter().map(|address| SocketAddr::new(address, port));
+        let tcp = before(until, race(ordered(addresses.collect())), ErrorCode::ConnectionTimeout).await?;
+        at_once(tcp.map_err(|error| proxy.unreachable(&error))?)
     }
 
     /// The addresses of `origin` that may be tried, in the order to try them.
@@ -112,15 +184,22 @@ impl Connector {
             tracing::info!(%origin, addresses = ?denied, "outgoing request denied: the name leads to addresses of no grant");
             return Err(ErrorCode::DestinationIpProhibited);
         }
-        let mut addresses = interleaved(
-            allowed
-                .into_iter()
-                .map(|address| SocketAddr::new(address, origin.port))
-                .collect(),
-        );
-        addresses.truncate(ADDRESSES_MAX);
-        Ok(addresses)
+        let allowed = allowed.into_iter().map(|address| SocketAddr::new(address, origin.port));
+        Ok(ordered(allowed.collect()))
     }
+}
+
+/// Requests are written whole; waiting for more to send along only delays them.
+fn at_once(tcp: TcpStream) -> Result<TcpStream, ErrorCode> {
+    tcp.set_nodelay(true).map_err(|error| failure::of_connecting(&error))?;
+    Ok(tcp)
+}
+
+/// The addresses to try, in the order to try them.
+fn ordered(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let mut addresses = interleaved(addresses);
+    addresses.truncate(ADDRESSES_MAX);
+    addresses
 }
 
 /// Alternates between the families, beginning with the resolver's first choice, so that a family which leads nowhere
@@ -171,6 +250,9 @@ fn server_name(host: &Host) -> Result<ServerName<'static>, ErrorCode> {
 pub(super) struct Stream {
     transport: Transport,
     received: Received,
+    /// Known beforehand.
+    http2: bool,
+    forwarding: Option<Forwarding>,
 }
 
 enum Transport {
@@ -189,17 +271,15 @@ impl Received {
 }
 
 impl Stream {
-    fn new(transport: Transport) -> Self {
-        Self {
-            transport,
-            received: Received::default(),
-        }
+    /// How requests are written, where the connection is one to a proxy.
+    pub(super) fn forwarding(&self) -> Option<Forwarding> {
+        self.forwarding.clone()
     }
 
-    /// Whether the origin chose HTTP/2.
+    /// Whether the origin chose HTTP/2, or is known to speak nothing else.
     pub(super) fn speaks_http2(&self) -> bool {
         match &self.transport {
-            Transport::Tcp(_) => false,
+            Transport::Tcp(_) => self.http2,
             Transport::Tls(tls) => tls.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2),
         }
     }

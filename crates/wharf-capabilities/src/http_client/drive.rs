@@ -42,7 +42,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(super) async fn start_http1(stream: Stream, slot: Slot) -> Result<Http1Lease, ErrorCode> {
-    let received = stream.received();
+    let (received, forwarding) = (stream.received(), stream.forwarding());
     let mut builder = http1::Builder::new();
     builder.max_header_size(HEAD_BYTES_MAX).max_buf_size(HEAD_BYTES_MAX);
     let (sender, connection) = builder
@@ -53,13 +53,15 @@ pub(super) async fn start_http1(stream: Stream, slot: Slot) -> Result<Http1Lease
     let place = slot.place();
     let task = tokio::spawn(async move {
         tokio::select! {
+            biased;
             ended = connection => if let Err(error) = ended {
                 tracing::debug!(error = &error as &dyn std::error::Error, "a connection of HTTP/1.1 ended");
             },
             never = attend(returned, &slot) => match never {},
         }
     });
-    Ok(Http1Lease::new(sender, received, place, home, task.abort_handle()))
+    let task = task.abort_handle();
+    Ok(Http1Lease::new(sender, received, forwarding, place, home, task))
 }
 
 /// Puts the connection back into the pool after responses that came before their request had ended, and closes it when

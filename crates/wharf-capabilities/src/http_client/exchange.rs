@@ -1,6 +1,8 @@
 //! One request and its response on a connection: heads made fit for the protocol, bodies streamed both ways, timeouts,
 //! and the end of all of it when the guest loses interest.
 
+mod heads;
+
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -9,17 +11,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::uri::PathAndQuery;
-use http::{Method, Request, Response, StatusCode, Uri, Version};
+use http::header::{self, HeaderMap};
+use http::{Request, Response, StatusCode, Uri};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep, timeout_at};
 use wharf_host::http::{Body, ErrorCode, RequestOptions};
 
+use self::heads::{fit_http1, fit_http2, fit_proxy};
 use super::failure::{self, Phase};
 use super::pool::Lease;
+
+pub(super) use self::heads::strip_hop_by_hop;
 
 /// What a guest gets.
 pub(super) type Answer = Result<Response<Body>, ErrorCode>;
@@ -95,9 +99,14 @@ pub(super) async fn run(
     let Some(lease) = &mut exchange.lease else {
         return Outcome::Failed(ErrorCode::InternalError(None));
     };
+    let mut at_proxy = false;
     let (answer, phase, replay) = match lease {
         Lease::Http1(lease) => {
             fit_http1(&mut request, uri);
+            if let Some(forwarding) = &lease.forwarding {
+                at_proxy = true;
+                fit_proxy(&mut request, uri, forwarding);
+            }
             let received = lease.received.bytes();
             let answer = first_byte(lease.sender.try_send_request(request), timeouts, upload).await;
             let phase = if lease.received.bytes() > received {
@@ -121,6 +130,10 @@ pub(super) async fn run(
     match answer {
         // RFC 9209 section 2.3: no data came in time. Its `http_response_timeout` is for whole responses.
         None => Outcome::Failed(ErrorCode::ConnectionReadTimeout),
+        Some(Ok(response)) if at_proxy && response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+            tracing::warn!("the proxy for outgoing requests asks for another user or password");
+            Outcome::Failed(ErrorCode::ConfigurationError)
+        }
         Some(Ok(response)) => answered(response, exchange, timeouts),
         Some(Err(mut error)) => {
             let code = upload
@@ -210,50 +223,13 @@ impl Drop for Exchange {
     }
 }
 
-/// Makes `request` one of HTTP/1.1: origin form, `Host`, and a body whose end the origin can tell.
-fn fit_http1(request: &mut Request<Outgoing>, uri: &Uri) {
-    *request.version_mut() = Version::HTTP_11;
-    let path = uri
-        .path_and_query()
-        .cloned()
-        .unwrap_or_else(|| PathAndQuery::from_static("/"));
-    *request.uri_mut() = Uri::from(path);
-    let authority = uri.authority().map_or("", |authority| authority.as_str());
-    let trailers = request.headers().contains_key(header::TRAILER);
-    let body = request.body_mut();
-    // Trailers that were not announced cannot be sent, so without them a body without data ends here.
-    body.ends_with_head = body.size_hint().exact() == Some(0) && !trailers;
-    let empty = body.is_end_stream();
-    // A known length is announced, unless that would leave no place for trailers.
-    let chunked = !empty && body.declared.is_none() && (trailers || body.size_hint().exact().is_none());
-    let expects_body = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH);
-    let headers = request.headers_mut();
-    // An authority is made of characters that a field may hold.
-    if let Ok(host) = HeaderValue::from_str(authority) {
-        headers.insert(header::HOST, host);
-    }
-    headers.insert(header::TE, HeaderValue::from_static("trailers"));
-    headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
-    if chunked {
-        headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    } else if empty && expects_body {
-        // Some origins refuse these methods without a length (RFC 9110, 8.6).
-        headers
-            .entry(header::CONTENT_LENGTH)
-            .or_insert(HeaderValue::from_static("0"));
-    }
-}
-
-/// Makes `request` one of HTTP/2: absolute form, and no field that concerns a connection.
-fn fit_http2(request: &mut Request<Outgoing>, uri: &Uri) {
-    *request.version_mut() = Version::HTTP_2;
-    *request.uri_mut() = uri.clone();
-    request.body_mut().ends_with_head = false;
-    let headers = request.headers_mut();
-    for name in [header::HOST, header::CONNECTION, header::TRANSFER_ENCODING] {
-        headers.remove(name);
-    }
-    headers.insert(header::TE, HeaderValue::from_static("trailers"));
+/// The same again, for a request without a body.
+pub(super) fn again(request: &Request<Outgoing>) -> Option<(Request<Outgoing>, Arc<Upload>)> {
+    let body = request.body();
+    // Trailers that were not announced are as good as none.
+    let empty = body.size_hint().exact() == Some(0) && !request.headers().contains_key(header::TRAILER);
+    let upload = Arc::new(Upload::new());
+    empty.then(|| (copy_without_body(request, &upload), upload))
 }
 
 fn copy_without_body(request: &Request<Outgoing>, upload: &Arc<Upload>) -> Request<Outgoing> {
@@ -268,29 +244,6 @@ fn copy_without_body(request: &Request<Outgoing>, upload: &Arc<Upload>) -> Reque
     *copy.method_mut() = request.method().clone();
     *copy.headers_mut() = request.headers().clone();
     copy
-}
-
-/// Fields that concern one connection only (RFC 9110, 7.6.1): ours say what they must, and a response's were for us.
-const HOP_BY_HOP: [HeaderName; 6] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("http2-settings"),
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
-
-pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let listed: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in listed.iter().chain(&HOP_BY_HOP) {
-        headers.remove(name);
-    }
 }
 
 fn declared_length(headers: &HeaderMap) -> Option<u64> {

@@ -3,29 +3,27 @@
 //! Bookkeeping only; each connection is driven by a task of `drive.rs`. A task holds the pool weakly: when the app's
 //! client goes, its idle connections close, and those in use after their exchange.
 
+mod lease;
+mod waiting;
+
 use std::collections::HashMap;
-use std::pin::pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use hyper::client::conn::{http1, http2};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio::task::AbortHandle;
+use hyper::client::conn::http2;
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
 use wharf_host::http::ErrorCode;
 
-use super::connect::{Received, Stream};
+use self::waiting::{OriginPlace, Waits};
+use super::connect::Stream;
 use super::drive;
 use super::exchange::Outgoing;
 use super::origin::Origin;
-use crate::allow::Scheme;
 
-/// How often a request that waits because all connections are taken looks for an idle one to close in its favour.
-const LOOK_FOR_IDLE: Duration = Duration::from_millis(50);
-
-/// How long a connection that was put back may take to be ready. Past it another one is used.
-const SETTLE_TIMEOUT: Duration = Duration::from_millis(100);
+pub(super) use self::lease::{Http1Lease, Http2Lease, Lease, Load};
+pub(super) use self::waiting::Permit;
 
 /// How many requests share a connection of HTTP/2. With more, another connection is opened: one lost packet holds up
 /// all requests of its connection.
@@ -34,7 +32,11 @@ pub(super) const STREAMS_MAX: usize = 64;
 pub(super) struct PoolOptions {
     pub idle_timeout: Duration,
     pub idle_per_origin_max: usize,
+    /// For those beyond `idle_per_origin_max`; no longer than `idle_timeout`.
+    pub surplus_idle_timeout: Duration,
     pub connections_max: usize,
+    pub connections_per_origin_max: usize,
+    pub waiting_per_origin_max: usize,
 }
 
 /// All connections of a client.
@@ -44,7 +46,17 @@ pub(super) struct Pool {
     permits: Arc<Semaphore>,
     /// How often a request has found all connections taken.
     waited: AtomicU64,
+    /// How often a request has found so many waiting that it was refused.
+    refused: AtomicU64,
     next_id: AtomicU64,
+}
+
+/// How many connections and waits there are.
+#[derive(Default)]
+pub(super) struct Figures {
+    pub open: usize,
+    pub idle: usize,
+    pub waiting: usize,
 }
 
 /// The connections to one origin. Kept while one is open or being opened for all.
@@ -54,13 +66,13 @@ struct Connections {
     idle: Vec<Idle>,
     /// HTTP/2, in use or not.
     shared: Vec<Shared>,
-    /// All, those in use included.
+    /// All, those in use and those that are being opened included.
     open: usize,
     /// While the first connection to an HTTPS origin is opened: it may turn out to serve all who wait.
     opening: Option<watch::Receiver<()>>,
     /// The origin did not choose HTTP/2, so nobody need wait for another's connection.
     speaks_http1: bool,
-    /// Requests that wait because all connections are taken; they are told of each that is put back.
+    /// Requests that wait because all connections are taken; they are told of each that is put back or ends.
     waiting: usize,
     returned: Arc<Notify>,
 }
@@ -85,6 +97,8 @@ pub(super) enum Checkout {
     Open(Opening),
     /// Nothing yet: ask again when this ends.
     Wait(Ongoing),
+    /// Nothing, and as many wait already as may.
+    Refused(ErrorCode),
 }
 
 impl Pool {
@@ -95,16 +109,18 @@ impl Pool {
             origins: Mutex::default(),
             permits,
             waited: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
             next_id: AtomicU64::new(0),
         })
     }
 
-    /// Finds a connection for a request to `origin`. With `fresh`, only one that nobody has used will do.
-    pub(super) fn checkout(self: &Arc<Self>, origin: &Origin, fresh: bool) -> Checkout {
+    /// Finds a connection for a request to `origin`. With `fresh`, only one that nobody has used will do. `shares` says
+    /// that a new connection may turn out to serve many at once.
+    pub(super) fn checkout(self: &Arc<Self>, origin: &Origin, fresh: bool, shares: bool) -> Checkout {
         // Dropped after the lock.
         let mut dead = Vec::new();
         let mut origins = self.lock();
-        let mut alone = fresh || origin.scheme == Scheme::Http;
+        let mut alone = fresh || !shares;
         if !fresh && let Some(connections) = origins.get_mut(origin) {
             if let Some(lease) = connections.take(&mut dead) {
                 return Checkout::Lease(lease);
@@ -115,8 +131,14 @@ impl Pool {
             None
         } else {
             let connections = origins.entry(origin.clone()).or_default();
-            if let Some(opening) = &connections.opening {
-                return Checkout::Wait(Ongoing(opening.clone()));
+            if let Some(opening) = connections.opening.clone() {
+                // Who opens waits for a place itself, so all who wait for that wait for a place.
+                let counted = connections.waiting > 0;
+                let waits = counted.then(|| Waits::among(&mut origins, self, origin));
+                return match waits.transpose() {
+                    Ok(waits) => Checkout::Wait(Ongoing { opening, _waits: waits }),
+                    Err(refused) => Checkout::Refused(refused),
+                };
             }
             let (announce, opening) = watch::channel(());
             connections.opening = Some(opening);
@@ -134,33 +156,73 @@ impl Pool {
         self.waited.swap(0, Ordering::Relaxed)
     }
 
-    /// Waits until one more connection may be open; meanwhile the longest idle ones are closed. `None` when instead one to
-    /// `origin` was put back, which the next [`Pool::checkout`] finds.
-    pub(super) async fn permit(&self, origin: Option<&Origin>) -> Option<OwnedSemaphorePermit> {
-        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
-            return Some(permit);
+    /// How often a request was refused, since so many waited already, since this was last asked.
+    pub(super) fn take_refused(&self) -> u64 {
+        self.refused.swap(0, Ordering::Relaxed)
+    }
+
+    /// Waits until one more connection to `origin` may be open; meanwhile the longest idle ones are closed. With `reuse`,
+    /// `None` when instead one to `origin` was put back, which the next [`Pool::checkout`] finds.
+    ///
+    /// # Errors
+    /// `connection-limit-reached` when as many wait already as may.
+    pub(super) async fn permit(self: &Arc<Self>, origin: &Origin, reuse: bool) -> Result<Option<Permit>, ErrorCode> {
+        if let Some(place) = self.try_place(origin)
+            && let Ok(all) = self.permits.clone().try_acquire_owned()
+        {
+            return Ok(Some(Permit::new(place, all)));
         }
         self.waited.fetch_add(1, Ordering::Relaxed);
-        let waits = origin.map(|origin| Waits::new(self, origin));
-        let returned = async {
-            match &waits {
-                Some(waits) => waits.returned.notified().await,
-                None => std::future::pending().await,
-            }
+        let waits = Waits::new(self, origin)?;
+        let Some(place) = waits.place(reuse).await else {
+            return Ok(None);
         };
-        // One place in the queue, kept while idle connections are looked for.
-        let (mut turn, mut returned) = (pin!(self.permits.clone().acquire_owned()), pin!(returned));
-        let mut wait = Duration::ZERO;
-        loop {
-            tokio::select! {
-                biased;
-                // The semaphore is never closed.
-                permit = turn.as_mut() => return permit.ok(),
-                () = returned.as_mut() => return None,
-                () = tokio::time::sleep(wait) => self.close_longest_idle(),
-            }
-            wait = LOOK_FOR_IDLE;
+        let Some(all) = waits.among_all(reuse).await else {
+            return Ok(None);
+        };
+        Ok(Some(Permit::new(place, all)))
+    }
+
+    /// A place among the connections to `origin`.
+    fn try_place(self: &Arc<Self>, origin: &Origin) -> Option<OriginPlace> {
+        let mut origins = self.lock();
+        let connections = match origins.get_mut(origin) {
+            Some(connections) => connections,
+            None => origins.entry(origin.clone()).or_default(),
+        };
+        if connections.open >= self.options.connections_per_origin_max {
+            return None;
         }
+        connections.open += 1;
+        Some(OriginPlace::new(self, origin))
+    }
+
+    /// Whether a request to `origin` finds a connection now.
+    fn has_idle(&self, origin: &Origin) -> bool {
+        let origins = self.lock();
+        origins.get(origin).is_some_and(|connections| {
+            !connections.idle.is_empty() || connections.shared.iter().any(|shared| shared.load.has_room())
+        })
+    }
+
+    /// Closes the longest idle connection to `origin`.
+    fn close_idle_of(&self, origin: &Origin) {
+        let closed = self.with(origin, |connections| {
+            let longest = connections.all_idle().min_by_key(|(since, _)| *since);
+            longest.and_then(|(_, id)| connections.remove(id))
+        });
+        drop(closed);
+    }
+
+    /// How it stands.
+    pub(super) fn figures(&self) -> Figures {
+        let mut figures = Figures::default();
+        for connections in self.lock().values() {
+            figures.open += connections.open;
+            figures.idle += connections.all_idle().count();
+            figures.waiting += connections.waiting;
+        }
+        figures
     }
 
     fn close_longest_idle(&self) {
@@ -174,6 +236,11 @@ impl Pool {
         let closed = longest.and_then(|(origin, id)| origins.get_mut(&origin)?.remove(id));
         drop(origins);
         drop(closed);
+    }
+
+    /// Tells those who wait for a connection to `origin`.
+    fn returned(&self, origin: &Origin) -> Arc<Notify> {
+        self.lock().entry(origin.clone()).or_default().returned.clone()
     }
 
     /// Works on the connections to `origin`, and forgets them when none is left. What `work` returns is dropped after
@@ -222,16 +289,19 @@ impl Connections {
         }
         self.shared.retain(|shared| !shared.sender.is_closed());
         let shared = self.shared.iter().find(|shared| shared.load.has_room())?;
-        Some(Lease::Http2(Http2Lease {
-            sender: shared.sender.clone(),
-            _stream: shared.load.begin(),
-        }))
+        Some(Lease::Http2(Http2Lease::new(shared.sender.clone(), &shared.load)))
     }
 
     /// Since when connection `id` idles.
     fn idle_since(&self, id: u64) -> Option<Instant> {
         let mut idle = self.all_idle();
         idle.find(|(_, other)| *other == id).map(|(since, _)| since)
+    }
+
+    /// Whether more than `most` idle, and connection `id` is one of the longest idle that are too many.
+    fn is_surplus(&self, id: u64, most: usize) -> bool {
+        let surplus = self.idle.len().saturating_sub(most);
+        self.idle.iter().take(surplus).any(|idle| idle.id == id)
     }
 
     fn all_idle(&self) -> impl Iterator<Item = (Instant, u64)> {
@@ -260,29 +330,6 @@ impl Connections {
     }
 }
 
-/// A request that waits for a connection to be put back.
-struct Waits<'a> {
-    pool: &'a Pool,
-    origin: &'a Origin,
-    returned: Arc<Notify>,
-}
-
-impl<'a> Waits<'a> {
-    fn new(pool: &'a Pool, origin: &'a Origin) -> Self {
-        let mut origins = pool.lock();
-        let connections = origins.entry(origin.clone()).or_default();
-        connections.waiting += 1;
-        let returned = connections.returned.clone();
-        Self { pool, origin, returned }
-    }
-}
-
-impl Drop for Waits<'_> {
-    fn drop(&mut self) {
-        self.pool.with(self.origin, |connections| connections.waiting -= 1);
-    }
-}
-
 enum Removed {
     Idle { _connection: Idle },
     Shared { _connection: Shared },
@@ -298,7 +345,7 @@ pub(super) struct Opening {
 
 impl Opening {
     /// Makes a connection of `stream` and enters it into the pool.
-    pub(super) async fn start(self, stream: Stream, permit: OwnedSemaphorePermit) -> Result<Lease, ErrorCode> {
+    pub(super) async fn start(self, stream: Stream, permit: Permit) -> Result<Lease, ErrorCode> {
         let id = self.pool.next_id.fetch_add(1, Ordering::Relaxed);
         let place = Place {
             pool: Arc::downgrade(&self.pool),
@@ -306,14 +353,10 @@ impl Opening {
             id,
         };
         let slot = Slot { place, _permit: permit };
-        self.pool.lock().entry(self.origin.clone()).or_default().open += 1;
         if stream.speaks_http2() {
-            let load = Load::new();
+            let load = Load::new(self.pool.returned(&self.origin));
             let sender = drive::start_http2(stream, load.clone(), slot).await?;
-            let lease = Http2Lease {
-                sender: sender.clone(),
-                _stream: load.begin(),
-            };
+            let lease = Http2Lease::new(sender.clone(), &load);
             self.pool
                 .lock()
                 .entry(self.origin.clone())
@@ -339,13 +382,16 @@ impl Drop for Opening {
 }
 
 /// Somebody else's opening.
-pub(super) struct Ongoing(watch::Receiver<()>);
+pub(super) struct Ongoing {
+    opening: watch::Receiver<()>,
+    _waits: Option<Waits>,
+}
 
 impl Ongoing {
     /// Returns when it has succeeded or failed.
     pub(super) async fn ended(mut self) {
         // Nothing is ever sent: this ends with an error when the sender is dropped.
-        let _ = self.0.changed().await;
+        let _ = self.opening.changed().await;
     }
 }
 
@@ -369,7 +415,7 @@ impl Place {
             let (id, since) = (self.id, Instant::now());
             idle.push(Idle { id, lease, since });
             returned.notify_one();
-            (idle.len() > pool.options.idle_per_origin_max).then(|| idle.remove(0).lease)
+            None
         });
     }
 }
@@ -377,7 +423,7 @@ impl Place {
 /// The place of one connection, held by the task that drives it and given up when that ends.
 pub(super) struct Slot {
     place: Place,
-    _permit: OwnedSemaphorePermit,
+    _permit: Permit,
 }
 
 impl Slot {
@@ -389,158 +435,31 @@ impl Slot {
     /// Closes the connection if it has idled for too long. Answers when to look again; `None` when the client is gone.
     pub(super) fn expire(&self) -> Option<Instant> {
         let pool = self.place.pool.upgrade()?;
-        let (now, idle_timeout) = (Instant::now(), pool.options.idle_timeout);
+        let (now, options) = (Instant::now(), &pool.options);
+        let later = now + options.surplus_idle_timeout;
         let closed = pool.with(&self.place.origin, |connections| {
+            let id = self.place.id;
             // One in use may idle from now on at the earliest.
-            let due = connections.idle_since(self.place.id).unwrap_or(now) + idle_timeout;
-            if due > now {
-                Err(due)
-            } else {
-                Ok(connections.remove(self.place.id))
+            let Some(since) = connections.idle_since(id) else {
+                return Err(later);
+            };
+            let may_idle = match connections.is_surplus(id, options.idle_per_origin_max) {
+                true => options.surplus_idle_timeout,
+                false => options.idle_timeout,
+            };
+            match since + may_idle {
+                due if due > now => Err(due.min(later)),
+                _ => Ok(connections.remove(id)),
             }
         });
-        Some(closed.and_then(Result::err).unwrap_or(now + idle_timeout))
+        Some(closed.and_then(Result::err).unwrap_or(later))
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         if let Some(pool) = self.place.pool.upgrade() {
-            pool.with(&self.place.origin, |connections| {
-                connections.open -= 1;
-                connections.remove(self.place.id)
-            });
+            pool.with(&self.place.origin, |connections| connections.remove(self.place.id));
         }
-    }
-}
-
-/// A connection in use by one request.
-pub(super) enum Lease {
-    Http1(Http1Lease),
-    Http2(Http2Lease),
-}
-
-impl Lease {
-    /// Gives the connection back after a complete response. `uploaded` says whether the request has been sent as well.
-    pub(super) fn release(self, uploaded: bool) {
-        match self {
-            Self::Http1(lease) if uploaded => lease.place.clone().rest(lease),
-            Self::Http1(lease) => lease.go_home(),
-            Self::Http2(lease) => drop(lease),
-        }
-    }
-}
-
-/// A connection of HTTP/1.1. Dropping it closes the connection at once, whatever is under way on it.
-pub(super) struct Http1Lease {
-    pub sender: http1::SendRequest<Outgoing>,
-    /// What the connection has received since it stands.
-    pub received: Received,
-    place: Place,
-    /// To the task that drives the connection, for it to wait until the request has been sent.
-    home: mpsc::Sender<Self>,
-    _task: AbortOnDrop,
-}
-
-impl Http1Lease {
-    /// `home` leads to `task`, which drives the connection.
-    pub(super) fn new(
-        sender: http1::SendRequest<Outgoing>,
-        received: Received,
-        place: Place,
-        home: mpsc::Sender<Self>,
-        task: AbortHandle,
-    ) -> Self {
-        let _task = AbortOnDrop(task);
-        Self {
-            sender,
-            received,
-            place,
-            home,
-            _task,
-        }
-    }
-
-    /// Whether the next request can be sent. It can within microseconds after a response, as soon as the connection's
-    /// task has come round, unless the origin does not take the rest of the last request.
-    pub(super) async fn is_ready(&mut self) -> bool {
-        matches!(
-            tokio::time::timeout(SETTLE_TIMEOUT, self.sender.ready()).await,
-            Ok(Ok(()))
-        )
-    }
-
-    fn go_home(self) {
-        // Fails when the connection has ended; then there is nothing to keep.
-        let _ = self.home.clone().try_send(self);
-    }
-
-    /// Puts the connection back once its request has been sent.
-    pub(super) async fn settle(mut self) {
-        if self.sender.ready().await.is_ok() {
-            self.place.clone().rest(self);
-        }
-    }
-}
-
-/// Ends a task with its owner.
-struct AbortOnDrop(AbortHandle);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// A connection of HTTP/2, shared with other requests. Dropping it leaves the connection open.
-pub(super) struct Http2Lease {
-    pub sender: http2::SendRequest<Outgoing>,
-    _stream: OpenStream,
-}
-
-/// How busy a connection of HTTP/2 is.
-pub(super) struct Load {
-    streams: AtomicUsize,
-    streams_max: AtomicUsize,
-    used: Mutex<Instant>,
-}
-
-impl Load {
-    fn new() -> Arc<Self> {
-        Arc::new(Self {
-            streams: AtomicUsize::new(0),
-            streams_max: AtomicUsize::new(STREAMS_MAX),
-            used: Mutex::new(Instant::now()),
-        })
-    }
-
-    /// Takes over how many streams the origin allows.
-    pub(super) fn limit(&self, streams_max: usize) {
-        self.streams_max
-            .store(streams_max.clamp(1, STREAMS_MAX), Ordering::Relaxed);
-    }
-
-    fn has_room(&self) -> bool {
-        self.streams.load(Ordering::Relaxed) < self.streams_max.load(Ordering::Relaxed)
-    }
-
-    fn begin(self: &Arc<Self>) -> OpenStream {
-        self.streams.fetch_add(1, Ordering::Relaxed);
-        OpenStream(self.clone())
-    }
-
-    /// Since when no request uses the connection.
-    fn idle_since(&self) -> Option<Instant> {
-        let used = *self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        (self.streams.load(Ordering::Acquire) == 0).then_some(used)
-    }
-}
-
-struct OpenStream(Arc<Load>);
-
-impl Drop for OpenStream {
-    fn drop(&mut self) {
-        *self.0.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        self.0.streams.fetch_sub(1, Ordering::Release);
     }
 }

@@ -3,7 +3,13 @@
 mod connections;
 mod exchanges;
 mod failures;
+mod limits;
 mod origin;
+mod policy;
+mod proxies;
+mod retries;
+mod upgrades;
+mod ways;
 
 use std::convert::Infallible;
 use std::net::IpAddr;

@@ -10,12 +10,12 @@ use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use wharf_host::http::{ErrorCode, RequestOptions, Upgraded};
 
 use super::connect::{Speaks, before};
 use super::origin::Origin;
+use super::pool::Permit;
 use super::{Shared, failure};
 
 /// How large the head of the answer may be.
@@ -30,7 +30,12 @@ pub(super) async fn upgrade(
     shared.admit(&origin)?;
     let timeouts = shared.timeouts.with(options);
     let until = Instant::now() + timeouts.connect;
-    let permit = before(until, shared.pool.permit(None), ErrorCode::ConnectionLimitReached).await?;
+    let permit = before(
+        until,
+        shared.pool.permit(&origin, false),
+        ErrorCode::ConnectionLimitReached,
+    )
+    .await??;
     let permit = permit.ok_or(ErrorCode::ConnectionLimitReached)?;
     let stream = shared.connector.connect(&origin, Speaks::Http1, until).await?;
     let mut builder = http1::Builder::new();
@@ -83,7 +88,7 @@ fn name_origin(request: &mut Request<()>) -> Result<(), ErrorCode> {
 /// A connection that counts among those that are open.
 struct Counted {
     stream: TokioIo<hyper::upgrade::Upgraded>,
-    _permit: OwnedSemaphorePermit,
+    _permit: Permit,
 }
 
 impl AsyncRead for Counted {

@@ -3,6 +3,7 @@
 //! A [`Payload`] is a body as everything outside the guest sees it. How one comes about that a guest writes is in
 //! `body/written.rs`, how a guest reads one in `body/received.rs`.
 
+mod lent;
 mod received;
 mod written;
 
@@ -20,6 +21,7 @@ use super::callers::Caller;
 use super::fields::Fields;
 use super::legacy::Outgoing;
 
+pub(crate) use lent::Lender;
 pub(crate) use received::consume;
 pub(crate) use written::{Direction, GuestBody, Settled, adopt};
 
@@ -44,6 +46,7 @@ enum Kind {
     Boxed(super::Body),
     Legacy(Outgoing),
     Guest(GuestBody),
+    Lent(lent::Lent),
 }
 
 impl std::fmt::Debug for Kind {
@@ -55,6 +58,7 @@ impl std::fmt::Debug for Kind {
             Self::Boxed(_) => "Boxed",
             Self::Legacy(_) => "Legacy",
             Self::Guest(_) => "Guest",
+            Self::Lent(_) => "Lent",
         })
     }
 }
@@ -86,6 +90,15 @@ impl Payload {
         Self::new(Kind::Guest(body))
     }
 
+    /// A body that can be taken back, and what takes it back. One that has ended is nothing to take.
+    pub(crate) fn lend(self) -> (Self, Option<Lender>) {
+        if http_body::Body::is_end_stream(&self) {
+            return (self, None);
+        }
+        let (lent, lender) = lent::lend(self);
+        (Self::new(Kind::Lent(lent)), Some(lender))
+    }
+
     /// The guest body inside, if a guest of this store made it.
     pub(crate) fn as_guest(&self) -> Option<&GuestBody> {
         match &self.kind {
@@ -107,6 +120,11 @@ impl Payload {
         }
     }
 
+    /// All of it is there: it cannot break off.
+    pub fn is_whole(&self) -> bool {
+        matches!(self.kind, Kind::Empty | Kind::Full(_))
+    }
+
     /// The reader has had all it can have. A body of a known length is not read past its last byte.
     fn is_delivered(&self) -> bool {
         match &self.kind {
@@ -120,7 +138,7 @@ impl Payload {
         match &self.kind {
             Kind::Guest(body) => body.failed(),
             Kind::Legacy(body) => body.failed(),
-            Kind::Empty | Kind::Full(_) | Kind::Incoming(_) | Kind::Boxed(_) => None,
+            Kind::Empty | Kind::Full(_) | Kind::Incoming(_) | Kind::Boxed(_) | Kind::Lent(_) => None,
         }
     }
 }
@@ -185,6 +203,7 @@ impl http_body::Body for Payload {
             Kind::Boxed(body) => Pin::new(body).poll_frame(cx),
             Kind::Legacy(body) => Pin::new(body).poll_frame(cx),
             Kind::Guest(body) => Pin::new(body).poll_frame(cx),
+            Kind::Lent(body) => Pin::new(body).poll_frame(cx),
         };
         // Ended or broken off by its writer, who may go on with other work.
         if matches!(frame, Poll::Ready(None | Some(Err(_)))) {
@@ -201,6 +220,7 @@ impl http_body::Body for Payload {
             Kind::Boxed(body) => body.is_end_stream(),
             Kind::Legacy(body) => body.is_end_stream(),
             Kind::Guest(body) => body.is_end_stream(),
+            Kind::Lent(body) => body.is_end_stream(),
         }
     }
 
@@ -212,6 +232,7 @@ impl http_body::Body for Payload {
             Kind::Boxed(body) => body.size_hint(),
             Kind::Legacy(body) => body.size_hint(),
             Kind::Guest(body) => body.size_hint(),
+            Kind::Lent(body) => body.size_hint(),
         }
     }
 }

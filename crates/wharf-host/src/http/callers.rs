@@ -12,6 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::AsContextMut as _;
 use wasmtime::component::{Access, GuestTaskId, HasSelf};
 
+use super::body::Lender;
 use super::{Body, ErrorCode, Payload, Sending};
 use crate::state::InstanceState;
 
@@ -23,10 +24,8 @@ use crate::state::InstanceState;
 pub(crate) struct Callers(HashMap<GuestTaskId, Arc<Gone>>);
 
 impl Callers {
-    pub(crate) fn enter(&mut self, task: GuestTaskId) -> Arc<Gone> {
-        let gone = Arc::<Gone>::default();
-        self.0.insert(task, gone.clone());
-        gone
+    pub(crate) fn enter(&mut self, task: GuestTaskId, gone: Arc<Gone>) {
+        self.0.insert(task, gone);
     }
 
     /// The client that a guest works for whose tasks are `stack`, the youngest first. Only the last is a request's own;
@@ -59,12 +58,25 @@ impl Caller {
 pub(crate) struct Gone {
     left: AtomicBool,
     told: tokio::sync::Notify,
+    /// The content of its request, where there is any.
+    content: Option<Lender>,
 }
 
 impl Gone {
+    /// With the content of the client's request, which goes with it.
+    pub(crate) fn with_content(content: Option<Lender>) -> Self {
+        Self {
+            content,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn leave(&self) {
         self.left.store(true, Ordering::Release);
         self.told.notify_waiters();
+        if let Some(content) = &self.content {
+            content.take_back();
+        }
     }
 
     /// Ready once the client has left.

@@ -93,6 +93,13 @@ impl Handler {
                     .into(),
             ));
         }
+        if !v3 && !v2 && inspection.websockets().is_some() {
+            return Err(world(
+                "it exports wharf:websocket/handler and not wasi:http/handler@0.3: a component that takes WebSockets answers \
+                 ordinary requests as well, if only with 404"
+                    .into(),
+            ));
+        }
         if !v3 && !v2 {
             return Err(world(
                 "it exports neither wasi:http/handler@0.3 nor wasi:http/incoming-handler@0.2, so it cannot serve \

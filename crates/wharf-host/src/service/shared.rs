@@ -24,7 +24,7 @@ use super::{Deadline, Service};
 use crate::http::Payload;
 use crate::http::bindings::Service as Service3;
 use crate::http::body::Owner;
-use crate::http::callers::Caller;
+use crate::http::callers::{Caller, Gone};
 use crate::http::host::Request;
 use crate::running::Running;
 use crate::state::{Blueprint, InstanceState};
@@ -293,12 +293,17 @@ async fn answer(
     place: OwnedSemaphorePermit,
 ) -> wasmtime::Result<()> {
     let handle = instance.wasi_http_handler().func_handle();
-    let (call, gone) = accessor.with(|mut store| {
+    let (head, body) = request.into_parts();
+    let (body, lender) = body.lend();
+    let gone = Arc::new(Gone::with_content(lender));
+    let request = http::Request::from_parts(head, body);
+    let call = accessor.with(|mut store| {
         let request = store.get().table.push(Request::received(request))?;
         let call = handle.start_call_concurrent(&mut store, (request,))?;
         let task = call.task();
         let callers = store.get().http.callers.get_or_insert_default();
-        Ok::<_, wasmtime::Error>((call, callers.enter(task)))
+        callers.enter(task, gone.clone());
+        Ok::<_, wasmtime::Error>(call)
     })?;
     let mut called = std::pin::pin!(handle.finish_call_concurrent(accessor, call));
     let answered = match while_wanted(called.as_mut(), &mut sender).await {

@@ -18,7 +18,7 @@ use super::Answered;
 use super::call::{Head, Instance3, no_tasks_left, respond};
 use super::failure::{BackgroundTimeout, Failure};
 use crate::http::body::Owner;
-use crate::http::callers::Caller;
+use crate::http::callers::{Caller, Gone};
 use crate::http::host::Request;
 use crate::state::{Blueprint, InstanceState};
 use crate::websocket::handler::{self, Params};
@@ -150,7 +150,9 @@ pub(super) async fn accept_beside_others(
         let call = handle.start_call_concurrent(&mut store, params)?;
         let task = call.task();
         let callers = store.get().http.callers.get_or_insert_default();
-        Ok::<_, wasmtime::Error>((link, call, callers.enter(task)))
+        let gone = Arc::<Gone>::default();
+        callers.enter(task, gone.clone());
+        Ok::<_, wasmtime::Error>((link, call, gone))
     })?;
     // Dropped with the instance.
     let guest = Call(link.clone());

@@ -19,6 +19,7 @@ use super::types::{CloseInfo, Message};
 use crate::http::fields::Fields;
 use crate::http::{ErrorCode, RequestOptions, Upgraded};
 use crate::state::InstanceState;
+use drive::Bounds;
 
 type Params = (
     String,
@@ -82,35 +83,42 @@ async fn connect(
     accessor: &Accessor<InstanceState>,
     (url, headers, subprotocols, outgoing, close): Params,
 ) -> wasmtime::Result<Result<Connection, Error>> {
-    let (link, headers, client) = accessor.with(|mut store| {
+    let (link, headers, client, bounds) = accessor.with(|mut store| {
         let state = store.get();
         let headers = state.table.delete(headers)?.into_map();
         let client = state.http.client.clone();
+        let bounds = Bounds {
+            limits: state.http.limits.clone(),
+            reached: state.http.sockets_reached.clone(),
+        };
         // Nothing of the guest's waits for what comes here by itself: no message is a reason for more processor time.
         let link = Link::new(state.http.ledger.clone(), Arc::new(AtomicU64::new(0)));
         outgoing.pipe(&mut store, Written(link.clone()))?;
         close.pipe(&mut store, CloseSaid(link.clone()))?;
-        Ok::<_, wasmtime::Error>((link, headers, client))
+        Ok::<_, wasmtime::Error>((link, headers, client, bounds))
     })?;
     // Dropped where there is no connection: then nothing is taken from the guest.
     let socket = Socket::new(link.clone());
-    let request = match request(&url, headers, &subprotocols) {
+    let Ok(key) = handshake::key() else {
+        let reason = "the system gives no random bytes".to_owned();
+        return Ok(Err(Error::ConnectionFailed(reason)));
+    };
+    let request = match request(&url, headers, &subprotocols, &key) {
         Ok(request) => request,
         Err(wrong) => return Ok(Err(Error::InvalidRequest(wrong.to_owned()))),
     };
     let Some(client) = client else {
         return Ok(Err(Error::AccessDenied));
     };
-    let key = request.headers().get(header::SEC_WEBSOCKET_KEY).cloned();
     let upgraded = match client.upgrade(request, RequestOptions::default()).await {
         Ok(upgraded) => upgraded,
         Err(code) => return Ok(Err(code.into())),
     };
-    let (stream, subprotocol) = match opened(upgraded, key.as_ref(), &subprotocols) {
+    let (stream, subprotocol) = match opened(upgraded, &key, &subprotocols) {
         Ok(opened) => opened,
         Err(error) => return Ok(Err(error)),
     };
-    tokio::spawn(drive::drive(stream, socket));
+    tokio::spawn(drive::drive(stream, socket, bounds));
     accessor.with(|mut store| {
         Ok(Ok(Connection {
             subprotocol,
@@ -121,7 +129,7 @@ async fn connect(
 }
 
 /// The client's part of the handshake (RFC 6455 section 4.1).
-fn request(url: &str, mut headers: HeaderMap, subprotocols: &[String]) -> Result<Request<()>, &'static str> {
+fn request(url: &str, mut headers: HeaderMap, subprotocols: &[String], key: &str) -> Result<Request<()>, &'static str> {
     let (scheme, rest) = url.split_once("://").ok_or("the URL has no scheme")?;
     let scheme = match scheme {
         _ if scheme.eq_ignore_ascii_case("ws") => "http",
@@ -147,7 +155,7 @@ fn request(url: &str, mut headers: HeaderMap, subprotocols: &[String]) -> Result
     set(header::CONNECTION, "Upgrade");
     set(header::UPGRADE, "websocket");
     set(header::SEC_WEBSOCKET_VERSION, "13");
-    set(header::SEC_WEBSOCKET_KEY, &handshake::key());
+    set(header::SEC_WEBSOCKET_KEY, key);
     if !subprotocols.is_empty() {
         set(header::SEC_WEBSOCKET_PROTOCOL, &subprotocols.join(", "));
     }
@@ -160,7 +168,7 @@ fn request(url: &str, mut headers: HeaderMap, subprotocols: &[String]) -> Result
 type Opened = (Box<dyn crate::http::Duplex>, Option<String>);
 
 /// Checks the answer (RFC 6455 section 4.1, "once the client's opening handshake has been sent").
-fn opened(upgraded: Upgraded, key: Option<&HeaderValue>, subprotocols: &[String]) -> Result<Opened, Error> {
+fn opened(upgraded: Upgraded, key: &str, subprotocols: &[String]) -> Result<Opened, Error> {
     let Upgraded { head, stream } = upgraded;
     if head.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(Error::Rejected(head.status().as_u16()));
@@ -170,7 +178,7 @@ fn opened(upgraded: Upgraded, key: Option<&HeaderValue>, subprotocols: &[String]
     if !text(header::UPGRADE).eq_ignore_ascii_case("websocket") {
         return wrong("the answer upgrades to something else");
     }
-    let accept = key.and_then(|key| handshake::accept(key.as_bytes()));
+    let accept = handshake::accept(key.as_bytes());
     if accept.is_none_or(|accept| text(header::SEC_WEBSOCKET_ACCEPT) != accept) {
         return wrong("the answer is not to this handshake's key");
     }

@@ -18,10 +18,10 @@ pub fn accept(key: &[u8]) -> Option<String> {
 }
 
 /// A key unlike any other.
-pub(super) fn key() -> String {
-    use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-    let half = || RandomState::new().build_hasher().finish().to_ne_bytes();
-    BASE64_STANDARD.encode([half(), half()].concat())
+pub(super) fn key() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(BASE64_STANDARD.encode(bytes))
 }
 
 /// RFC 9110 section 5.6.2.
@@ -38,7 +38,9 @@ mod tests {
     fn a_key_is_answered_as_in_the_rfc() {
         let accepted = accept(b"dGhlIHNhbXBsZSBub25jZQ==");
         assert_eq!(accepted.as_deref(), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
-        assert!(accept(key().as_bytes()).is_some());
+        let [one, other] = [key().unwrap(), key().unwrap()];
+        assert!(accept(one.as_bytes()).is_some());
+        assert_ne!(one, other);
         for wrong in ["", "dGhlIHNhbXBsZSBub25jZQ", "c2hvcnQ=", "!"] {
             assert_eq!(accept(wrong.as_bytes()), None, "{wrong}");
         }

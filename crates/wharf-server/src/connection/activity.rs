@@ -1,22 +1,23 @@
 //! What a connection does: whether it has requests, since when it has none, and what it was told.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use slab::Slab;
 use tokio::sync::Notify;
-use wharf_host::http::Payload;
+use wharf_host::http::{ErrorCode, Payload};
 
 use super::answer::Answer;
 use super::gone;
 use super::stream::{Socket, WeakSocket};
-use super::streams::OpenStream;
+use super::streams::{Carries, OpenStream};
 use crate::app::{App, OfApp};
 use crate::door::Door;
 use crate::limits::Limit;
 use crate::places::Place;
+use crate::refusals::Kind;
 
 /// The time in which requests that a client takes back are counted, and frames that carry nothing.
 const COUNT_WINDOW: Duration = Duration::from_secs(30);
@@ -29,6 +30,9 @@ const BYTES_PER_FRAME: u64 = 256;
 
 /// A piece of a response that is not taken for so long is one that the client has to be waited for.
 const UNTAKEN: Duration = Duration::from_secs(1);
+
+/// Stands for a status that was counted, or is not there yet.
+const COUNTED: u16 = 0;
 
 /// Stands for "never", in milliseconds since a connection began.
 pub(super) const NEVER: u64 = u64::MAX;
@@ -49,7 +53,7 @@ pub(crate) struct Activity {
     pub traffic: Traffic,
     /// Bodies of requests that guests wait for.
     awaited: AtomicUsize,
-    /// Responses under way over HTTP/2, where a client can stop one without stopping the connection.
+    /// Responses and WebSockets under way over HTTP/2, where a client can stop one without stopping the connection.
     streams: Mutex<Slab<Weak<OpenStream>>>,
     /// Pieces of these that were handed over.
     pieces: AtomicU64,
@@ -138,7 +142,7 @@ impl Activity {
         }
         if is_last {
             self.door.metrics.reached(Limit::RequestsPerConnection);
-            self.told.notify.notify_one();
+            self.takes_no_more();
         }
         Begun {
             activity: self.clone(),
@@ -146,6 +150,8 @@ impl Activity {
             is_last,
             head_bytes_max,
             ended: AtomicBool::new(false),
+            status: AtomicU16::new(COUNTED),
+            path: None,
         }
     }
 
@@ -222,9 +228,14 @@ impl Activity {
         }
     }
 
-    /// See [`super::continuations_refused`].
+    /// The client has begun more streams than it may have, and was told.
+    pub fn refused_stream(&self) {
+        self.door.metrics.reached(Limit::Streams);
+    }
+
+    /// See [`super::spoken::continuations_refused`].
     pub fn continuations_refused(&self) -> usize {
-        super::continuations_refused(&self.door.limits)
+        super::spoken::continuations_refused(&self.door.limits)
     }
 
     /// A piece of a response is on its way.
@@ -256,6 +267,11 @@ impl Activity {
     pub fn head(&self) -> Option<Duration> {
         let since = self.head_since.load(Ordering::Relaxed);
         (since != NEVER).then(|| self.began.elapsed().saturating_sub(Duration::from_millis(since)))
+    }
+
+    /// The connection carries no request after those that have begun.
+    pub fn takes_no_more(&self) {
+        self.told.notify.notify_one();
     }
 
     /// Tells the connection to make room.
@@ -297,10 +313,19 @@ impl Activity {
     }
 
     /// A response begins that may have to wait for its client.
-    pub(super) fn stream_begins(&self, request: Begun) -> Arc<OpenStream> {
+    pub(super) fn response_begins(&self, request: Begun) -> Arc<OpenStream> {
+        self.stream_begins(Carries::Response(request))
+    }
+
+    /// A WebSocket begins in a stream of HTTP/2, as soon as the handshake that is being answered is.
+    pub fn socket_begins(self: &Arc<Self>, app: &App) -> Arc<OpenStream> {
+        self.stream_begins(Carries::Socket(self.clone(), app.key()))
+    }
+
+    fn stream_begins(&self, carries: Carries) -> Arc<OpenStream> {
         let mut streams = self.streams();
         let entry = streams.vacant_entry();
-        let stream = OpenStream::begin(request, entry.key());
+        let stream = OpenStream::begin(carries, entry.key());
         entry.insert(Arc::downgrade(&stream));
         stream
     }
@@ -309,7 +334,7 @@ impl Activity {
         self.streams().remove(key);
     }
 
-    /// The responses under way over HTTP/2.
+    /// The responses and WebSockets under way over HTTP/2.
     pub(super) fn open_streams(&self) -> Vec<Arc<OpenStream>> {
         self.streams()
             .iter()
@@ -352,7 +377,7 @@ impl Activity {
     /// Breaks off what the client does not take of an app's: over HTTP/2 such responses, else the connection.
     pub fn break_off_untaken(&self, app: usize) {
         if self.is_http2() && !self.traffic.blocked.load(Ordering::Relaxed) {
-            self.end_untaken(|stream| stream.request().app().map(App::key) == Some(app));
+            self.end_untaken(|stream| stream.app() == Some(app));
         } else if self.app() == app && self.is_untaken() {
             self.evict();
         }
@@ -388,7 +413,7 @@ impl Activity {
         self.told.notify.notified().await;
     }
 
-    /// The client has taken a request back. Over HTTP/1.1 that ends the connection anyway.
+    /// The client of an HTTP/2 connection has taken a request back.
     fn taken_back(&self) {
         let now = self.now();
         if is_past(COUNT_WINDOW, self.resets_since.load(Ordering::Relaxed), now) {
@@ -479,6 +504,10 @@ pub(crate) struct Begun {
     pub head_bytes_max: u64,
     /// It was answered in full.
     ended: AtomicBool,
+    /// The status of its response, until that is counted.
+    status: AtomicU16,
+    /// What was asked for, where the response may break off.
+    path: Option<Box<str>>,
 }
 
 impl Begun {
@@ -495,14 +524,37 @@ impl Begun {
         self.app.as_ref().map(OfApp::app)
     }
 
-    /// Its response has begun.
+    /// Its response has begun. It is counted when it has ended, since until then it may break off.
     pub fn responded(&self, status: StatusCode) {
-        self.activity.door.metrics.responded(self.app(), status);
+        self.status.store(status.as_u16(), Ordering::Relaxed);
     }
 
-    /// Its response is complete, or broke off on this side.
+    /// Its response comes in pieces: what was asked for is kept, to be said of one that breaks off.
+    pub fn may_break_off(&mut self, path: &str) {
+        self.path = Some(path.into());
+    }
+
+    /// Its response is complete.
     pub(super) fn is_answered(&self) {
         self.ended.store(true, Ordering::Relaxed);
+        self.count(false);
+    }
+
+    /// Its response broke off on this side. The client has the head, and sees that.
+    pub(super) fn broke_off(&self, code: &ErrorCode) {
+        self.ended.store(true, Ordering::Relaxed);
+        self.count(true);
+        if let Some(app) = self.app() {
+            let path = self.path.as_deref().unwrap_or_default();
+            let _ = self.activity.door.refused.say(app, Kind::BrokeOff(code), path, None);
+        }
+    }
+
+    fn count(&self, is_broken: bool) {
+        let status = self.status.swap(COUNTED, Ordering::Relaxed);
+        if let Ok(status) = StatusCode::from_u16(status) {
+            self.activity.door.metrics.responded(self.app(), status, is_broken);
+        }
     }
 
     /// Its client did not take what is left of its response.
@@ -524,7 +576,9 @@ impl Drop for Begun {
         self.activity.idle_since.store(self.activity.now(), Ordering::Release);
         self.activity.requests.fetch_sub(1, Ordering::AcqRel);
         self.activity.door.metrics.requests.dec();
-        if !self.ended.load(Ordering::Relaxed) {
+        self.count(false);
+        // Over HTTP/1.1 nobody takes a request back without the connection, and a body of known length is not asked for its end.
+        if !self.ended.load(Ordering::Relaxed) && self.activity.is_http2() {
             self.activity.taken_back();
         }
     }

@@ -11,6 +11,7 @@ use wharf_host::http::{ErrorCode, Payload};
 
 use super::activity::Begun;
 use super::streams::{OpenStream, Piece};
+use crate::app::App;
 
 /// How much of a response over HTTP/2 the library is given at a time: a frame's worth, so that it holds little of one that is
 /// not taken.
@@ -39,7 +40,7 @@ type Polled = Poll<Option<Result<Frame<Piece>, ErrorCode>>>;
 impl Answer {
     pub fn new(request: Begun, body: Payload) -> Self {
         let request = match !body.is_end_stream() && request.activity().is_http2() {
-            true => Request::Stream(request.activity().clone().stream_begins(request)),
+            true => Request::Stream(request.activity().clone().response_begins(request)),
             false => Request::Alone(request),
         };
         Self {
@@ -51,26 +52,46 @@ impl Answer {
         }
     }
 
-    fn request(&self) -> &Begun {
+    fn request(&self) -> Option<&Begun> {
         match &self.request {
-            Request::Alone(request) => request,
+            Request::Alone(request) => Some(request),
             Request::Stream(stream) => stream.request(),
         }
     }
 
-    fn is_cut(&self) -> bool {
-        self.request().app().is_some_and(|app| app.inner().cut.is_cancelled())
+    /// The stream of HTTP/2 that carries the rest of it, if there is a rest.
+    pub fn stream(&self) -> Option<Arc<OpenStream>> {
+        match &self.request {
+            Request::Alone(_) => None,
+            Request::Stream(stream) => Some(stream.clone()),
+        }
     }
 
-    fn break_off(&mut self) -> Polled {
-        self.request().is_answered();
-        Poll::Ready(Some(Err(ErrorCode::ConnectionTerminated)))
+    fn app(&self) -> Option<&App> {
+        self.request()?.app()
+    }
+
+    fn is_answered(&self) {
+        if let Some(request) = self.request() {
+            request.is_answered();
+        }
+    }
+
+    fn is_cut(&self) -> bool {
+        self.app().is_some_and(|app| app.inner().cut.is_cancelled())
+    }
+
+    fn break_off(&mut self, code: ErrorCode) -> Polled {
+        if let Some(request) = self.request() {
+            request.broke_off(&code);
+        }
+        Poll::Ready(Some(Err(code)))
     }
 
     /// Ready when the app's responses are to break off.
     fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.cut.is_none() {
-            let app = self.request().app();
+            let app = self.app();
             self.cut = app.map(|app| Box::pin(app.inner().cut.clone().cancelled_owned()));
         }
         match &mut self.cut {
@@ -95,7 +116,7 @@ impl Answer {
             Request::Stream(stream) => stream.hand(self.left.split_to(PIECE_BYTES.min(self.left.len()))),
         };
         if self.left.is_empty() && self.body.is_end_stream() {
-            self.request().is_answered();
+            self.is_answered();
         }
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
@@ -116,7 +137,7 @@ impl Body for Answer {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
         if self.is_cut() {
-            return self.break_off();
+            return self.break_off(ErrorCode::ConnectionTerminated);
         }
         if !self.left.is_empty() {
             return self.piece();
@@ -133,16 +154,11 @@ impl Body for Answer {
                 Err(trailers) => self.last = Some(trailers.into_trailers().ok().map(Frame::trailers)),
             },
             Poll::Ready(None) => self.last = Some(None),
-            Poll::Ready(Some(Err(code))) => {
-                self.request().is_answered();
-                // The client has the head, and sees the response break off.
-                tracing::warn!(?code, "a response broke off");
-                return Poll::Ready(Some(Err(code)));
-            }
-            Poll::Pending if self.poll_cut(cx).is_ready() => return self.break_off(),
+            Poll::Ready(Some(Err(code))) => return self.break_off(code),
+            Poll::Pending if self.poll_cut(cx).is_ready() => return self.break_off(ErrorCode::ConnectionTerminated),
             Poll::Pending => return Poll::Pending,
         }
-        self.request().is_answered();
+        self.is_answered();
         self.poll_last(cx)
     }
 

@@ -13,7 +13,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, BytesMut};
+use bytes::BytesMut;
+use http::Version;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::activity::Activity;
@@ -50,6 +51,7 @@ pub(super) struct Frames<R> {
     reader: R,
     activity: Arc<Activity>,
     watch: Watch,
+    sent: Sent,
     /// What is given instead of what was read, and what was read after that.
     given: BytesMut,
     rest: BytesMut,
@@ -69,8 +71,49 @@ impl<R> Frames<R> {
             reader,
             activity,
             watch: Watch::Preface(0),
+            sent: Sent::default(),
             given: BytesMut::new(),
             rest: BytesMut::new(),
+        }
+    }
+
+    /// Reads until it is clear what the connection speaks. What has come is there for whoever reads next.
+    pub fn poll_version(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Version>>
+    where
+        R: AsyncRead + Unpin,
+    {
+        loop {
+            match &self.watch {
+                Watch::Heads(_) => return Poll::Ready(Ok(Version::HTTP_2)),
+                Watch::Nothing => return Poll::Ready(Ok(Version::HTTP_11)),
+                Watch::Preface(_) => {}
+            }
+            let mut bytes = [0; PREFACE.len()];
+            let mut buffer = ReadBuf::new(&mut bytes);
+            ready!(Pin::new(&mut self.reader).poll_read(cx, &mut buffer))?;
+            if buffer.filled().is_empty() {
+                return Poll::Ready(Ok(Version::HTTP_11));
+            }
+            self.give(buffer.filled());
+        }
+    }
+
+    /// Looks at what was read, and has it ready for whoever reads next.
+    fn give(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let look = self.look(bytes);
+            self.given.extend_from_slice(&bytes[..look.passes]);
+            self.given.extend_from_slice(&look.instead);
+            bytes = &bytes[look.passes + look.taken..];
+        }
+    }
+
+    /// Looks at bytes that were written.
+    fn look_at_written<'a>(&mut self, parts: impl IntoIterator<Item = &'a [u8]>) {
+        if let Watch::Heads(_) = self.watch {
+            for part in parts {
+                self.sent.look(part, &self.activity);
+            }
         }
     }
 
@@ -102,7 +145,9 @@ impl<R> Frames<R> {
 /// What is written passes as it is.
 impl<R: AsyncWrite + Unpin> AsyncWrite for Frames<R> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.reader).poll_write(cx, bytes)
+        let written = ready!(Pin::new(&mut self.reader).poll_write(cx, bytes))?;
+        self.look_at_written([&bytes[..written]]);
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -114,7 +159,14 @@ impl<R: AsyncWrite + Unpin> AsyncWrite for Frames<R> {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.reader).poll_write_vectored(cx, parts)
+        let written = ready!(Pin::new(&mut self.reader).poll_write_vectored(cx, parts))?;
+        let mut left = written;
+        self.look_at_written(parts.iter().map(|part| {
+            let taken = left.min(part.len());
+            left -= taken;
+            &part[..taken]
+        }));
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -135,13 +187,8 @@ impl<R: AsyncRead + Unpin> AsyncRead for Frames<R> {
                 return Poll::Ready(Ok(()));
             }
             if !self.rest.is_empty() {
-                let mut rest = self.rest.split();
-                while !rest.is_empty() {
-                    let look = self.look(&rest);
-                    self.given.extend_from_slice(&rest[..look.passes]);
-                    self.given.extend_from_slice(&look.instead);
-                    rest.advance(look.passes + look.taken);
-                }
+                let rest = self.rest.split();
+                self.give(&rest);
                 continue;
             }
             let before = buffer.filled().len();
@@ -160,6 +207,57 @@ impl<R: AsyncRead + Unpin> AsyncRead for Frames<R> {
             if look.passes > 0 {
                 return Poll::Ready(Ok(()));
             }
+        }
+    }
+}
+
+/// The frames on their way to the client. Of all that the library says by itself one thing is looked for: that it takes no further
+/// stream, since the client has as many as it may.
+#[derive(Default)]
+struct Sent {
+    /// What is left of the payload of the frame that is passing.
+    payload: usize,
+    /// A head of which only so much has passed, and the code behind it where it ends a stream.
+    part: [u8; HEAD_BYTES + CODE_BYTES],
+    come: usize,
+}
+
+const CODE_BYTES: usize = 4;
+
+/// Section 7.
+const REFUSED_STREAM: u32 = 7;
+
+impl Sent {
+    fn look(&mut self, mut bytes: &[u8], activity: &Activity) {
+        loop {
+            let passes = self.payload.min(bytes.len());
+            self.payload -= passes;
+            bytes = &bytes[passes..];
+            if bytes.is_empty() {
+                return;
+            }
+            let wanted = match self.come < HEAD_BYTES {
+                true => HEAD_BYTES,
+                false => HEAD_BYTES + CODE_BYTES,
+            };
+            let taken = (wanted - self.come).min(bytes.len());
+            self.part[self.come..self.come + taken].copy_from_slice(&bytes[..taken]);
+            self.come += taken;
+            bytes = &bytes[taken..];
+            if self.come < wanted {
+                return;
+            }
+            let [l0, l1, l2, kind, flags, s0, s1, s2, s3, code @ ..] = self.part;
+            let head = Head::of([l0, l1, l2, kind, flags, s0, s1, s2, s3]);
+            if wanted == HEAD_BYTES && head.kind == RST_STREAM && head.length == CODE_BYTES {
+                continue;
+            }
+            if wanted == HEAD_BYTES {
+                self.payload = head.length;
+            } else if u32::from_be_bytes(code) == REFUSED_STREAM {
+                activity.refused_stream();
+            }
+            self.come = 0;
         }
     }
 }
@@ -194,6 +292,8 @@ struct Heads {
     come: usize,
     /// SETTINGS have come first.
     is_greeted: bool,
+    /// The client has said that it goes. Saying it again carries nothing, and the library looks at every stream each time.
+    is_left: bool,
     /// Streams whose content has not ended, as far as their number tells.
     open: BTreeSet<u32>,
     /// The connection has been refused: nothing more is taken of it.
@@ -283,7 +383,8 @@ impl Heads {
         if head.has_wrong_size() {
             return Verdict::Refused(frame_size_error());
         }
-        if head.carries_nothing() && !activity.may_say_nothing() {
+        let is_repeated = head.kind == GOAWAY && std::mem::replace(&mut self.is_left, true);
+        if (is_repeated || head.carries_nothing()) && !activity.may_say_nothing() {
             return Verdict::Refused(enhance_your_calm(activity));
         }
         let is_later = self.is_later(head);
@@ -409,23 +510,55 @@ const GOODBYES: [(&[u8], Limit); 5] = [
     (b"too_many_data_frames", Limit::ControlFrames),
 ];
 
-/// Looks at what was written for a GOAWAY that tells of a limit, which is the last thing that is written of a connection. The
-/// library says so to its client alone.
-pub(super) fn look_at_goodbye(bytes: &[u8], activity: &Activity) {
-    if activity.is_http2()
-        && let Some(limit) = goodbye(bytes)
-    {
-        activity.is_ended_for(limit);
+/// What was written, frame by frame: a GOAWAY may tell of a limit, of which the library tells its client alone. Contents are
+/// stepped over, so that none is taken for a frame.
+#[derive(Default)]
+pub(super) struct Written {
+    /// What is left of the payload of the frame that is being written.
+    payload: usize,
+    /// A head of which only so much was written.
+    part: [u8; HEAD_BYTES],
+    come: usize,
+    /// What was written so far of a GOAWAY.
+    goodbye: Option<Vec<u8>>,
+}
+
+impl Written {
+    /// What the library has ended the connection for, if that is in what was written next.
+    pub fn look(&mut self, mut bytes: &[u8]) -> Option<Limit> {
+        let mut limit = None;
+        while !bytes.is_empty() {
+            let of_payload = self.payload.min(bytes.len());
+            let (payload, rest) = bytes.split_at(of_payload);
+            self.payload -= of_payload;
+            if let Some(goodbye) = &mut self.goodbye {
+                goodbye.extend_from_slice(payload);
+                if self.payload == 0 {
+                    limit = limit.or(limit_of(goodbye));
+                    self.goodbye = None;
+                }
+            }
+            let of_head = (HEAD_BYTES - self.come).min(rest.len());
+            let (head, rest) = rest.split_at(of_head);
+            self.part[self.come..self.come + of_head].copy_from_slice(head);
+            self.come += of_head;
+            if self.come == HEAD_BYTES {
+                self.come = 0;
+                let head = Head::of(self.part);
+                self.payload = head.length;
+                self.goodbye = (head.kind == GOAWAY).then(Vec::new);
+            }
+            bytes = rest;
+        }
+        limit
     }
 }
 
-fn goodbye(bytes: &[u8]) -> Option<Limit> {
-    let (word, limit) = GOODBYES.iter().find(|(word, _)| bytes.ends_with(word))?;
-    // Before it, the last stream and the code.
-    let payload = 8 + word.len();
-    let head = bytes.len().checked_sub(payload + HEAD_BYTES)?;
-    let head = Head::of(*bytes[head..].first_chunk()?);
-    (head.kind == GOAWAY && head.length == payload && head.stream == 0).then_some(*limit)
+/// The limit that a GOAWAY's payload tells of: after the last stream and the code.
+fn limit_of(payload: &[u8]) -> Option<Limit> {
+    let word = payload.get(8..)?;
+    let (_, limit) = GOODBYES.iter().find(|(known, _)| *known == word)?;
+    Some(*limit)
 }
 
 #[cfg(test)]
@@ -455,6 +588,7 @@ mod tests {
         let door = Arc::new(Door::new(
             ServerLimits::default(),
             ProxyOptions::default(),
+            None,
             None,
             Vec::new(),
         ));
@@ -517,18 +651,46 @@ mod tests {
 
     #[test]
     fn goodbyes_tell_of_limits() {
-        let said = |word: &[u8]| {
-            [
-                &frame(PING, ACK, 0, &[0; 8])[..],
-                &frame(GOAWAY, 0, 0, &[&[0; 8], word].concat()),
+        let goodbye = |word: &[u8]| frame(GOAWAY, 0, 0, &[&[0; 8], word].concat());
+        let pong = frame(PING, ACK, 0, &[0; 8]);
+        for (written, limit) in [
+            (goodbye(b"too_many_resets"), Some(Limit::Resets)),
+            (goodbye(b"header_list_way_too_large"), Some(Limit::HeadBytes)),
+            (goodbye(b""), None),
+            (goodbye(b"too_many"), None),
+            (b"too_many_resets".to_vec(), None),
+            // Content that looks like one.
+            (frame(DATA, 0, 1, &goodbye(b"too_many_resets")), None),
+            (frame(DATA, 0, 1, b"........too_many_resets"), None),
+        ] {
+            let all = [
+                &pong[..],
+                &frame(DATA, 0, 1, b"content"),
+                &frame(SETTINGS, 0, 0, b""),
+                &written,
             ]
-            .concat()
-        };
-        assert_eq!(goodbye(&said(b"too_many_resets")), Some(Limit::Resets));
-        assert_eq!(goodbye(&said(b"header_list_way_too_large")), Some(Limit::HeadBytes));
-        assert_eq!(goodbye(&said(b"")), None);
-        assert_eq!(goodbye(b"too_many_resets"), None);
-        assert_eq!(goodbye(&frame(DATA, 0, 1, b"........too_many_resets")), None);
+            .concat();
+            for size in [1, 2, 8, 9, 10, 33, 1000] {
+                let mut seen = Written::default();
+                let limits: Vec<_> = all.chunks(size).filter_map(|piece| seen.look(piece)).collect();
+                assert_eq!(
+                    limits,
+                    limit.into_iter().collect::<Vec<_>>(),
+                    "{written:?} in pieces of {size}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn goodbyes_after_the_first_carry_nothing() {
+        let goodbye = frame(GOAWAY, 0, 0, &[0; 8]);
+        let many = ServerLimits::default().control_frames_max as usize;
+        // The client's SETTINGS are one of them.
+        let allowed = goodbye.repeat(many);
+        let more = [&allowed[..], &goodbye].concat();
+        assert!(passed(&allowed, 1000) == allowed, "as many as there may be");
+        assert!(passed(&more, 1000) != more, "one more");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::activity::Activity;
 use super::stream::{LastWords, Other, Plain, Secure, Socket, Wire};
-use super::{CLOSE_GRACE, linger, turn_away};
+use super::{Agreed, CLOSE_GRACE, linger, turn_away};
 use crate::door::Door;
 use crate::inbound::{Entrance, Inbound, Peer};
 use crate::limits::Limit;
@@ -45,6 +45,7 @@ pub(super) struct Greeted {
     pub inbound: Inbound,
     /// Where it speaks TLS.
     pub last_words: Option<Arc<LastWords>>,
+    pub agreed: Option<Agreed>,
 }
 
 /// Why there will be no requests.
@@ -137,6 +138,7 @@ impl<S: Greets> Newcomer<S> {
                 stream: S::plain(plain),
                 inbound,
                 last_words: None,
+                agreed: None,
             });
         };
         if !begins_with_tls(&self.stream).await? {
@@ -155,6 +157,11 @@ impl<S: Greets> Newcomer<S> {
             socket,
             inbound,
             last_words: Some(secure.last_words()),
+            // No word about it means HTTP/1.1: HTTP/2 by TLS takes ALPN (RFC 9113 sections 3.2 and 3.3).
+            agreed: Some(match secure.speaks_http2() {
+                true => Agreed::Http2,
+                false => Agreed::Http1,
+            }),
             stream: S::secure(secure),
         })
     }

@@ -3,6 +3,8 @@
 //! Time counts only while the guest waits for the client: a guest that takes its time costs the client nothing. Small bodies of
 //! known length are read before a guest is asked, so that a client that is slow to send one holds no instance.
 
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -13,11 +15,11 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 use wharf_host::http::{ErrorCode, Payload};
 
 use super::activity::{Activity, Awaits};
+use super::content::Content;
 use super::frames::TRAILERS_BEGIN;
 use crate::limits::{Limit, RequestLimits};
 
@@ -27,27 +29,52 @@ const RATE_GRACE: Duration = Duration::from_secs(10);
 /// Bodies up to this length are read before a guest is asked. What a form or a call's arguments take; more is a stream.
 const SMALL_BYTES: u64 = 64 << 10;
 
-/// Which limit a body has met, for whoever answers its request.
+/// How many pieces of one are taken ahead: each is held apart, however small its client makes it.
+const FRAMES_AHEAD: usize = 32;
+
+/// What a body was found to be, for whoever answers its request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Verdict(Arc<AtomicU8>);
 
-const MET: [Limit; 3] = [Limit::Body, Limit::BodyRate, Limit::BodyIdleTime];
+/// Why a request is not answered by a guest, whatever it makes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Its body has met a limit.
+    Met(Limit),
+    /// Its body is none: chunks without a size, or an end before it is all there (RFC 9112 sections 7.1 and 8). Over HTTP/1.1
+    /// alone: over HTTP/2 frames tell that, which are not passed on.
+    Malformed,
+}
+
+const FAULTS: [Fault; 4] = [
+    Fault::Met(Limit::Body),
+    Fault::Met(Limit::BodyRate),
+    Fault::Met(Limit::BodyIdleTime),
+    Fault::Malformed,
+];
 
 impl Verdict {
-    pub fn limit(&self) -> Option<Limit> {
+    pub fn fault(&self) -> Option<Fault> {
         let code = usize::from(self.0.load(Ordering::Acquire));
-        MET.get(code.checked_sub(1)?).copied()
+        FAULTS.get(code.checked_sub(1)?).copied()
     }
 
-    fn set(&self, limit: Limit) {
-        let code = MET.iter().position(|&met| met == limit).map_or(0, |nth| nth + 1);
+    fn limit(&self) -> Option<Limit> {
+        match self.fault()? {
+            Fault::Met(limit) => Some(limit),
+            Fault::Malformed => None,
+        }
+    }
+
+    fn set(&self, fault: Fault) {
+        let code = FAULTS.iter().position(|&known| known == fault).map_or(0, |nth| nth + 1);
         self.0.store(u8::try_from(code).unwrap_or(0), Ordering::Release);
     }
 }
 
 /// A body on its way in.
 pub(crate) struct Reading {
-    body: Incoming,
+    body: Content,
     limits: RequestLimits,
     verdict: Verdict,
     received: u64,
@@ -61,11 +88,16 @@ pub(crate) struct Reading {
     /// A guest has been asked, and holds an instance while it waits.
     is_guests: bool,
     awaits: Option<Awaits>,
+    /// What was there already when a guest was about to be asked.
+    ahead: VecDeque<Read>,
 }
+
+/// What comes of a body: `None` is its end.
+type Read = Option<Result<Frame<Bytes>, ErrorCode>>;
 
 impl Reading {
     /// A body that `activity` sends.
-    pub fn new(body: Incoming, limits: &RequestLimits, activity: &Arc<Activity>) -> Self {
+    pub fn new(body: Content, limits: &RequestLimits, activity: &Arc<Activity>) -> Self {
         Self {
             body,
             limits: limits.clone(),
@@ -77,6 +109,7 @@ impl Reading {
             activity: activity.clone(),
             is_guests: false,
             awaits: None,
+            ahead: VecDeque::new(),
         }
     }
 
@@ -90,6 +123,9 @@ impl Reading {
     pub async fn payload(mut self, is_to_be_asked_for: bool) -> Payload {
         let small = self.body.size_hint().exact().is_some_and(|bytes| bytes <= SMALL_BYTES);
         if !small || is_to_be_asked_for {
+            if !is_to_be_asked_for && self.body.size_hint().exact().is_none() {
+                self.look_ahead().await;
+            }
             self.is_guests = true;
             return Payload::from(wharf_host::http::Body::new(self));
         }
@@ -100,8 +136,56 @@ impl Reading {
         }
     }
 
+    /// Takes what has come with the head. Chunks that are none mostly come so: a guest need not be asked to tell their client,
+    /// whatever it would have answered with before it saw them. Nothing is waited for.
+    async fn look_ahead(&mut self) {
+        let mut is_asked_for = false;
+        while self.received < SMALL_BYTES && self.ahead.len() < FRAMES_AHEAD {
+            let body = &mut self.body;
+            match poll_fn(|cx| Poll::Ready(Pin::new(&mut *body).poll_frame(cx))).await {
+                Poll::Ready(frame) => {
+                    is_asked_for = false;
+                    let read = self.read(frame);
+                    let is_over = !matches!(read, Some(Ok(_)));
+                    self.ahead.push_back(read);
+                    if is_over {
+                        return;
+                    }
+                }
+                // The connection reads once it was asked, in its own turn.
+                Poll::Pending if is_asked_for => return,
+                Poll::Pending => {
+                    is_asked_for = true;
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    }
+
+    /// What has come is to the guest.
+    fn read(&mut self, read: Read) -> Read {
+        let mut frame = read?;
+        if frame.is_err() && !self.activity.is_http2() {
+            self.verdict.set(Fault::Malformed);
+        }
+        if let Ok(Some(trailers)) = frame.as_mut().map(Frame::trailers_mut)
+            && trailers.contains_key(TRAILERS_BEGIN)
+        {
+            strip(trailers);
+            if trailers.is_empty() {
+                return None;
+            }
+        }
+        if let Ok(Some(data)) = frame.as_ref().map(Frame::data_ref)
+            && let Err(code) = self.take(data)
+        {
+            return Some(Err(code));
+        }
+        Some(frame)
+    }
+
     fn refuse(&mut self, limit: Limit) -> ErrorCode {
-        self.verdict.set(limit);
+        self.verdict.set(Fault::Met(limit));
         match limit {
             Limit::Body => ErrorCode::HttpRequestBodySize(Some(self.limits.body_bytes_max)),
             _ => ErrorCode::ConnectionReadTimeout,
@@ -157,6 +241,9 @@ impl Body for Reading {
         if let Some(limit) = self.verdict.limit() {
             return Poll::Ready(Some(Err(self.refuse(limit))));
         }
+        if let Some(ahead) = self.ahead.pop_front() {
+            return Poll::Ready(ahead);
+        }
         let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
             return self.poll_too_slow(cx).map(|code| Some(Err(code)));
         };
@@ -164,28 +251,11 @@ impl Body for Reading {
             self.waited += since.elapsed();
             self.awaits = None;
         }
-        let Some(frame) = frame else {
-            return Poll::Ready(None);
-        };
-        let mut frame = frame.map_err(|error| wharf_host::http::broken_off(&error));
-        if let Ok(Some(trailers)) = frame.as_mut().map(Frame::trailers_mut)
-            && trailers.contains_key(TRAILERS_BEGIN)
-        {
-            strip(trailers);
-            if trailers.is_empty() {
-                return Poll::Ready(None);
-            }
-        }
-        if let Ok(Some(data)) = frame.as_ref().map(Frame::data_ref)
-            && let Err(code) = self.take(data)
-        {
-            return Poll::Ready(Some(Err(code)));
-        }
-        Poll::Ready(Some(frame))
+        Poll::Ready(self.read(frame))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.ahead.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -10,21 +10,19 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, ready};
 
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, tcp};
 #[cfg(unix)]
 use tokio::net::{UnixStream, unix};
 use tokio_rustls::server::TlsStream;
 
+use super::Agreed;
 use super::activity::Activity;
-use super::frames::{self, Frames};
+use super::frames::Written;
+use crate::tls::HTTP2;
 
 /// What an HTTP/2 connection begins with (RFC 9113 section 3.4), as far as it is no request of HTTP/1.1.
 const HTTP2_BEGINS: &[u8; 14] = b"PRI * HTTP/2.0";
-
-/// A connection for hyper.
-pub(super) type Stream<T> = TokioIo<Frames<Counted<T>>>;
 
 /// The kinds of sockets, which Tokio gives the same functions and no name for them.
 pub(super) trait Wire: Sized + Send + Sync + Unpin + 'static {
@@ -72,6 +70,10 @@ pub(super) struct Counted<T> {
     activity: Arc<Activity>,
     /// How much of what HTTP/2 begins with has come; `None` once something else has, or all of it.
     preface: Option<usize>,
+    /// What it has to be.
+    agreed: Option<Agreed>,
+    /// What was written of HTTP/2.
+    written: Written,
 }
 
 /// A connection's socket, to watch and to write to from outside of hyper.
@@ -184,6 +186,11 @@ impl<S: Wire> Secure<S> {
         self.last_words.clone()
     }
 
+    /// Whether that is what client and server have agreed on.
+    pub fn speaks_http2(&self) -> bool {
+        self.tls.get_ref().1.alpn_protocol() == Some(HTTP2)
+    }
+
     /// What TLS takes is on its way to the client, whether or not the socket has it: nothing else may be said in its place.
     fn poll_taken(&self, taken: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if taken.is_ready() {
@@ -287,11 +294,21 @@ impl AsyncWrite for Other {
 }
 
 impl<T> Counted<T> {
-    pub fn new(inner: T, activity: Arc<Activity>) -> Self {
+    pub fn new(inner: T, activity: Arc<Activity>, agreed: Option<Agreed>) -> Self {
         Self {
             inner,
             activity,
+            agreed,
             preface: Some(0),
+            written: Written::default(),
+        }
+    }
+
+    fn wrote(&mut self, bytes: &[u8]) {
+        if self.activity.is_http2()
+            && let Some(limit) = self.written.look(bytes)
+        {
+            self.activity.is_ended_for(limit);
         }
     }
 }
@@ -306,7 +323,17 @@ impl<T: AsyncRead + Unpin> AsyncRead for Counted<T> {
         }
         if let Some(come) = self.preface {
             self.preface = preface(come, bytes);
-            if self.preface == Some(HTTP2_BEGINS.len()) {
+            let is_http2 = self.preface == Some(HTTP2_BEGINS.len());
+            let wrong = match self.agreed {
+                Some(Agreed::Http1) if is_http2 => Some("HTTP/2 comes where HTTP/1.1 was agreed on"),
+                Some(Agreed::Http2) if self.preface.is_none() => Some("HTTP/2 was agreed on, and something else comes"),
+                _ => None,
+            };
+            if let Some(wrong) = wrong {
+                buffer.set_filled(before);
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, wrong)));
+            }
+            if is_http2 {
                 self.preface = None;
                 self.activity.speaks_http2();
             }
@@ -326,7 +353,7 @@ fn preface(come: usize, bytes: &[u8]) -> Option<usize> {
 impl<T: AsyncWrite + Unpin> AsyncWrite for Counted<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.inner).poll_write(cx, bytes))?;
-        frames::look_at_goodbye(&bytes[..written], &self.activity);
+        self.wrote(&bytes[..written]);
         Poll::Ready(Ok(written))
     }
 
@@ -340,9 +367,11 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Counted<T> {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.inner).poll_write_vectored(cx, parts))?;
-        // It stands alone.
-        if let [bytes] = parts {
-            frames::look_at_goodbye(&bytes[..written], &self.activity);
+        let mut left = written;
+        for part in parts {
+            let of_part = left.min(part.len());
+            self.wrote(&part[..of_part]);
+            left -= of_part;
         }
         Poll::Ready(Ok(written))
     }

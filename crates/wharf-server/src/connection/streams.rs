@@ -3,8 +3,6 @@
 //! What is handed to the library is counted until it has been written. So it is known what of a response waits for its client,
 //! whether the guest is done with it or not, and its request lasts as long.
 
-use std::cell::RefCell;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
@@ -12,13 +10,13 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use futures_util::task::AtomicWaker;
-use pin_project_lite::pin_project;
 
 use super::activity::{Activity, Begun, NEVER};
+use crate::app::App;
 
-/// A response under way over HTTP/2.
+/// A response under way over HTTP/2, or a WebSocket.
 pub(crate) struct OpenStream {
-    request: Begun,
+    carries: Carries,
     /// Where its connection has it.
     key: usize,
     /// Bytes of content given to the library, and those of them that it has written.
@@ -37,16 +35,17 @@ pub(crate) struct OpenStream {
     writer: AtomicWaker,
 }
 
-thread_local! {
-    /// The stream whose response has begun in the poll under way, until the task that is polled takes it.
-    static BEGUN: RefCell<Option<Arc<OpenStream>>> = const { RefCell::new(None) };
+/// What a stream is for.
+pub(crate) enum Carries {
+    Response(Begun),
+    /// Frames of a WebSocket of the app with this key. It is watched by who drives it.
+    Socket(Arc<Activity>, usize),
 }
 
 impl OpenStream {
-    /// Leaves itself to the task that is being polled.
-    pub fn begin(request: Begun, key: usize) -> Arc<Self> {
-        let stream = Arc::new(Self {
-            request,
+    pub fn begin(carries: Carries, key: usize) -> Arc<Self> {
+        Arc::new(Self {
+            carries,
             key,
             handed: AtomicU64::new(0),
             taken: AtomicU64::new(0),
@@ -57,13 +56,40 @@ impl OpenStream {
             is_over: AtomicBool::new(false),
             task: AtomicWaker::new(),
             writer: AtomicWaker::new(),
-        });
-        BEGUN.with_borrow_mut(|begun| *begun = Some(stream.clone()));
-        stream
+        })
     }
 
-    pub fn request(&self) -> &Begun {
-        &self.request
+    pub fn request(&self) -> Option<&Begun> {
+        match &self.carries {
+            Carries::Response(request) => Some(request),
+            Carries::Socket(..) => None,
+        }
+    }
+
+    fn activity(&self) -> &Arc<Activity> {
+        match &self.carries {
+            Carries::Response(request) => request.activity(),
+            Carries::Socket(activity, _) => activity,
+        }
+    }
+
+    /// Whose it is, as [`App::key`] has it.
+    pub fn app(&self) -> Option<usize> {
+        match &self.carries {
+            Carries::Response(request) => request.app().map(App::key),
+            Carries::Socket(_, app) => Some(*app),
+        }
+    }
+
+    /// Of a WebSocket: so many bytes were taken by the library, and whether more wait.
+    pub fn wrote(&self, bytes: u64, waits: bool) {
+        let before = self.taken.swap(bytes, Ordering::AcqRel);
+        let waited = self.handed.swap(bytes + u64::from(waits), Ordering::AcqRel) > before;
+        match waits {
+            true if waited && before == bytes => {}
+            true => self.moved.store(self.now(), Ordering::Relaxed),
+            false => self.moved.store(NEVER, Ordering::Relaxed),
+        }
     }
 
     /// Content for the library, which tells when it is written.
@@ -72,7 +98,7 @@ impl OpenStream {
         if before == self.taken.load(Ordering::Acquire) {
             self.moved.store(self.now(), Ordering::Relaxed);
         }
-        self.request.activity().sent_piece();
+        self.activity().sent_piece();
         Piece {
             bytes,
             stream: Some(self.clone()),
@@ -157,17 +183,30 @@ impl OpenStream {
         !self.is_handed_over.load(Ordering::Acquire)
     }
 
+    /// The same for who carries the stream, whose task is woken when somebody ends it.
+    pub(super) fn is_over_for(&self, cx: &Context<'_>) -> bool {
+        self.task.register(cx.waker());
+        self.is_over()
+    }
+
+    /// Whether somebody has ended it.
+    pub fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
+    }
+
     fn now(&self) -> u64 {
-        self.request.activity().now()
+        self.activity().now()
     }
 }
 
 impl Drop for OpenStream {
     fn drop(&mut self) {
-        if self.waits() {
-            self.request.is_taken_back();
+        if let Carries::Response(request) = &self.carries
+            && self.waits()
+        {
+            request.is_taken_back();
         }
-        self.request.activity().stream_ends(self.key);
+        self.activity().stream_ends(self.key);
     }
 }
 
@@ -201,55 +240,14 @@ impl Buf for Piece {
     }
 }
 
-/// Spawns what hyper has for each stream, so that streams of one connection run on all processors, and so that each can be ended.
-#[derive(Clone, Copy)]
-pub(super) struct Streams;
-
-impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Streams {
-    fn execute(&self, future: F) {
-        tokio::spawn(Carried { future, stream: None });
-    }
-}
-
-pin_project! {
-    /// A stream, which ends when it is told to: the library then resets it.
-    struct Carried<F> {
-        #[pin]
-        future: F,
-        stream: Option<Arc<OpenStream>>,
-    }
-}
-
-impl<F: Future<Output = ()>> Future for Carried<F> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let carried = self.project();
-        if carried.stream.is_none() {
-            let polled = carried.future.poll(cx);
-            *carried.stream = BEGUN.take();
-            if let Some(stream) = carried.stream {
-                stream.task.register(cx.waker());
-            }
-            return polled;
-        }
-        if let Some(stream) = carried.stream {
-            stream.task.register(cx.waker());
-            if stream.is_over.load(Ordering::Acquire) {
-                return Poll::Ready(());
-            }
-        }
-        carried.future.poll(cx)
-    }
-}
-
 impl Activity {
     /// Ends responses that the client takes too slowly, each by itself. True where the connection has to end for one.
     pub(super) fn end_those_behind(&self, timeout: Duration, rate_min: u64) -> bool {
         let behind = self
             .open_streams()
             .into_iter()
-            .filter(|stream| stream.is_behind(timeout, rate_min));
+            // Who drives a WebSocket looks at that, too.
+            .filter(|stream| stream.request().is_some() && stream.is_behind(timeout, rate_min));
         for stream in behind {
             if !stream.end() {
                 return true;

@@ -1,7 +1,7 @@
 //! What a request over HTTP/2 must be beyond what the library sees to (RFC 9113 section 8.2).
 
-use http::header::{COOKIE, HOST, HeaderMap, HeaderValue};
-use http::{StatusCode, Version};
+use http::header::{CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderValue};
+use http::{Method, StatusCode, Version};
 
 use crate::problem::Problem;
 
@@ -11,7 +11,14 @@ pub(super) fn complete<B>(request: &mut http::Request<B>) -> Result<(), Problem>
         return Ok(());
     }
     let bad = |reason| Err(Problem::new(StatusCode::BAD_REQUEST, reason));
+    // A tunnel has no content (RFC 9110 section 9.3.6), and so no length of it.
+    if request.method() == Method::CONNECT && request.headers().contains_key(CONTENT_LENGTH) {
+        return bad("a request for a tunnel has no content");
+    }
     let headers = request.headers_mut();
+    if !has_one_length(headers) {
+        return bad("the length of the content is not clear");
+    }
     if headers.values().any(has_space_around) {
         return bad("a field's value begins or ends with a space");
     }
@@ -20,6 +27,13 @@ pub(super) fn complete<B>(request: &mut http::Request<B>) -> Result<(), Problem>
     }
     join_cookies(headers);
     Ok(())
+}
+
+/// Section 8.1.1; RFC 9110 section 8.6: digits, and where it is said more than once, the same.
+fn has_one_length(headers: &HeaderMap) -> bool {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter().map(HeaderValue::as_bytes);
+    let Some(first) = lengths.next() else { return true };
+    !first.is_empty() && first.iter().all(u8::is_ascii_digit) && lengths.all(|length| length == first)
 }
 
 /// Section 8.2.1. Over HTTP/1.1 such spaces are no part of the value.
@@ -72,6 +86,18 @@ mod tests {
             Some("cookie=a=1; b=2; c=3"),
         );
         check(&[("host", "a"), ("host", "a")], None);
+        check(&[("content-length", "12")], Some("content-length=12"));
+        for (first, second) in [
+            ("", "0"),
+            ("", ""),
+            ("1", "2"),
+            ("1", "01"),
+            ("1", ""),
+            ("1, 1", "1, 1"),
+            ("+1", "+1"),
+        ] {
+            check(&[("content-length", first), ("content-length", second)], None);
+        }
         for value in [" x", "x ", "\tx", "x\t", " "] {
             check(&[("a", value)], None);
         }

@@ -23,8 +23,7 @@ use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 pub struct CertificateError {
     /// The file.
     pub file: PathBuf,
-    /// What is wrong with it.
-    #[source]
+    /// What is wrong with it. Said with the file, and so no cause of its own.
     pub fault: Fault,
 }
 
@@ -34,7 +33,7 @@ pub struct CertificateError {
 pub enum Fault {
     /// It is not there, or nobody may read it.
     #[error("cannot be read: {0}")]
-    Unreadable(#[from] io::Error),
+    Unreadable(io::Error),
     /// It is damaged, or no text at all.
     #[error("is not PEM: {0}")]
     NotPem(rustls::pki_types::pem::Error),
@@ -58,7 +57,7 @@ pub enum Fault {
         reason: String,
     },
     /// The key is of a kind that TLS or this program does not know.
-    #[error("the key cannot be used: {0}; RSA of 2048 bits and more, ECDSA on P-256, P-384 and P-521 and Ed25519 can")]
+    #[error("the key cannot be used: {0}; RSA of 2048 bits and more, ECDSA on P-256 and P-384, and Ed25519 can")]
     Key(rustls::Error),
     /// The certificate belongs to another key.
     #[error(
@@ -75,6 +74,12 @@ pub enum Fault {
     /// What it holds cannot be relied on.
     #[error("{0}")]
     Unusable(String),
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Unreadable(error)
+    }
 }
 
 impl Fault {

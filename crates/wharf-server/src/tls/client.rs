@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -9,7 +10,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use wharf_app::app::ClientCertificates;
@@ -20,18 +21,32 @@ use super::certificate::{self, CertificateError, Fault};
 const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
 const CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");
 
+/// No policy has this generation.
+const NONE: u64 = u64::MAX;
+
 /// Who has to show a certificate for some hosts.
 pub(super) struct Policy {
-    pub written: Arc<ClientCertificates>,
+    pub written: ClientCertificates,
     pub verifier: Arc<dyn ClientCertVerifier>,
+    /// Tells it from every other that there was, and that was another.
+    generation: u64,
+    /// What was in its files.
+    content: blake3::Hash,
 }
 
 impl Policy {
-    pub fn new(written: &ClientCertificates, provider: &Arc<CryptoProvider>) -> Result<Self, CertificateError> {
+    /// Reads the files that are named.
+    pub fn read(
+        written: &ClientCertificates,
+        provider: &Arc<CryptoProvider>,
+        generation: u64,
+    ) -> Result<Self, CertificateError> {
+        let mut content = blake3::Hasher::new();
         let mut roots = RootCertStore::empty();
         for file in &written.authorities {
             let chain = certificate::chain(&certificate::text(file)?).map_err(|fault| fault.of(file))?;
             for (index, authority) in chain.into_iter().enumerate() {
+                content.update(&authority);
                 let reason = |error: rustls::Error| {
                     let (number, reason) = (index + 1, error.to_string());
                     Fault::Damaged { number, reason }.of(file)
@@ -42,6 +57,9 @@ impl Policy {
         let mut revoked = Vec::new();
         for file in &written.revoked {
             revoked.extend(revocation_lists(file)?);
+        }
+        for list in &revoked {
+            content.update(list);
         }
         let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
             .with_crls(revoked)
@@ -57,8 +75,28 @@ impl Policy {
             let file = file.map_or_else(PathBuf::new, PathBuf::clone);
             Fault::Unusable(error.to_string()).of(&file)
         })?;
-        let written = Arc::new(written.clone());
-        Ok(Self { written, verifier })
+        Ok(Self {
+            written: written.clone(),
+            verifier,
+            generation,
+            content: content.finalize(),
+        })
+    }
+
+    /// Whether both ask the same of the same clients.
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.written == other.written && self.content == other.content
+    }
+
+    /// Whether a client that has shown these certificates would be let in now.
+    fn lets_in(&self, chain: &[CertificateDer<'_>]) -> bool {
+        match chain.split_first() {
+            None => !self.written.is_required,
+            Some((own, others)) => {
+                let verified = self.verifier.verify_client_cert(own, others, UnixTime::now());
+                verified.is_ok()
+            }
+        }
     }
 }
 
@@ -109,7 +147,45 @@ pub(crate) struct Client {
     /// The certificate that it has shown and that was accepted.
     shown: Option<Arc<Shown>>,
     /// For whom it was asked for one.
-    asked: Option<Arc<ClientCertificates>>,
+    asked: Option<Arc<Asked>>,
+}
+
+/// What a client was asked for as it came.
+#[derive(Debug)]
+struct Asked {
+    hosts: Vec<HostPattern>,
+    /// What it has shown of it: nothing, or its own certificate and those between it and the authority.
+    chain: Vec<CertificateDer<'static>>,
+    /// The generation of the policy that has let it in, and of the one that would not any more.
+    let_in_by: AtomicU64,
+    refused_by: AtomicU64,
+}
+
+impl Asked {
+    /// The policy may have changed since the client came.
+    fn is_let_in_by(&self, policy: &Policy) -> bool {
+        if self.let_in_by.load(Ordering::Relaxed) == policy.generation {
+            return true;
+        }
+        if self.refused_by.load(Ordering::Relaxed) == policy.generation {
+            return false;
+        }
+        let lets_in = policy.lets_in(&self.chain);
+        let place = if lets_in { &self.let_in_by } else { &self.refused_by };
+        place.store(policy.generation, Ordering::Relaxed);
+        lets_in
+    }
+}
+
+/// Why a request has to come on another connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Misdirected {
+    /// Its host asks for other certificates than the one that the connection was made for, or for any.
+    OtherHost,
+    /// What is asked for has changed, and the client would not be let in any more.
+    OtherPolicy,
+    /// Its host asks for a certificate, and it came without TLS.
+    WithoutTls,
 }
 
 /// A certificate as apps see it.
@@ -120,7 +196,8 @@ struct Shown {
 }
 
 impl Client {
-    pub(super) fn new(chain: Option<&[CertificateDer<'_>]>, asked: Option<Arc<ClientCertificates>>) -> Self {
+    /// `asked` is what it was asked for, if for anything.
+    pub(super) fn new(chain: Option<&[CertificateDer<'_>]>, asked: Option<&Policy>) -> Self {
         let shown = chain.and_then(|chain| {
             let (own, others) = chain.split_first()?;
             let others: Vec<String> = others.iter().map(byte_sequence).collect();
@@ -129,6 +206,15 @@ impl Client {
                 certificate: HeaderValue::try_from(byte_sequence(own)).ok()?,
                 chain: chain.flatten(),
             }))
+        });
+        let asked = asked.map(|policy| {
+            let chain = chain.unwrap_or_default().iter();
+            Arc::new(Asked {
+                hosts: policy.written.hosts.clone(),
+                chain: chain.map(|certificate| certificate.clone().into_owned()).collect(),
+                let_in_by: AtomicU64::new(policy.generation),
+                refused_by: AtomicU64::new(NONE),
+            })
         });
         Self { shown, asked }
     }
@@ -146,12 +232,15 @@ impl Client {
         }
     }
 
-    /// Whether this client was asked for the certificates that `policy` asks for.
-    pub(super) fn was_asked_for(&self, policy: Option<&ClientCertificates>) -> bool {
+    /// Whether this client was asked for the certificates that `policy` asks for, and is let in by it.
+    pub(super) fn is_let_in_by(&self, policy: Option<&Policy>) -> Result<(), Misdirected> {
         match (&self.asked, policy) {
-            (None, None) => true,
-            (Some(asked), Some(policy)) => asked.hosts == policy.hosts,
-            _ => false,
+            (None, None) => Ok(()),
+            (Some(asked), Some(policy)) if asked.hosts == policy.written.hosts => {
+                let is_let_in = asked.is_let_in_by(policy);
+                is_let_in.then_some(()).ok_or(Misdirected::OtherPolicy)
+            }
+            _ => Err(Misdirected::OtherHost),
         }
     }
 }

@@ -91,11 +91,11 @@ impl Tls {
             return Err(refuse(start, name).await);
         }
         let (config, asked) = match live.policy_for(name.as_deref()) {
-            Some((policy, config)) => (config, Some(&policy.written)),
+            Some((policy, config)) => (config, Some(&**policy)),
             None => (&live.config, None),
         };
         let stream = start.into_stream(config.clone()).await?;
-        let client = Client::new(stream.get_ref().1.peer_certificates(), asked.cloned());
+        let client = Client::new(stream.get_ref().1.peer_certificates(), asked);
         Ok(Accepted { stream, client })
     }
 

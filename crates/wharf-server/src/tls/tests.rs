@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use http::header::HeaderMap;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConfig, HandshakeKind, RootCertStore};
@@ -401,7 +402,7 @@ async fn clients_show_certificates_where_they_are_asked_to() {
     let stranger = Authority::new("stranger");
     let server = ca.certificate("server", &["open.test", "closed.test", "either.test", "127.0.0.1"]);
     let authority = ca.write("ca.pem", &ca.issuer.pem());
-    let (known, known_der) = shown(&ca, "known", |_| {});
+    let (known, known_der) = shown(&ca, "known", |params| params.serial_number = Some(9.into()));
     let (revoked, _) = shown(&ca, "revoked", |params| params.serial_number = Some(7.into()));
     let (expired, _) = shown(&ca, "expired", |params| {
         params.not_before = rcgen::date_time_ymd(2001, 1, 1);
@@ -461,7 +462,7 @@ async fn clients_show_certificates_where_they_are_asked_to() {
                         ("open.test", name != "open.test"),
                         ("CLOSED.test", name != "closed.test"),
                     ] {
-                        assert_eq!(tls.is_misdirected(&client, Some(host)), is_misdirected, "{name} {host}");
+                        assert_eq!(tls.admits(&client, host).is_err(), is_misdirected, "{name} {host}");
                     }
                 }
                 Err(alert) => {
@@ -471,6 +472,24 @@ async fn clients_show_certificates_where_they_are_asked_to() {
                 }
             }
         }
+    }
+    // Who is connected already is looked at anew when what is asked for changes, and at no other time.
+    let (_, served) = shake(&tls, known.clone(), "closed.test").await;
+    let client = served.unwrap();
+    assert!(tls.read_again().unwrap().is_empty());
+    assert_eq!(tls.admits(&client, "closed.test"), Ok(()));
+    for (serials, expected) in [
+        (&[7][..], Ok(())),
+        (&[8], Ok(())),
+        (&[8, 9], Err(Misdirected::OtherPolicy)),
+        (&[8], Ok(())),
+    ] {
+        ca.revocations("revoked.crl", serials, 2100);
+        assert!(tls.read_again().unwrap().is_empty());
+        for _ in 0..2 {
+            assert_eq!(tls.admits(&client, "closed.test"), expected, "{serials:?}");
+        }
+        assert_eq!(tls.admits(&client, "either.test"), Err(Misdirected::OtherHost));
     }
     // A list that is out of date knows nothing of late.
     ca.revocations("revoked.crl", &[], 2002);

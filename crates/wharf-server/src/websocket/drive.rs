@@ -5,17 +5,18 @@
 
 use std::future::{pending, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
 use wharf_host::websocket::wire::{Received, Role, Wire, WireError, may_be_sent};
 use wharf_host::websocket::{CloseInfo, Outgoing, Socket};
 
+use super::carrier::{Carrier, Promised};
 use super::count::{By, Open};
 use super::patience::{Look, Patience};
+use crate::connection::streams::OpenStream;
 use crate::limits::Limit;
 
 /// How long a client may take to close its side once everything was said.
@@ -28,32 +29,33 @@ const FAILED: u16 = 1011;
 const RESTART: u16 = 1012;
 
 /// Waits for the connection, and drives it to its end.
-pub(super) async fn begin(upgraded: OnUpgrade, socket: Socket, open: Open, is_alone: bool) {
+pub(super) async fn begin(promised: Promised, socket: Socket, open: Open) {
+    let stream = promised.stream();
     // A client that leaves now has left before it was answered: the guest hears of it as the socket is dropped.
-    let Ok(upgraded) = upgraded.await else {
+    let Some(carrier) = promised.carrier().await else {
         return open.closed(By::Client, CloseInfo::LOST);
     };
     let limits = &open.app().inner().sockets;
-    let wire = Wire::new(TokioIo::new(upgraded), Role::Server, limits.message_bytes_max);
+    let wire = Wire::new(carrier, Role::Server, limits.message_bytes_max);
     let patience = Patience::new(limits, &open.door.limits);
     let drive = Drive {
         wire,
         socket,
         patience,
         open,
-        is_alone,
+        stream,
         phase: Phase::Open,
     };
     drive.run().await;
 }
 
 struct Drive {
-    wire: Wire<TokioIo<Upgraded>>,
+    wire: Wire<Carrier>,
     socket: Socket,
     patience: Patience,
     open: Open,
-    /// The connection carries nothing else: HTTP/1.1.
-    is_alone: bool,
+    /// The stream of HTTP/2 that carries it; over HTTP/1.1 its connection carries nothing else.
+    stream: Option<Arc<OpenStream>>,
     phase: Phase,
 }
 
@@ -117,7 +119,11 @@ impl Drive {
     async fn run(mut self) {
         let end = self.until_end().await;
         let Self {
-            mut wire, socket, open, ..
+            mut wire,
+            socket,
+            open,
+            stream,
+            ..
         } = self;
         open.closed(end.by, end.info.code);
         tracing::debug!(
@@ -131,8 +137,16 @@ impl Drive {
         drop(socket);
         if end.is_orderly {
             let close_timeout = open.app().inner().sockets.close_timeout;
-            let _ = timeout(close_timeout, poll_fn(|cx| wire.poll_flush(cx))).await;
-            let _ = timeout(LAST_GRACE, poll_fn(|cx| wire.poll_shutdown(cx))).await;
+            let until = Instant::now() + close_timeout;
+            let said = timeout_at(until, poll_fn(|cx| wire.poll_flush(cx))).await;
+            if stream.is_some() && said.is_err() {
+                // Its end would say that everything was said: it is reset.
+                return;
+            }
+            let soon = Instant::now() + LAST_GRACE;
+            // Of a stream, the end is taken once everything before it was.
+            let until = if stream.is_some() { soon.max(until) } else { soon };
+            let _ = timeout_at(until, poll_fn(|cx| wire.poll_shutdown(cx))).await;
             // A socket that is closed with something unread takes back what was written to it.
             let _ = timeout(LAST_GRACE, poll_fn(|cx| wire.poll_drain(cx))).await;
         }
@@ -158,7 +172,7 @@ impl Drive {
                     self.restart();
                     None
                 }
-                () = told(&activity), if self.is_alone => match activity.is_evicted() {
+                () = told(&activity), if self.stream.is_none() => match activity.is_evicted() {
                     true => Some(End::lost(By::Server)),
                     false => None,
                 },
@@ -181,7 +195,7 @@ impl Drive {
             return Poll::Ready(Next::Event(event));
         }
         // The guest takes nothing, so that nothing is read, and no end noticed.
-        if self.is_alone && !self.patience.is_reading() && left.poll(cx).is_ready() {
+        if self.stream.is_none() && !self.patience.is_reading() && left.poll(cx).is_ready() {
             return Poll::Ready(Next::Left);
         }
         let next = self.patience.next(self.phase_until());
@@ -222,6 +236,9 @@ impl Drive {
         }
         let (written, is_blocked) = self.wire.written();
         self.patience.writes(written, is_blocked);
+        if let Some(stream) = &self.stream {
+            stream.wrote(written, is_blocked);
+        }
         // What comes while the connection is being closed is only for the guest if it has room for it.
         let has_room = self.socket.poll_room(cx).is_ready() || !matches!(self.phase, Phase::Open);
         self.patience.reads(has_room);
@@ -323,12 +340,17 @@ impl Drive {
         match (error, error.close_code()) {
             (WireError::TooLarge { .. }, _) => self.meets(Limit::WebsocketMessage, 1009, "message too large"),
             (_, Some(code)) => self.say(By::Server, code, &error.to_string()),
+            (_, None) if self.stream.as_ref().is_some_and(|stream| stream.is_over()) => End::lost(By::Server),
             (_, None) => End::lost(By::Client),
         }
     }
 
+    fn reached(&self, limit: Limit) {
+        self.open.door.metrics.reached_by(self.open.app(), limit);
+    }
+
     fn meets(&mut self, limit: Limit, code: u16, reason: &str) -> End {
-        self.open.door.metrics.reached(limit);
+        self.reached(limit);
         tracing::debug!(app = self.open.app().name(), limit = limit.name(), "closed a WebSocket");
         self.say(By::Server, code, reason)
     }
@@ -359,7 +381,7 @@ impl Drive {
                 return Some(self.say(By::Server, RESTART, "service restart"));
             }
             Phase::Closing { until } if until <= now => {
-                self.open.door.metrics.reached(Limit::WebsocketCloseTime);
+                self.reached(Limit::WebsocketCloseTime);
                 return Some(End::lost(By::App));
             }
             _ => {}
@@ -372,7 +394,7 @@ impl Drive {
             }
             Look::Idle => Some(self.meets(Limit::WebsocketIdleTime, GOING_AWAY, "nothing was said for too long")),
             Look::Dead => {
-                self.open.door.metrics.reached(Limit::WebsocketPongTime);
+                self.reached(Limit::WebsocketPongTime);
                 Some(End::lost(By::Client))
             }
             Look::Slow => {

@@ -38,6 +38,16 @@ pub fn duration(text: &str) -> Result<Duration, ValueError> {
     Ok(value::duration(text)?)
 }
 
+/// A duration in which something has to happen: longer than none.
+pub fn time(text: &str) -> Result<Duration, ValueError> {
+    match duration(text)? {
+        Duration::ZERO => Err(ValueError(
+            "in no time at all nothing is done: write 1ms or more".into(),
+        )),
+        time => Ok(time),
+    }
+}
+
 /// `64MiB`, `1.5GB`, in bytes.
 pub fn size(text: &str) -> Result<usize, ValueError> {
     let bytes = value::size(text)?;
@@ -155,6 +165,8 @@ mod tests {
     fn what_is_no_quantity_is_told_what_one_is() {
         assert_eq!(duration("30s"), Ok(Duration::from_secs(30)));
         assert_eq!(size("64MiB"), Ok(64 << 20));
+        assert_eq!(time("1ms"), Ok(Duration::from_millis(1)));
+        assert!(time("0s").unwrap_err().to_string().contains("1ms or more"));
         assert_eq!(
             duration("30").unwrap_err().to_string(),
             "expected a number and one of ms, s, m and h, such as 30s or 500ms"

@@ -1,25 +1,31 @@
-//! `wharf check` and `wharf schema`: what a manifest says, without serving it.
+//! `wharf check` and `wharf schema`: what a manifest says, or a component needs, without serving it.
 
 use std::io;
 use std::process::ExitCode;
 
-use wharf_capabilities::AllowList;
 use wharf_server::Tls;
-use wharf_server::manifest::{self, Configuration, Problem, Subject};
+use wharf_server::manifest::{self, Configuration, Problem};
 
-use crate::cli::Check;
+use super::serve;
+use crate::cli::{Check, Schema};
 use crate::grants;
+use crate::kinds::Kinds;
 
 /// Reads everything and runs nothing.
-pub fn check(check: &Check) -> ExitCode {
-    let configuration = match manifest::read(&check.file) {
+pub fn check(check: &Check, kinds: &Kinds) -> ExitCode {
+    let sections = kinds.sections();
+    let configuration = match serve::is_manifest(&check.file) {
+        true => manifest::read(&check.file, sections),
+        // As it would be served without any flag.
+        false => Ok(Configuration::from(serve::app_of_component(&check.file))),
+    };
+    let configuration = match configuration {
         Ok(configuration) => configuration,
         Err(problems) => return wrong(&problems.to_string()),
     };
     let mut said: Vec<String> = Vec::new();
     said.extend(configuration.broken.iter().map(|broken| broken.problems.to_string()));
-    said.extend(manifest::check(&configuration).iter().map(Problem::to_string));
-    said.extend(patterns(&configuration).iter().map(Problem::to_string));
+    said.extend(manifest::check(&configuration, sections).iter().map(Problem::to_string));
     if said.is_empty() {
         // What only those who grant it can tell, such as whether a file holds certificates.
         let refused = configuration.apps.iter().filter_map(|app| {
@@ -42,37 +48,23 @@ pub fn check(check: &Check) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// What is granted and is no pattern. Only those who keep to patterns know them.
-fn patterns(configuration: &Configuration) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    for app in &configuration.apps {
-        let mut check = |patterns: &[String], subject: fn(usize) -> Subject| {
-            for (nth, pattern) in patterns.iter().enumerate() {
-                if let Err(error) = AllowList::parse([pattern]) {
-                    let place = configuration.place(&app.name, &subject(nth));
-                    problems.push(Problem::new(place.cloned(), error.to_string()));
-                }
-            }
-        };
-        check(&app.http_client.allow, Subject::HttpClientAllow);
-        check(&app.sockets.allow, Subject::SocketsAllow);
-    }
-    problems
-}
-
-/// Prints the schema of manifests.
-pub fn schema() -> ExitCode {
-    say(&mut io::stdout(), &manifest::schema());
+/// Prints the schema of manifests, or their reference.
+pub fn schema(schema: &Schema, kinds: &Kinds) -> ExitCode {
+    let text = match schema.reference {
+        true => manifest::reference(kinds.sections()),
+        false => manifest::schema(kinds.sections()),
+    };
+    say(&mut io::stdout(), &text);
     ExitCode::SUCCESS
 }
 
-fn wrong(problems: &str) -> ExitCode {
+pub fn wrong(problems: &str) -> ExitCode {
     say(&mut io::stderr(), &format!("{}\n", problems.trim_end()));
     ExitCode::FAILURE
 }
 
 /// Whether or not anybody reads it.
-fn say(output: &mut impl io::Write, text: &str) {
+pub fn say(output: &mut impl io::Write, text: &str) {
     let _ = output.write_all(text.as_bytes());
 }
 

@@ -14,38 +14,39 @@ use wharf_host::{Command, Engine, EngineOptions, Environment, Exit, Limits, Pool
 use wharf_server::manifest::app::App;
 
 use crate::cli::Run;
+use crate::kinds::Kinds;
 use crate::log::Lines;
 use crate::stdio::{self, Output};
 use crate::{grants, load, log};
 
 /// The program could not be started. 125 is what `env`, `timeout` and container runtimes use for their own failures.
-const NOT_STARTED: u8 = 125;
+pub const NOT_STARTED: u8 = 125;
 
 /// The program trapped: what a shell reports for a process that aborted (128 and SIGABRT).
-const TRAPPED: u8 = 134;
+pub const TRAPPED: u8 = 134;
 
 /// Runs the program to its end.
-pub fn run(run: Run) -> ExitCode {
-    let code = try_run(&run).unwrap_or_else(|error| {
+pub fn run(run: &Run, kinds: &Kinds) -> ExitCode {
+    let code = try_run(run, kinds).unwrap_or_else(|error| {
         say(&format!("error: {error:#}\n"));
         NOT_STARTED
     });
     ExitCode::from(code)
 }
 
-fn try_run(run: &Run) -> anyhow::Result<u8> {
+fn try_run(run: &Run, kinds: &Kinds) -> anyhow::Result<u8> {
     let messages = Lines::new(io::stderr())?;
     messages.open(None);
     log::install(&messages, run.log.clone());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let ended = runtime.block_on(start_and_wait(run));
+    let ended = runtime.block_on(start_and_wait(run, kinds));
     // A thread that waits for standard input would hold up the end for as long as nobody types.
     runtime.shutdown_background();
     messages.flush();
     Ok(code(ended?))
 }
 
-async fn start_and_wait(run: &Run) -> anyhow::Result<Exit> {
+async fn start_and_wait(run: &Run, kinds: &Kinds) -> anyhow::Result<Exit> {
     let (file, arguments) = run.file_and_arguments();
     // A single instance gains nothing from a pool, and is not bound by the size of its places.
     let engine = Engine::new(EngineOptions {
@@ -56,9 +57,10 @@ async fn start_and_wait(run: &Run) -> anyhow::Result<Exit> {
     let component = load::component(&engine, &run.machine, file)?;
     let mut app = App::of_component("", file);
     grants::grant(&mut app, &run.grants);
-    let capabilities = grants::capabilities(&app)?;
+    let mut capabilities = grants::capabilities(&app)?;
+    capabilities.extend(kinds.open(&app)?);
     let environment = environment(file, arguments, &app)?;
-    let command = Command::new(&component, capabilities, environment, limits(run))?;
+    let command = Command::new(&component, capabilities.into(), environment, limits(run.max_memory))?;
     command
         .run()
         .await
@@ -70,15 +72,23 @@ fn environment(file: &Path, arguments: &[OsString], app: &App) -> anyhow::Result
     let arguments = std::iter::once(name)
         .chain(arguments.iter().map(OsString::as_os_str))
         .map(text);
-    let stdout = stdio::stdout().context("cannot use standard output")?;
-    let stderr = stdio::stderr().context("cannot use standard error")?;
     Ok(Environment {
         arguments: arguments.collect::<Result<_, _>>()?,
         variables: app.environment.clone().into_iter().collect(),
+        ..standard_streams()?
+    })
+}
+
+/// The standard streams of this process, and its time zone.
+pub fn standard_streams() -> anyhow::Result<Environment> {
+    let stdout = stdio::stdout().context("cannot use standard output")?;
+    let stderr = stdio::stderr().context("cannot use standard error")?;
+    Ok(Environment {
         stdin: Arc::new(tokio::io::stdin()),
         stdout: GuestOutput::shared(Output::new(stdout)),
         stderr: GuestOutput::shared(Output::new(stderr)),
         time_zone: TimeZone::system(),
+        ..Environment::default()
     })
 }
 
@@ -91,9 +101,9 @@ fn text(argument: &OsStr) -> anyhow::Result<String> {
 }
 
 /// A program has the machine to itself, as any other program has, unless a flag says otherwise.
-fn limits(run: &Run) -> Limits {
+pub fn limits(memory_bytes_max: Option<usize>) -> Limits {
     Limits {
-        memory_bytes_max: run.max_memory.unwrap_or(usize::MAX),
+        memory_bytes_max: memory_bytes_max.unwrap_or(usize::MAX),
         table_elements_max: usize::MAX,
         cpu_time_max: Duration::MAX,
         ..Limits::default()
@@ -118,7 +128,7 @@ fn code(exit: Exit) -> u8 {
 }
 
 /// What happened, then where: Wasmtime has it the other way round.
-fn describe(mut chain: impl Iterator<Item = String>) -> String {
+pub fn describe(mut chain: impl Iterator<Item = String>) -> String {
     let backtrace = chain.next().unwrap_or_default();
     let causes: Vec<String> = chain.collect();
     match causes.is_empty() {

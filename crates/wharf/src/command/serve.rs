@@ -7,6 +7,7 @@ mod tests;
 mod tls;
 
 use std::io;
+use std::path::Path;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -20,7 +21,10 @@ use wharf_server::{Address, App, Deployment, Drained, Reloaded, Server, Source};
 
 use crate::assemble::Assembler;
 use crate::cli::{Isolation, Serve};
+use crate::command::dev::Session;
+use crate::kinds::Kinds;
 use crate::log::Lines;
+use crate::own::OwnComponents;
 use crate::{grants, load, log, notify};
 use options::{options, raise_open_files};
 use reload::reload_when_told;
@@ -28,8 +32,8 @@ use reload::reload_when_told;
 /// The signal that asks to read all anew.
 const RELOAD: &str = "SIGHUP";
 
-/// Serves until a signal ends it.
-pub fn serve(serve: Serve) -> ExitCode {
+/// Serves until a signal ends it; with a session, what that builds.
+pub fn serve(serve: Serve, kinds: &Kinds, session: Option<Arc<Session>>) -> ExitCode {
     let (stdout, stderr) = match (Lines::new(io::stdout()), Lines::new(io::stderr())) {
         (Ok(stdout), Ok(stderr)) => (stdout, stderr),
         // No thread can be had: then there is nothing that could say so without waiting, and nothing else would work.
@@ -37,7 +41,12 @@ pub fn serve(serve: Serve) -> ExitCode {
     };
     log::install(&stderr, serve.log.clone());
     stdout.open(None);
-    let code = match try_serve(serve, &stdout, &stderr) {
+    if let Some(session) = &session {
+        // What is built comes before it is known where it is served.
+        session.speak_to(&stderr);
+        stderr.open(None);
+    }
+    let code = match run(start_and_drain(serve, kinds, session, &stdout, &stderr)) {
         Ok(Drained::Completely) => ExitCode::SUCCESS,
         Ok(Drained::TimedOut) => ExitCode::FAILURE,
         Err(error) => {
@@ -54,43 +63,65 @@ pub fn serve(serve: Serve) -> ExitCode {
     code
 }
 
-fn try_serve(serve: Serve, stdout: &Lines, stderr: &Lines) -> anyhow::Result<Drained> {
+/// Runs a server to its end.
+fn run(server: impl Future<Output = anyhow::Result<Drained>>) -> anyhow::Result<Drained> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let drained = runtime.block_on(start_and_drain(serve, stdout, stderr));
+    let drained = runtime.block_on(server);
     // What is still running was given its time.
     runtime.shutdown_background();
     drained
 }
 
-async fn start_and_drain(serve: Serve, stdout: &Lines, stderr: &Lines) -> anyhow::Result<Drained> {
+async fn start_and_drain(
+    serve: Serve,
+    kinds: &Kinds,
+    session: Option<Arc<Session>>,
+    stdout: &Lines,
+    stderr: &Lines,
+) -> anyhow::Result<Drained> {
     // Before anything can be served: a signal that comes early is not lost.
     let mut signals = signals()?;
     let open_files = raise_open_files();
     let serve = Arc::new(serve);
     let begun = async {
-        let site = Site::read(&serve)?;
-        let options = options(&site.configuration.server, &serve, open_files).await?;
+        if let Some(session) = session.clone() {
+            tokio::task::spawn_blocking(move || session.begin()).await??;
+        }
+        let site = Site::read(&serve, kinds)?;
+        let development = session.as_ref().map(|session| session.development());
+        let options = options(&site.configuration.server, &serve, open_files, development).await?;
         let starting = tokio::task::spawn_blocking({
             let (serve, stdout, stderr) = (serve.clone(), stdout.clone(), stderr.clone());
-            move || site.start(&serve, &stdout, &stderr)
+            let session = session.clone();
+            move || site.start(&serve, session.as_deref(), &stdout, &stderr)
         });
         let (apps, deployment) = starting.await??;
-        let tls = options.tls.clone();
-        Ok::<_, anyhow::Error>((Server::bind(options, apps)?, deployment, tls))
+        let (tls, status) = (options.tls.clone(), status(&apps));
+        Ok::<_, anyhow::Error>((Server::bind(options, apps)?, deployment, tls, status))
     };
     let mut begun = pin!(begun);
-    let (server, deployment, tls) = loop {
+    let (server, deployment, tls, status) = loop {
         tokio::select! {
             begun = begun.as_mut() => break begun?,
             signal = signals.recv() => if signal != Some(RELOAD) {
+                if let Some(session) = &session {
+                    session.end();
+                }
                 tracing::info!(signal, "stopped before anything was served");
                 return Ok(Drained::Completely);
             }
         }
     };
-    stderr.open(Some(begins(&serve, &server)));
-    notify::ready();
-    let reloads = reload_when_told(deployment, server.apps(), tls)?;
+    match &session {
+        Some(_) => stderr.push(begins(&serve, &server).into()),
+        None => stderr.open(Some(begins(&serve, &server))),
+    }
+    notify::ready(&status);
+    let reloads = reload_when_told(deployment, server.apps(), tls, session.clone())?;
+    if let Some(session) = &session {
+        session.watch(reloads.clone())?;
+    }
+    let developed = session.clone();
     let stop = async move {
         let signal = loop {
             match signals.recv().await {
@@ -100,16 +131,30 @@ async fn start_and_drain(serve: Serve, stdout: &Lines, stderr: &Lines) -> anyhow
             }
         };
         notify::stopping();
+        if let Some(session) = developed {
+            session.end();
+        }
         tracing::info!(signal, "stopping: no new connections, finishing what has begun");
         tokio::spawn(exit_on_second(signals));
     };
     let drained = server.run(stop).await;
+    kinds.close().await;
     if drained == Drained::TimedOut {
         tracing::warn!(
             "requests were cut off: they took longer than --drain-timeout, or `drain-timeout` of the manifest, allows"
         );
     }
     Ok(drained)
+}
+
+/// What those who run the server read of it at a glance.
+fn status(apps: &[App]) -> String {
+    let broken = apps.iter().filter(|app| app.trouble().is_some());
+    let broken: Vec<&str> = broken.map(App::name).collect();
+    match broken.is_empty() {
+        true => "Serving".to_owned(),
+        false => format!("Serving, but for {}", broken.join(" ")),
+    }
 }
 
 /// What is said once the server can be reached.
@@ -131,12 +176,12 @@ fn begins(serve: &Serve, server: &Server) -> String {
 struct Site {
     source: Source,
     configuration: Configuration,
+    kinds: Kinds,
 }
 
 impl Site {
-    fn read(serve: &Serve) -> anyhow::Result<Self> {
-        let is_manifest = serve.file.extension().is_some_and(|extension| extension == "toml") || serve.file.is_dir();
-        let source = match (is_manifest, serve.flag_of_an_app()) {
+    fn read(serve: &Serve, kinds: &Kinds) -> anyhow::Result<Self> {
+        let source = match (is_manifest(&serve.file), serve.flag_of_an_app()) {
             (true, Some(flag)) => bail!(
                 "{flag} is for a single component: with a manifest, {} says it",
                 serve.file.display()
@@ -144,14 +189,24 @@ impl Site {
             (true, None) => Source::Manifest(serve.file.clone()),
             (false, _) => Source::App(Box::new(app(serve))),
         };
-        let configuration = Deployment::configuration(&source);
+        let configuration = Deployment::configuration(&source, kinds.sections());
         // It says itself that it is an error, and where.
         let configuration = configuration.map_err(|problems| anyhow::Error::new(Said(problems.to_string())))?;
-        Ok(Self { source, configuration })
+        Ok(Self {
+            source,
+            configuration,
+            kinds: kinds.clone(),
+        })
     }
 
     /// Compiles and links all apps. Those that cannot be are said, and served as not available, as long as there are others.
-    fn start(self, serve: &Serve, stdout: &Lines, stderr: &Lines) -> anyhow::Result<(Vec<App>, Deployment)> {
+    fn start(
+        self,
+        serve: &Serve,
+        session: Option<&Session>,
+        stdout: &Lines,
+        stderr: &Lines,
+    ) -> anyhow::Result<(Vec<App>, Deployment)> {
         let instances_max = serve
             .limits
             .max_instances
@@ -165,24 +220,33 @@ impl Site {
         let assembler = Assembler {
             engine,
             cache: load::cache(&serve.machine)?,
+            allow_precompiled: serve.machine.allow_precompiled,
+            kinds: self.kinds.clone(),
             stdout: stdout.clone(),
             stderr: stderr.clone(),
-            // A component alone is compiled here at the start: there is nobody else to be held up.
-            apart: AtomicBool::new(matches!(self.source, Source::Manifest(_))),
+            prefixes: session.map(Session::prefixes),
+            // A component alone is compiled here at the start: there is nobody else to be held up. Who develops waits for it, and
+            // trusts what it is made of.
+            apart: AtomicBool::new(session.is_none() && matches!(self.source, Source::Manifest(_))),
+            own: OwnComponents::default(),
         };
         let assembler = Arc::new(assembler);
         let apps = self.configuration.apps.len() + self.configuration.broken.len();
-        let mut deployment = Deployment::new(self.source, assembler.clone());
+        let mut deployment = Deployment::new(self.source, self.kinds.sections().clone(), assembler.clone());
         if let Some(tls) = tls::of_flags(serve) {
             deployment = deployment.with_tls(tls);
         }
         let loaded = deployment.load(self.configuration).map_err(anyhow::Error::msg)?;
-        assembler.apart.store(true, Ordering::Relaxed);
-        if apps > 0 && loaded.refused.len() == apps {
+        assembler.apart.store(session.is_none(), Ordering::Relaxed);
+        if let Some(session) = session {
+            session.loaded(reload::trouble(&loaded), false);
+        } else if apps > 0 && loaded.refused.len() == apps {
             let said: Vec<&str> = loaded.refused.iter().map(|(_, trouble)| trouble.as_str()).collect();
             return Err(anyhow::Error::new(Said(said.join("\n"))));
         }
-        say_refused(&loaded);
+        if session.is_none_or(Session::is_built) {
+            say_refused(&loaded);
+        }
         Ok((loaded.apps, deployment))
     }
 }
@@ -192,10 +256,20 @@ impl Site {
 #[error("{0}")]
 struct Said(String);
 
+/// Whether a file says what to serve, or is what to serve.
+pub fn is_manifest(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension == "toml") || file.is_dir()
+}
+
+/// The app that a component is when no flag says more.
+pub fn app_of_component(file: &Path) -> plan::App {
+    let name = file.file_stem().unwrap_or(file.as_os_str());
+    plan::App::of_component(name.to_string_lossy(), file)
+}
+
 /// The app that flags describe.
 fn app(serve: &Serve) -> plan::App {
-    let name = serve.file.file_stem().unwrap_or(serve.file.as_os_str());
-    let mut app = plan::App::of_component(name.to_string_lossy(), &serve.file);
+    let mut app = app_of_component(&serve.file);
     for component in &mut app.components {
         component.middleware.clone_from(&serve.middleware);
         component.isolation = serve.isolation.map(Into::into);
@@ -216,6 +290,12 @@ fn app(serve: &Serve) -> plan::App {
 fn say_refused(loaded: &Reloaded) {
     for (app, trouble) in &loaded.refused {
         tracing::error!(app, "an app cannot be taken as it is\n{trouble}");
+    }
+    for app in &loaded.late {
+        tracing::warn!(
+            app,
+            "an app is being compiled: its old version, if there is one, answers until it is there"
+        );
     }
 }
 

@@ -1,10 +1,13 @@
 //! One workload per path: `/timer/MS`, `/cpu/ROUNDS`, `/download/BYTES`, `/upload`, `/echo`, `/chunks/COUNT`,
-//! `/calls/AUTHORITY` (three at once), `/events` (one each minute), `/times` (what time it is, every millisecond);
+//! `/calls/AUTHORITY` (three at once), `/fetch/AUTHORITY/COUNT/AT-ONCE`, `/events` (one each minute), `/times` (what time it is, every millisecond);
 //! anything else answers at once. The native server of the benchmarks does the same.
 
+use std::cell::Cell;
 use std::hint::black_box;
 
+use futures::TryStreamExt as _;
 use futures::future::join3;
+use futures::stream::FuturesUnordered;
 use guests_http::{fields, get, reply, sleep_ms, text};
 use wasip3::clocks::system_clock;
 use wasip3::http::types::{ErrorCode, Request, Response};
@@ -34,9 +37,32 @@ async fn handle(request: Request) -> Result<Response, ErrorCode> {
             let answers = join3(get(&url), get(&url), get(&url)).await;
             (answers.0?, answers.1?, answers.2?);
         }
+        "fetch" => {
+            let mut number = || parts.next().and_then(|part| part.parse().ok()).unwrap_or(1);
+            fetch(&format!("http://{argument}/hello"), number(), number()).await?;
+        }
         _ => {}
     }
     Ok(text("hello, wharf"))
+}
+
+/// Calls `url` so often, so many at a time.
+async fn fetch(url: &str, count: u64, at_once: u64) -> Result<(), ErrorCode> {
+    let left = Cell::new(count);
+    let one_after_the_other = || async {
+        while let Some(fewer) = left.get().checked_sub(1) {
+            left.set(fewer);
+            // What is no answer of the origin's own counts as none.
+            match get(url).await? {
+                (200, _) => {}
+                (status, _) => return Err(ErrorCode::InternalError(Some(format!("{url}: {status}")))),
+            }
+        }
+        Ok(())
+    };
+    // Each is looked at when something came for it: looking at all of them each time costs more than the calls.
+    let calls: FuturesUnordered<_> = (0..at_once).map(|_| one_after_the_other()).collect();
+    calls.try_collect().await
 }
 
 fn compute(rounds: u64) -> u64 {

@@ -5,6 +5,7 @@
 mod body;
 mod call;
 mod query;
+pub mod sql;
 pub mod websocket;
 
 pub use body::{Reply, collect, describe, empty, fields, reply, text, text_with_status};

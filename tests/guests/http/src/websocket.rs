@@ -102,6 +102,10 @@ pub fn accept(subprotocol: Option<String>, headers: Fields) -> (Accepted, Connec
 macro_rules! websocket_service {
     ($handle:ident, $take:ident) => {
         $crate::service!($handle);
+        $crate::websocket_service!($take);
+    };
+    // Without requests.
+    ($take:ident) => {
         struct WebSockets;
         $crate::websocket::export_websocket!(WebSockets with_types_in $crate::websocket);
         impl $crate::websocket::Guest for WebSockets {

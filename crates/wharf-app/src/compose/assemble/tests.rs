@@ -40,9 +40,11 @@ fn app(components: &[Given<'_>]) -> (App, BTreeMap<PathBuf, Vec<u8>>) {
 }
 
 fn join(app: &App, files: &BTreeMap<PathBuf, Vec<u8>>) -> Result<Vec<u8>, AssembleError> {
-    assemble(app, &app.components[0], |file| {
-        files.get(file).cloned().ok_or(io::ErrorKind::NotFound.into())
-    })
+    let joined = assemble(app, &app.components[0], |file| {
+        let bytes = files.get(file).map(Cow::from);
+        bytes.ok_or(io::ErrorKind::NotFound.into())
+    });
+    joined.map(Cow::into_owned)
 }
 
 /// Joins the first component with what it links to.
@@ -181,5 +183,18 @@ fn what_cannot_be_joined_names_the_file() {
             .unwrap_err()
             .to_string()
             .starts_with("cache.wasm: cannot be read")
+    );
+}
+
+/// The one who joins has not got to functions of an exact type, and panics.
+#[test]
+fn a_panic_is_an_error_like_others() {
+    let front = provider("a:b/front@1.0.0", &["a:b/cache@1.0.0"]);
+    let odd = r#"(component
+        (import "m" (core module (type $t (func)) (import "a" "b" (func (exact (type $t))))))
+        (instance $i) (export "a:b/cache@1.0.0" (instance $i)))"#;
+    check_error(
+        &[("front", &front, &[("a:b/cache", "cache")]), ("cache", odd, &[])],
+        "front.wasm: it cannot be joined: not yet implemented",
     );
 }

@@ -1,6 +1,7 @@
 //! What a server's listeners and its trusted proxies mean.
 
 use std::net::IpAddr;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use ipnet::{IpNet, Ipv4Net};
@@ -48,7 +49,7 @@ impl Meaning<'_> {
         &mut self,
         key: &str,
         text: &str,
-        span: std::ops::Range<usize>,
+        span: Range<usize>,
         taken: &mut Vec<ListenAddress>,
     ) -> Option<ListenAddress> {
         let address = match self.understood(key, span.clone(), value::listen(text))? {
@@ -176,32 +177,49 @@ impl Meaning<'_> {
         trusted
     }
 
-    pub(super) fn forwarded(&mut self, written: &written::Server) -> (Forwarded, bool) {
-        let fields = match written.forwarded.as_deref() {
+    pub(super) fn forwarded(&mut self, written: &written::Server) -> Forwarded {
+        match written.forwarded.as_deref() {
             None | Some(written::Forwarded::XForwarded) => Forwarded::Custom,
             Some(written::Forwarded::Forwarded) => Forwarded::Standard,
             Some(written::Forwarded::None) => Forwarded::None,
-        };
-        let Some(believes_host) = written.forwarded_host.as_ref().filter(|flag| ***flag) else {
-            return (fields, false);
-        };
-        let reason = match fields {
-            Forwarded::None => Some("`forwarded = \"none\"` believes nobody, and so not which host was asked"),
-            _ if written
-                .trusted_proxies
-                .as_ref()
-                .is_none_or(|proxies| proxies.is_empty()) =>
-            {
-                Some("no proxy is trusted to say which host was asked")
-            }
-            _ => None,
-        };
-        if let Some(reason) = reason {
-            self.problem(believes_host.span(), reason).help =
-                Some("name the proxies in `trusted-proxies`, or leave `forwarded-host` out".to_owned());
         }
-        (fields, true)
     }
+
+    pub(super) fn forwarded_host(&mut self, written: &written::Server, fields: Forwarded) -> bool {
+        let Some(believed) = written.forwarded_host.as_ref().filter(|flag| ***flag) else {
+            return false;
+        };
+        if fields == Forwarded::None {
+            let reason = "`forwarded = \"none\"` believes nobody, and so not which host was asked";
+            self.nobody_says(believed.span(), reason, "forwarded-host");
+        } else if trusts_nobody(written) {
+            let reason = "no proxy is trusted to say which host was asked";
+            self.nobody_says(believed.span(), reason, "forwarded-host");
+        }
+        true
+    }
+
+    /// Whatever `forwarded` is: these fields are of another kind.
+    pub(super) fn forwarded_client_cert(&mut self, written: &written::Server) -> bool {
+        let Some(believed) = written.forwarded_client_cert.as_ref().filter(|flag| ***flag) else {
+            return false;
+        };
+        if trusts_nobody(written) {
+            let reason = "no proxy is trusted to say which certificate a client has shown";
+            self.nobody_says(believed.span(), reason, "forwarded-client-cert");
+        }
+        true
+    }
+
+    fn nobody_says(&mut self, span: Range<usize>, reason: &str, key: &str) {
+        let help = format!("name the proxies in `trusted-proxies`, or leave `{key}` out");
+        self.problem(span, reason).help = Some(help);
+    }
+}
+
+fn trusts_nobody(written: &written::Server) -> bool {
+    let trusted = written.trusted_proxies.as_ref();
+    trusted.is_none_or(|proxies| proxies.is_empty())
 }
 
 /// An address or a network, or what to do instead.

@@ -29,15 +29,16 @@ pub(in crate::manifest) fn server(
     source: &Source,
 ) -> (ServerSettings, Option<Place>, Vec<Problem>) {
     let mut meaning = Meaning::new(source);
-    let (forwarded, forwarded_host) = meaning.forwarded(written);
+    let forwarded = meaning.forwarded(written);
     let settings = ServerSettings {
         listeners: meaning.listeners(written),
         trusted_proxies: meaning.trusted_proxies(written),
         forwarded,
-        forwarded_host,
+        forwarded_host: meaning.forwarded_host(written, forwarded),
+        forwarded_client_cert: meaning.forwarded_client_cert(written),
         admin: written.admin.as_ref().and_then(|admin| meaning.admin(admin)),
         apps: written.apps.as_ref().map(|apps| meaning.path_of(apps, apps.span())),
-        drain_timeout: meaning.duration("drain-timeout", &written.drain_timeout),
+        drain_timeout: meaning.duration_or_none("drain-timeout", &written.drain_timeout),
         limits: meaning.server_limits(&written.limits),
         tls: meaning.tls(written),
     };
@@ -94,7 +95,7 @@ impl Meaning<'_> {
     }
 
     fn header_bytes(&mut self, written: &Option<At<Size>>) -> Option<u64> {
-        let bytes = self.size("header-bytes", written)?;
+        let bytes = self.size_or_none("header-bytes", written)?;
         if !HEADER_BYTES.contains(&bytes) {
             let span = written.as_ref().map_or(Source::WHOLE, At::span);
             self.problem(span, "`header-bytes` is from 8KiB to 16MiB").help =
@@ -114,7 +115,7 @@ impl Meaning<'_> {
             handshake_timeout: self.duration("handshake-time", &written.handshake_time),
             head_timeout: self.duration("head-timeout", &written.head_timeout),
             idle_timeout: self.duration("idle-timeout", &written.idle_timeout),
-            write_rate_min: self.size("write-rate", &written.write_rate),
+            write_rate_min: self.size_or_none("write-rate", &written.write_rate),
             write_timeout: self.duration("write-timeout", &written.write_timeout),
             streams_max: count(&written.streams),
             resets_max: count(&written.resets),

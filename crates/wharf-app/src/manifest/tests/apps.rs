@@ -170,7 +170,11 @@ fn apps_are_told_apart_as_routes_are() {
                 ("apps/one.toml", first.as_bytes()),
                 ("apps/other.toml", second.as_bytes()),
             ]);
-            let pattern = |file: &str| read(&tree.path(file)).unwrap().apps[0].routes[0].pattern.clone();
+            let pattern = |file: &str| {
+                read(&tree.path(file), &sections()).unwrap().apps[0].routes[0]
+                    .pattern
+                    .clone()
+            };
             let expected = pattern("apps/one.toml").overlaps(&pattern("apps/other.toml"));
             let broken = configuration(&tree).broken;
             assert_eq!(broken.len(), if expected { 2 } else { 0 }, "{one} and {other}");

@@ -38,7 +38,7 @@ fn check_files(manifest: &str, expected: &[&str]) {
         ("public/index.html", b""),
     ]);
     let tree = Tree::new(&files);
-    let problems = check(&configuration(&tree));
+    let problems = check(&configuration(&tree), &sections());
     let said: Vec<String> = problems.iter().map(|problem| tree.relative(problem)).collect();
     assert_eq!(said.len(), expected.len(), "{}", said.join("\n"));
     for (said, expected) in said.iter().zip(expected) {
@@ -126,12 +126,10 @@ fn links_are_looked_at_where_no_route_leads() {
 fn folders_pages_certificates_and_secrets_are_there() {
     let manifest = "[[routes]]\nfiles = { folder = 'public', fallback = 'index.html' }\n\
                     [filesystem]\n'/a' = 'public'\n[errors]\n404 = 'public/index.html'\n\
-                    [http-client]\ntrust = ['public/index.html']\n\
                     [secrets]\nA = { file = 'public/index.html' }\nB = { variable = 'PATH' }";
     check_files(manifest, &[]);
     let manifest = "[[routes]]\nfiles = 'gone'\n[[routes]]\npath = '/a'\nfiles = { folder = 'public', fallback = 'gone' }\n\
                     [filesystem]\n'/a' = 'handler.wasm'\n[errors]\n404 = 'gone.html'\n\
-                    [http-client]\ntrust = ['public']\n\
                     [secrets]\nA = { file = 'gone' }\nB = { variable = 'WHARF_TEST_IS_NOT_SET' }";
     check_files(
         manifest,
@@ -139,10 +137,9 @@ fn folders_pages_certificates_and_secrets_are_there() {
             "wharf.toml:2:9: gone cannot be found",
             "wharf.toml:5:41: public/gone cannot be read",
             "wharf.toml:7:8: handler.wasm is not a folder",
-            "wharf.toml:11:10: public is a folder, not a file",
             "wharf.toml:9:7: gone.html cannot be read",
-            "wharf.toml:13:14: gone cannot be read",
-            "wharf.toml:14:18: the variable `WHARF_TEST_IS_NOT_SET` is not set",
+            "wharf.toml:11:14: gone cannot be read",
+            "wharf.toml:12:18: the variable `WHARF_TEST_IS_NOT_SET` is not set",
         ],
     );
 }
@@ -158,7 +155,7 @@ fn secrets_are_texts() {
         ("bytes", b"a\xffb"),
         ("text", "ä\n".as_bytes()),
     ]);
-    let problems = check(&configuration(&tree));
+    let problems = check(&configuration(&tree), &sections());
     assert_eq!(problems.len(), 1, "{problems:?}");
     let said = tree.relative(&problems[0]);
     assert!(said.starts_with("wharf.toml:3:14: bytes is not UTF-8 text"), "{said}");
@@ -169,17 +166,17 @@ fn secrets_are_texts() {
 fn what_gives_bytes_without_end_is_not_read() {
     let manifest = "component = '/dev/zero'\n[[routes]]\nfiles = { folder = '/dev', fallback = 'zero' }\n\
                     [[routes]]\npath = '/a'\ncomponent = 'main'\n[errors]\n404 = '/dev/zero'\n\
-                    [http-client]\ntrust = ['/dev/zero']\n[secrets]\nA = { file = '/dev/zero' }";
-    let problems = check(&configuration(&Tree::of(manifest)));
+                    [secrets]\nA = { file = '/dev/zero' }";
+    let problems = check(&configuration(&Tree::of(manifest)), &sections());
     let refused = |problem: &Problem| problem.message.ends_with("cannot be read: it is no regular file");
-    assert_eq!(problems.len(), 5, "{problems:?}");
+    assert_eq!(problems.len(), 4, "{problems:?}");
     assert!(problems.iter().all(refused), "{problems:?}");
 }
 
 #[test]
 fn an_app_from_flags_is_checked_by_its_name() {
     let app = App::of_component("shop", "/nowhere/app.wasm");
-    let problems = check(&app.into());
+    let problems = check(&app.into(), &sections());
     assert_eq!(problems.len(), 1);
     assert!(
         problems[0]

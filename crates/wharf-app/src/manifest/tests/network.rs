@@ -11,6 +11,7 @@ fn listeners_are_written_short_and_long() {
         trusted-proxies = ['10.0.0.0/8', '::1', 'unix']
         forwarded = 'forwarded'
         forwarded-host = true
+        forwarded-client-cert = true
         [[server.listeners]]
         address = '127.0.0.1:443'
         tls = true
@@ -60,6 +61,7 @@ fn listeners_are_written_short_and_long() {
     };
     assert_eq!(server.trusted_proxies, trusted);
     assert_eq!((server.forwarded, server.forwarded_host), (Forwarded::Standard, true));
+    assert!(server.forwarded_client_cert);
 }
 
 #[test]
@@ -68,6 +70,7 @@ fn the_long_form_alone_leaves_no_default() {
     let server = configuration(&tree).server;
     assert_eq!(server.listeners, [listener("127.0.0.1:1")]);
     assert_eq!((server.forwarded, server.forwarded_host), (Forwarded::Custom, false));
+    assert!(!server.forwarded_client_cert);
 }
 
 #[test]
@@ -179,6 +182,11 @@ fn what_does_not_go_together_is_refused_with_advice() {
         "trusted-proxies = ['::1']\nforwarded = 'none'\nforwarded-host = true",
         address,
         &["4:18: `forwarded = \"none\"` believes nobody"],
+    );
+    check(
+        "forwarded-client-cert = true",
+        address,
+        &["2:25: no proxy is trusted to say which certificate a client has shown"],
     );
     check(
         "forwarded = 'x-real-ip'",

@@ -132,6 +132,8 @@ struct Certificates {
     authority: CertificateDer<'static>,
     chain: Vec<CertificateDer<'static>>,
     key: Vec<u8>,
+    chain_pem: String,
+    key_pem: String,
 }
 
 fn certificates() -> &'static Certificates {
@@ -150,6 +152,8 @@ fn certificates() -> &'static Certificates {
             authority: authority.der().clone(),
             chain: vec![leaf.der().clone()],
             key: key.serialize_der(),
+            chain_pem: leaf.pem(),
+            key_pem: key.serialize_pem(),
         }
     })
 }
@@ -157,6 +161,12 @@ fn certificates() -> &'static Certificates {
 /// The authority that vouches for the origins here.
 pub fn authority() -> CertificateDer<'static> {
     certificates().authority.clone()
+}
+
+/// A certificate that the authority vouches for, and its key, as PEM.
+pub fn identity() -> (&'static str, &'static str) {
+    let certificates = certificates();
+    (&certificates.chain_pem, &certificates.key_pem)
 }
 
 /// The server's side of TLS.

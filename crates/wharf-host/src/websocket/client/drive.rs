@@ -2,30 +2,38 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::http::Duplex;
+use crate::limits::{Limits, OpenedSocketLimits, OpenedSocketsReached};
 use crate::websocket::wire::{Received, Role, Wire, WireError, may_be_sent};
 use crate::websocket::{CloseInfo, Outgoing, Socket};
 
-/// One message of a peer's: as large as a client of the server's may send by default, and held in full, too.
-const MESSAGE_BYTES_MAX: usize = 1 << 20;
+/// RFC 6455 section 7.4.1.
+const GOING_AWAY: u16 = 1001;
 
-/// After how long a silent peer is asked whether it is there, and how long it may take to answer: as a server asks.
-const PING_INTERVAL: Duration = Duration::from_secs(30);
-const PONG_TIMEOUT: Duration = Duration::from_secs(30);
+/// What a connection is held to, and where it is counted that it has met that.
+pub(super) struct Bounds {
+    pub limits: Arc<Limits>,
+    pub reached: Arc<OpenedSocketsReached>,
+}
 
-/// How long a peer may take to close its side, and to take the last that is said to it.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+impl Bounds {
+    fn limits(&self) -> &OpenedSocketLimits {
+        &self.limits.opened_sockets
+    }
+}
 
 struct Drive {
     wire: Wire<Box<dyn Duplex>>,
     socket: Socket,
-    /// When something last came, and when a ping was sent since.
+    bounds: Bounds,
+    /// When something last came, when a message last went either way, and when a ping was sent since.
     heard: Instant,
+    spoken: Instant,
     pinged: Option<Instant>,
     /// A close frame was sent; the peer has until then to answer.
     closing: Option<Instant>,
@@ -38,23 +46,32 @@ enum Event {
 }
 
 /// Drives the connection to its end.
-pub(super) async fn drive(stream: Box<dyn Duplex>, socket: Socket) {
+pub(super) async fn drive(stream: Box<dyn Duplex>, socket: Socket, bounds: Bounds) {
+    let now = Instant::now();
     let mut drive = Drive {
-        wire: Wire::new(stream, Role::Client, MESSAGE_BYTES_MAX),
+        wire: Wire::new(stream, Role::Client, bounds.limits().message_bytes_max),
         socket,
-        heard: Instant::now(),
+        bounds,
+        heard: now,
+        spoken: now,
         pinged: None,
         closing: None,
     };
     let info = drive.until_end().await;
-    let Drive { mut wire, socket, .. } = drive;
+    let Drive {
+        mut wire,
+        socket,
+        bounds,
+        ..
+    } = drive;
     let is_lost = info.code == CloseInfo::LOST;
     socket.finish(info);
     drop(socket);
     if !is_lost {
-        let _ = timeout(CLOSE_TIMEOUT, poll_fn(|cx| wire.poll_flush(cx))).await;
+        let close_timeout = bounds.limits().close_timeout;
+        let _ = timeout(close_timeout, poll_fn(|cx| wire.poll_flush(cx))).await;
         // The server closes the connection below first (RFC 6455 section 7.1.1).
-        let _ = timeout(CLOSE_TIMEOUT, poll_fn(|cx| wire.poll_drain(cx))).await;
+        let _ = timeout(close_timeout, poll_fn(|cx| wire.poll_drain(cx))).await;
     }
 }
 
@@ -81,7 +98,7 @@ impl Drive {
                     let info = Some(info).filter(|info| may_be_sent(info.code));
                     self.wire
                         .close(Some(&info.unwrap_or_else(|| CloseInfo::new(CloseInfo::NORMAL, ""))));
-                    self.closing = Some(Instant::now() + CLOSE_TIMEOUT);
+                    self.closing = Some(Instant::now() + self.bounds.limits().close_timeout);
                     None
                 }
                 None => self.look(),
@@ -102,9 +119,12 @@ impl Drive {
             }
             match self.socket.poll_outgoing(cx) {
                 Poll::Pending => break,
-                Poll::Ready(Outgoing::Message(message)) => self.wire.send(message),
+                Poll::Ready(Outgoing::Message(message)) => {
+                    self.spoken = Instant::now();
+                    self.wire.send(message);
+                }
                 Poll::Ready(Outgoing::Close(info)) => return Poll::Ready(Event::Closes(info)),
-                Poll::Ready(Outgoing::Failed) => return Poll::Ready(Event::Closes(CloseInfo::new(1001, ""))),
+                Poll::Ready(Outgoing::Failed) => return Poll::Ready(Event::Closes(CloseInfo::new(GOING_AWAY, ""))),
             }
         }
         if self.socket.poll_room(cx).is_pending() && self.closing.is_none() {
@@ -121,6 +141,7 @@ impl Drive {
         self.pinged = None;
         match received {
             Received::Message(message) => {
+                self.spoken = self.heard;
                 let mut nobody = Context::from_waker(std::task::Waker::noop());
                 if self.closing.is_none() || self.socket.poll_room(&mut nobody).is_ready() {
                     self.socket.deliver(message);
@@ -140,6 +161,9 @@ impl Drive {
 
     /// The peer does not keep to the protocol, or is gone.
     fn broken(&mut self, error: &WireError) -> CloseInfo {
+        if let WireError::TooLarge { .. } = error {
+            self.bounds.reached.count(OpenedSocketsReached::MESSAGE);
+        }
         let info = match error.close_code() {
             Some(code) => CloseInfo::new(code, error.to_string()),
             None => return CloseInfo::new(CloseInfo::LOST, ""),
@@ -151,30 +175,44 @@ impl Drive {
     }
 
     fn next(&self) -> Instant {
+        let limits = self.bounds.limits();
         let answer = match self.pinged {
-            Some(pinged) => pinged + PONG_TIMEOUT,
-            None => self.heard + PING_INTERVAL,
+            Some(pinged) => pinged + limits.pong_timeout,
+            None => self.heard + limits.ping_interval,
         };
-        self.closing.map_or(answer, |until| until.min(answer))
+        let ends = self.closing.unwrap_or(self.spoken + limits.idle_timeout);
+        ends.min(answer)
     }
 
     fn look(&mut self) -> Option<CloseInfo> {
         let now = Instant::now();
         let lost = || Some(CloseInfo::new(CloseInfo::LOST, ""));
-        if self.closing.is_some_and(|until| until <= now) {
-            return lost();
+        let limits = self.bounds.limits().clone();
+        match self.closing {
+            Some(until) if until <= now => {
+                self.bounds.reached.count(OpenedSocketsReached::CLOSE_TIME);
+                return lost();
+            }
+            None if self.spoken + limits.idle_timeout <= now => {
+                self.bounds.reached.count(OpenedSocketsReached::IDLE_TIME);
+                let info = CloseInfo::new(GOING_AWAY, "nothing was said for too long");
+                self.wire.close(Some(&info));
+                return Some(info);
+            }
+            _ => {}
         }
         match self.pinged {
-            Some(pinged) if now >= pinged + PONG_TIMEOUT => {
+            Some(pinged) if now >= pinged + limits.pong_timeout => {
                 let mut nobody = Context::from_waker(std::task::Waker::noop());
                 if self.socket.poll_room(&mut nobody).is_ready() {
+                    self.bounds.reached.count(OpenedSocketsReached::PONG_TIME);
                     return lost();
                 }
                 // The guest takes nothing, so that no answer is read.
                 self.pinged = None;
                 self.heard = now;
             }
-            None if now >= self.heard + PING_INTERVAL => {
+            None if now >= self.heard + limits.ping_interval => {
                 self.wire.ping();
                 self.pinged = Some(now);
             }

@@ -40,6 +40,8 @@ pub(super) struct Writer {
     unflushed: bool,
     written: u64,
     is_blocked: bool,
+    /// A frame could not be made.
+    failed: Option<io::Error>,
 }
 
 impl Writer {
@@ -55,6 +57,7 @@ impl Writer {
             unflushed: false,
             written: 0,
             is_blocked: false,
+            failed: None,
         }
     }
 
@@ -118,7 +121,13 @@ impl Writer {
         let payload = match self.role {
             Role::Server => payload,
             Role::Client => {
-                let mask = mask();
+                let mask = match mask() {
+                    Ok(mask) => mask,
+                    Err(error) => {
+                        self.failed = Some(error.into());
+                        return;
+                    }
+                };
                 head.put_slice(&mask);
                 let mut payload = BytesMut::from(payload);
                 apply_mask(&mut payload, mask);
@@ -149,6 +158,9 @@ impl Writer {
     pub fn poll_write<S: AsyncWrite + Unpin>(&mut self, stream: &mut S, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.is_blocked = true;
         loop {
+            if let Some(error) = self.failed.take() {
+                return Poll::Ready(Err(error));
+            }
             if self.is_empty() {
                 self.next();
             }
@@ -193,9 +205,9 @@ fn cut(reason: &str) -> &str {
     &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)]
 }
 
-/// Unlike any other, and not to be foreseen by whoever chooses what is sent (RFC 6455 section 10.3).
-fn mask() -> [u8; 4] {
-    use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-    let [a, b, c, d, ..] = RandomState::new().build_hasher().finish().to_ne_bytes();
-    [a, b, c, d]
+/// Not to be foreseen by whoever chooses what is sent (RFC 6455 section 10.3): from the system, for each frame.
+fn mask() -> Result<[u8; 4], getrandom::Error> {
+    let mut mask = [0; 4];
+    getrandom::fill(&mut mask)?;
+    Ok(mask)
 }

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 
 use anyhow::bail;
 use wharf_server::manifest::app as plan;
-use wharf_server::{Address, ForwardedFields, Listen, ListenOn, ProxyOptions, Redirect, ServerLimits, ServerOptions};
+use wharf_server::{
+    Address, Development, ForwardedFields, Listen, ListenOn, ProxyOptions, Redirect, ServerLimits, ServerOptions,
+};
 
 use crate::cli::{Admin, Serve};
 use crate::notify;
@@ -18,6 +20,7 @@ pub(super) async fn options(
     settings: &plan::ServerSettings,
     serve: &Serve,
     open_files: Option<u64>,
+    development: Option<Development>,
 ) -> anyhow::Result<ServerOptions> {
     let usual = ServerOptions::default();
     let drain_timeout = serve.drain_timeout.or(settings.drain_timeout);
@@ -32,10 +35,12 @@ pub(super) async fn options(
                 plan::Forwarded::None => ForwardedFields::None,
             },
             believes_host: settings.forwarded_host,
+            believes_client_cert: settings.forwarded_client_cert,
         },
         drain_timeout: drain_timeout.unwrap_or(usual.drain_timeout),
         limits: server_limits(serve, &settings.limits, open_files),
         tls: super::tls::tls(serve, settings)?,
+        development,
     })
 }
 

@@ -1,18 +1,20 @@
 //! What texts say of defaults is what the defaults are.
 
+use std::path::Path;
 use std::time::Duration;
 
 use clap::CommandFactory as _;
 use serde_json::Value;
 use wharf_host::EngineOptions;
-use wharf_server::manifest::{self, value};
+use wharf_server::manifest::{self, Sections, value};
 use wharf_server::{ListenOn, RequestLimits, ServerLimits, ServerOptions, SocketLimits};
 
 use crate::cli::Cli;
+use crate::kinds::Kinds;
 
 /// What a manifest's reference gives as the default of a limit, up to the first mark that cannot be part of it.
 fn documented(section: &str, key: &str) -> String {
-    let schema: Value = serde_json::from_str(&manifest::schema()).unwrap();
+    let schema: Value = serde_json::from_str(&manifest::schema(&Sections::default())).unwrap();
     let description = &schema["$defs"][section]["properties"][key]["description"];
     let description = description.as_str().unwrap_or_else(|| panic!("{section}.{key}"));
     let (_, default) = description
@@ -57,6 +59,7 @@ fn the_reference_says_what_the_defaults_of_an_app_are() {
     check_number("Limits", "body-rate", requests.body_rate_min);
     check_duration("Limits", "body-idle-time", requests.body_idle_timeout);
     check_number("Limits", "reuse", service.reuse_max.into());
+    check_duration("Limits", "idle-time", service.idle_timeout);
 }
 
 #[test]
@@ -70,6 +73,12 @@ fn the_reference_says_what_the_defaults_of_websockets_are() {
     check_duration("Websocket", "pong-time", sockets.pong_timeout);
     check_duration("Websocket", "close-time", sockets.close_timeout);
     check_duration("Websocket", "restart-time", sockets.restart_timeout);
+    let opened = wharf_host::OpenedSocketLimits::default();
+    check_number("OpenedWebsocket", "message", opened.message_bytes_max as u64);
+    check_duration("OpenedWebsocket", "idle-time", opened.idle_timeout);
+    check_duration("OpenedWebsocket", "ping-time", opened.ping_interval);
+    check_duration("OpenedWebsocket", "pong-time", opened.pong_timeout);
+    check_duration("OpenedWebsocket", "close-time", opened.close_timeout);
 }
 
 #[test]
@@ -134,4 +143,39 @@ fn help_says_what_the_defaults_are() {
     assert!(
         matches!(ServerOptions::default().listen[0].on, ListenOn::Tcp(addr) if addr.to_string() == default("addr"))
     );
+}
+
+#[test]
+fn the_documentation_is_as_written() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference");
+    let kinds = Kinds::new(wharf_capabilities::kinds());
+    let sections = kinds.sections();
+    let schema = manifest::schema(sections);
+    for (file, expected) in [
+        ("manifest.md", manifest::reference(sections)),
+        ("manifest.schema.json", schema),
+    ] {
+        let present = std::fs::read_to_string(folder.join(file)).unwrap();
+        assert!(
+            present == expected,
+            "docs/reference/{file} is not up to date: run `cargo xtask docs`"
+        );
+    }
+}
+
+#[test]
+fn the_examples_of_the_reference_are_manifests() {
+    let kinds = Kinds::new(wharf_capabilities::kinds());
+    let page = manifest::reference(kinds.sections());
+    let examples = page.split("```toml\n").skip(1);
+    let examples: Vec<&str> = examples.filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(examples.len(), 3);
+    let folder = std::env::temp_dir().join(format!("wharf-examples-{}", std::process::id()));
+    std::fs::create_dir_all(folder.join("apps")).unwrap();
+    for example in examples {
+        std::fs::write(folder.join(manifest::FILE_NAME), example).unwrap();
+        let read = manifest::read(&folder, kinds.sections());
+        assert!(read.is_ok(), "{}\n{example}", read.err().unwrap());
+    }
+    std::fs::remove_dir_all(folder).unwrap();
 }

@@ -1,11 +1,10 @@
 // Answers every request with the same 12 bytes, as tests/guests/http/examples/http-hello.rs does: what the benchmark
-// compares across languages. `cargo xtask bench` puts this file among the bindings that it generates from wit/wasi-0.3,
-// which make the rest of the module.
+// compares across languages. `cargo xtask bench` has a copy of this module built as `wharf build` would, from wit/wasi-0.3.
 
 package export_wasi_http_handler
 
 import (
-	http "wit_component/wasi_http_types"
+	http "bench-go/imports/wasi_http_types"
 
 	wit "go.bytecodealliance.org/pkg/wit/types"
 )

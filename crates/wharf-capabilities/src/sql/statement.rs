@@ -1,0 +1,155 @@
+//! What a statement is, by its first word: whether guests may run it, and what it leaves behind on its connection.
+//!
+//! Whether a statement is right is the database's to say. This only keeps connections of a pool alike: transactions are begun by
+//! `begin` alone, so that nobody finds himself in somebody else's; and a connection whose settings a statement may have
+//! changed is not given to the next.
+
+use super::error::Error;
+
+/// What is done with a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Most likely only reads.
+    Reads,
+    /// Changes data or their definition, and nothing about the connection.
+    Writes,
+    /// May change the connection: it is closed afterwards.
+    Taints,
+}
+
+/// Begin with these: transactions, and what belongs to them.
+const OF_TRANSACTIONS: &[&str] = &[
+    "abort",
+    "begin",
+    "commit",
+    "end",
+    "release",
+    "rollback",
+    "savepoint",
+    "start",
+    "xa",
+];
+
+const READING: &[&str] = &[
+    "desc", "describe", "explain", "pragma", "select", "show", "table", "values", "with",
+];
+
+const WRITING: &[&str] = &[
+    "alter", "analyze", "call", "cluster", "comment", "delete", "do", "drop", "grant", "insert", "merge", "optimize",
+    "reindex", "refresh", "rename", "replace", "revoke", "truncate", "update", "vacuum",
+];
+
+/// Which kind a statement is of.
+///
+/// # Errors
+/// Where guests may not run it.
+pub(super) fn kind(sql: &str, in_transaction: bool) -> Result<Kind, Error> {
+    let mut words = Words(sql);
+    let first = words.next().unwrap_or_default().to_ascii_lowercase();
+    let second = words.next().unwrap_or_default().to_ascii_lowercase();
+    if first.is_empty() && words.0.is_empty() {
+        return Err(Error::NotAllowed("the statement is empty".to_owned()));
+    }
+    let is = |list: &[&str]| list.contains(&first.as_str());
+    let marks_place = matches!(first.as_str(), "savepoint" | "release") || (first == "rollback" && second == "to");
+    if in_transaction && marks_place {
+        return Ok(Kind::Writes);
+    }
+    let prepares = first == "prepare" && second == "transaction";
+    let sets = first == "set" && (second == "transaction" || second == "autocommit" || second == "session");
+    if is(OF_TRANSACTIONS) || prepares || sets {
+        let what = format!("`{first}` is not for guests: transactions begin with `begin` of wharf:sql");
+        return Err(Error::NotAllowed(what));
+    }
+    if first == "create" {
+        let is_temporary = matches!(second.as_str(), "temp" | "temporary" | "local" | "global" | "or");
+        return Ok(if is_temporary { Kind::Taints } else { Kind::Writes });
+    }
+    Ok(match () {
+        () if is(READING) => Kind::Reads,
+        () if is(WRITING) => Kind::Writes,
+        () => Kind::Taints,
+    })
+}
+
+/// The words that a statement begins with, without comments. What a server may run although it looks like a comment
+/// (`/*! ... */` of MySQL's) is no comment.
+struct Words<'a>(&'a str);
+
+impl<'a> Iterator for Words<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        loop {
+            self.0 = self
+                .0
+                .trim_start_matches(|c: char| c.is_whitespace() || c == '(' || c == ';');
+            if let Some(comment) = self.0.strip_prefix("--").or_else(|| self.0.strip_prefix('#')) {
+                self.0 = comment.split_once('\n').map_or("", |(_, rest)| rest);
+            } else if self.0.starts_with("/*!") || self.0.starts_with("/*M!") {
+                return None;
+            } else if self.0.starts_with("/*") {
+                self.0 = after_comment(self.0);
+            } else {
+                break;
+            }
+        }
+        let end = self.0.find(|c: char| !(c.is_alphanumeric() || c == '_'));
+        let (word, rest) = self.0.split_at(end.unwrap_or(self.0.len()));
+        self.0 = rest;
+        (!word.is_empty()).then_some(word)
+    }
+}
+
+/// What stands behind a comment in `/* */`. Some databases nest them, others do not: what is a statement for either is taken
+/// for one.
+fn after_comment(text: &str) -> &str {
+    text.split_once("*/").map_or("", |(_, rest)| rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_are_told_apart() {
+        use Kind::{Reads, Taints, Writes};
+        let cases = [
+            ("SELECT 1", Some(Reads)),
+            ("  -- a comment\n /* another */ (select 1)", Some(Reads)),
+            ("with a as (select 1) select * from a", Some(Reads)),
+            ("INSERT INTO a VALUES (1)", Some(Writes)),
+            ("create table a (b int)", Some(Writes)),
+            ("create temp table a (b int)", Some(Taints)),
+            ("set search_path to b", Some(Taints)),
+            ("/*! select 1 */", Some(Taints)),
+            ("pragma table_info(a)", Some(Reads)),
+            ("", None),
+            ("-- nothing", None),
+            ("begin", None),
+            (";START TRANSACTION", None),
+            ("# comment\ncommit", None),
+            ("set transaction read write", None),
+            ("prepare transaction 'a'", None),
+            ("savepoint a", None),
+        ];
+        for (sql, expected) in cases {
+            assert_eq!(kind(sql, false).ok(), expected, "{sql}");
+        }
+    }
+
+    #[test]
+    fn places_in_a_transaction_can_be_marked() {
+        let cases = [
+            ("savepoint a", true),
+            ("release savepoint a", true),
+            ("rollback to a", true),
+            ("rollback", false),
+            ("rollback and chain", false),
+            ("commit", false),
+        ];
+        for (sql, is_allowed) in cases {
+            assert_eq!(kind(sql, true).is_ok(), is_allowed, "{sql}");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! `wharf build`: the components of a manifest, each by its section `[build]`.
+
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+use std::thread;
+
+use wharf_build::{Children, Job, tools::Toolbox};
+use wharf_server::manifest::app::{App, AppComponent};
+use wharf_server::manifest::{self, Problems};
+
+use crate::assemble::name_of;
+use crate::cli::Build;
+use crate::command::check::{say, wrong};
+use crate::kinds::Kinds;
+use crate::progress::Progress;
+
+/// The folder of what is kept from one build to the next, in the folder of the source.
+const STATE: &str = ".wharf";
+
+/// Builds what the manifest has.
+pub fn build(build: &Build, kinds: &Kinds) -> ExitCode {
+    let apps = match apps(&build.file, kinds) {
+        Ok(apps) => apps,
+        Err(problems) => return wrong(&problems.to_string()),
+    };
+    let jobs: Vec<_> = jobs(&apps, &Children::default())
+        .filter(|(names, _)| is_asked_for(names, &build.only))
+        .collect();
+    let is_built = |name: &str| jobs.iter().any(|(names, _)| names.contains(&name));
+    let unknown = build.only.iter().find(|name| !is_built(name));
+    if let Some(name) = unknown {
+        return wrong(&format!("nothing that is built here is called `{name}`"));
+    }
+    let jobs: Vec<_> = jobs.into_iter().map(|(_, job)| job).collect();
+    if jobs.is_empty() {
+        let file = build.file.display();
+        return wrong(&format!(
+            "{file}: no component has a section `[build]`, which says how it is made"
+        ));
+    }
+    let threads = build.jobs.or_else(|| thread::available_parallelism().ok());
+    let progress = Progress::new(&jobs);
+    let report = |job: &Job, event: wharf_build::Event<'_>| progress.report(job, &event);
+    let results = wharf_build::build(
+        &jobs,
+        &Toolbox::from_environment(),
+        threads.map_or(1, usize::from),
+        &report,
+    );
+    progress.end();
+    for (job, result) in jobs.iter().zip(&results) {
+        if let Err(error) = result {
+            say(&mut io::stderr(), &format!("\nerror: {}: {error}\n", job.name));
+        }
+    }
+    match results.iter().all(Result::is_ok) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
+}
+
+/// The apps of a manifest. One that is wrong is not built around.
+pub fn apps(file: &Path, kinds: &Kinds) -> Result<Vec<App>, Problems> {
+    // Paths in it are made absolute by where it is: tools run in other folders.
+    let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    let mut configuration = manifest::read(&file, kinds.sections())?;
+    match configuration.broken.is_empty() {
+        true => Ok(configuration.apps),
+        false => Err(configuration.broken.remove(0).problems),
+    }
+}
+
+/// What there is to build among `children`, and by which names one may ask for it.
+pub fn jobs<'a>(apps: &'a [App], children: &Children) -> impl Iterator<Item = ([&'a str; 2], Job)> {
+    apps.iter().flat_map(move |app| {
+        let built = app.components.iter();
+        built.filter_map(move |component| Some(([&*app.name, &*component.name], job(app, component, children)?)))
+    })
+}
+
+fn job(app: &App, component: &AppComponent, children: &Children) -> Option<Job> {
+    let build = component.build.clone()?;
+    Some(Job {
+        state: build.folder.join(STATE).join(&app.name).join(&component.name),
+        component: component.file.clone(),
+        name: name_of(app, component),
+        build,
+        children: children.clone(),
+    })
+}
+
+fn is_asked_for(names: &[&str], only: &[String]) -> bool {
+    only.is_empty() || only.iter().any(|name| names.contains(&&**name))
+}

@@ -1,0 +1,374 @@
+//! `wharf dev`: builds what `wharf build` builds, serves what `wharf serve` serves, and does both again with each change.
+//!
+//! How a new version takes the place of the old one is a reload's business (`serve/reload.rs`), what browsers see of it,
+//! `wharf_server::Development`'s. Here is what is built when.
+
+mod watch;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+use std::thread;
+
+use anyhow::Context as _;
+use wharf_build::{Children, Event, Job, Outcome, tools::Toolbox};
+use wharf_server::Development;
+use wharf_server::manifest::FILE_NAME;
+use wharf_server::manifest::app::{Answer, App};
+
+use crate::cli::Dev;
+use crate::command::build::{apps, jobs};
+use crate::kinds::Kinds;
+use crate::log::Lines;
+use crate::prefix::Prefixes;
+use crate::progress;
+use watch::Watch;
+
+/// What Wharf's own lines begin with.
+const OWN: &str = "wharf";
+
+/// Builds, serves and watches until a signal ends it.
+pub fn dev(dev: Dev, kinds: &Kinds) -> ExitCode {
+    let session = Session::new(&dev, kinds);
+    super::serve::serve(dev.into_serve(), kinds, Some(Arc::new(session)))
+}
+
+/// What is developed, while it is served.
+pub struct Session {
+    file: PathBuf,
+    kinds: Kinds,
+    /// How many components are built at a time.
+    threads: usize,
+    toolbox: Toolbox,
+    children: Children,
+    development: Development,
+    prefixes: Prefixes,
+    stderr: OnceLock<Lines>,
+    /// Set up before the first build, so that what changes meanwhile is not missed, until somebody watches.
+    watch: Mutex<Option<Watch>>,
+    /// What the newest source of components does not build for, by their names.
+    failures: Mutex<BTreeMap<String, String>>,
+}
+
+/// What is watched.
+#[derive(Default)]
+struct Places {
+    /// The manifest's files: with them, everything may be another.
+    manifests: Vec<PathBuf>,
+    /// What a component is made of, by its name.
+    sources: BTreeMap<String, Vec<PathBuf>>,
+    /// Folders that are served as they are.
+    folders: Vec<PathBuf>,
+}
+
+/// What a change asks for.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Due {
+    /// The manifest reads otherwise, or nobody knows what has changed.
+    all: bool,
+    /// Components to build.
+    components: BTreeSet<String>,
+    /// Pages are to be loaded again.
+    folders: bool,
+}
+
+impl Session {
+    fn new(dev: &Dev, kinds: &Kinds) -> Self {
+        let threads = dev.jobs.or_else(|| thread::available_parallelism().ok());
+        Self {
+            file: dev.file.clone(),
+            kinds: kinds.clone(),
+            threads: threads.map_or(1, usize::from),
+            toolbox: Toolbox::from_environment().incremental(),
+            children: Children::to_be_ended(),
+            development: Development::new(!dev.no_script),
+            prefixes: Prefixes::from_environment(),
+            stderr: OnceLock::new(),
+            watch: Mutex::default(),
+            failures: Mutex::default(),
+        }
+    }
+
+    /// Where its lines go.
+    pub fn speak_to(&self, stderr: &Lines) {
+        let _ = self.stderr.set(stderr.clone());
+    }
+
+    /// What the server shows of it.
+    pub fn development(&self) -> Development {
+        self.development.clone()
+    }
+
+    /// What lines of guests begin with.
+    pub fn prefixes(&self) -> Prefixes {
+        self.prefixes.clone()
+    }
+
+    /// Whether the newest source of everything was built.
+    pub fn is_built(&self) -> bool {
+        self.failures().is_empty()
+    }
+
+    /// Ends what is being built.
+    pub fn end(&self) {
+        self.children.end();
+    }
+
+    /// Takes in what a reload came to.
+    pub fn loaded(&self, trouble: Option<String>, changed: bool) {
+        if changed {
+            self.say(OWN, "the new version answers");
+        }
+        self.development.loaded(trouble, changed);
+    }
+
+    /// Builds everything for the first time. What is wrong with the manifest is said by who serves it.
+    pub fn begin(&self) -> anyhow::Result<()> {
+        let mut watch = Watch::new().context("cannot watch files for changes")?;
+        if let Ok(apps) = apps(&self.file, &self.kinds) {
+            let places = Places::of(&self.file, &apps);
+            self.look_at(&mut watch, &places);
+            if places.sources.is_empty() {
+                self.say(
+                    OWN,
+                    "no component has a section `[build]`: what changes is served, and nothing is built",
+                );
+            }
+            self.build(&apps, &|_| true);
+        }
+        *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(watch);
+        Ok(())
+    }
+
+    /// Builds what changes from now on, in a thread of its own, and says so to `tell`.
+    pub fn watch(self: &Arc<Self>, tell: mpsc::Sender<()>) -> anyhow::Result<()> {
+        let watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(watch) = watch else { return Ok(()) };
+        let session = self.clone();
+        thread::Builder::new()
+            .name("wharf-dev".into())
+            .spawn(move || session.follow(watch, &tell))
+            .context("cannot watch files for changes")?;
+        Ok(())
+    }
+
+    fn follow(&self, mut watch: Watch, tell: &mpsc::Sender<()>) {
+        let mut places = match apps(&self.file, &self.kinds) {
+            Ok(apps) => Places::of(&self.file, &apps),
+            Err(_) => Places::of(&self.file, &[]),
+        };
+        self.look_at(&mut watch, &places);
+        loop {
+            let changed = watch.next();
+            if self.children.have_ended() {
+                return;
+            }
+            let due = places.due(&changed);
+            if due == Due::default() {
+                continue;
+            }
+            if due.components.is_empty() && !due.all {
+                self.development.touched();
+                continue;
+            }
+            self.say(OWN, &places.said(&changed));
+            match apps(&self.file, &self.kinds) {
+                Ok(apps) => {
+                    places = Places::of(&self.file, &apps);
+                    // Before the build, which may find what is in a new folder, and after which it may change again.
+                    self.look_at(&mut watch, &places);
+                    let is_new = self.build(&apps, &|job| due.all || due.components.contains(&job.name));
+                    if due.folders {
+                        self.development.touched();
+                    }
+                    if (is_new || due.all) && tell.send(()).is_err() {
+                        return;
+                    }
+                }
+                Err(problems) => {
+                    let problems = problems.to_string();
+                    self.say(OWN, &problems);
+                    self.development.built(Some(problems));
+                }
+            }
+        }
+    }
+
+    /// Builds what is wanted; true where a component is another than before.
+    fn build(&self, apps: &[App], is_wanted: &dyn Fn(&Job) -> bool) -> bool {
+        let all: Vec<Job> = jobs(apps, &self.children).map(|(_, job)| job).collect();
+        self.failures()
+            .retain(|name, _| all.iter().any(|job| job.name == *name));
+        let wanted: Vec<Job> = all.into_iter().filter(is_wanted).collect();
+        let report = |job: &Job, event: Event<'_>| self.report(job, &event);
+        let results = wharf_build::build(&wanted, &self.toolbox, self.threads, &report);
+        if self.children.have_ended() {
+            return false;
+        }
+        let mut failures = self.failures();
+        for (job, result) in wanted.iter().zip(&results) {
+            match result {
+                Ok(_) => drop(failures.remove(&job.name)),
+                Err(error) => drop(failures.insert(job.name.clone(), error.to_string())),
+            }
+        }
+        let said = failures.iter().map(|(name, error)| format!("{name}: {error}"));
+        let said: Vec<String> = said.collect();
+        self.development.built((!said.is_empty()).then(|| said.join("\n\n")));
+        results.iter().flatten().any(|Outcome { changed, .. }| *changed)
+    }
+
+    fn report(&self, job: &Job, event: &Event<'_>) {
+        match event {
+            Event::Began => self.say(&job.name, "building"),
+            // It was not to go on.
+            Event::Ended(Err(_), _) if self.children.have_ended() => {}
+            Event::Ended(result, elapsed) => {
+                let mut text = progress::ending(result, *elapsed);
+                for note in progress::notes(result) {
+                    text += &format!("\nwarning: {note}");
+                }
+                if let Err(error) = result {
+                    text += &format!("\nerror: {error}");
+                }
+                self.say(&job.name, &text);
+            }
+        }
+    }
+
+    fn look_at(&self, watch: &mut Watch, places: &Places) {
+        for trouble in watch.look_at(places.all()) {
+            self.say(OWN, &trouble);
+        }
+    }
+
+    fn say(&self, name: &str, text: &str) {
+        if let Some(stderr) = self.stderr.get() {
+            stderr.push(self.prefixes.lines(name, text).into());
+        }
+    }
+
+    fn failures(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Places {
+    fn of(file: &Path, apps: &[App]) -> Self {
+        let manifest = match file.is_dir() {
+            true => file.join(FILE_NAME),
+            false => file.to_owned(),
+        };
+        let mut sources: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+        for (_, job) in jobs(apps, &Children::default()) {
+            let build = &job.build;
+            let places = [&build.folder, &build.wit].into_iter().chain(&build.inputs);
+            sources.insert(job.name.clone(), places.map(|place| real(place)).collect());
+        }
+        let routes = apps.iter().flat_map(|app| &app.routes);
+        let folders = routes.filter_map(|route| match &route.answer {
+            Answer::Files(files) => Some(real(&files.folder)),
+            Answer::Component(_) => None,
+        });
+        Self {
+            manifests: vec![real(&manifest)],
+            sources,
+            folders: folders.collect(),
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Path> {
+        let sources = self.sources.values().flatten();
+        let all = self.manifests.iter().chain(sources).chain(&self.folders);
+        all.map(PathBuf::as_path)
+    }
+
+    /// What these changes ask for; `None` stands for changes that nobody knows.
+    fn due(&self, changed: &Option<BTreeSet<PathBuf>>) -> Due {
+        let Some(changed) = changed else {
+            return Due {
+                all: true,
+                ..Due::default()
+            };
+        };
+        let mut due = Due::default();
+        for path in changed {
+            due.all |= self.manifests.contains(path);
+            let folder = self.folders.iter().filter(|folder| path.starts_with(folder));
+            let folder = folder.max_by_key(|folder| folder.as_os_str().len());
+            due.folders |= folder.is_some();
+            if wharf_build::is_derived(path, path.is_dir()) {
+                continue;
+            }
+            for (name, places) in &self.sources {
+                // What is served as it is, out of a folder inside of the source's, is not what is compiled.
+                let is_source = |place: &PathBuf| {
+                    path.starts_with(place) && folder.is_none_or(|folder| !folder.starts_with(place) || folder == place)
+                };
+                if places.iter().any(is_source) {
+                    due.components.insert(name.clone());
+                }
+            }
+        }
+        due
+    }
+
+    /// Which files have changed, for whoever looks at the terminal.
+    fn said(&self, changed: &Option<BTreeSet<PathBuf>>) -> String {
+        let written = changed.iter().flatten();
+        let mut written = written.filter(|path| !wharf_build::is_derived(path, path.is_dir()));
+        let Some(first) = written.next() else {
+            return "files have changed".to_owned();
+        };
+        let folder = self.manifests.first().and_then(|manifest| manifest.parent());
+        let first = folder
+            .and_then(|folder| first.strip_prefix(folder).ok())
+            .unwrap_or(first);
+        match written.count() {
+            0 => format!("{} has changed", first.display()),
+            more => format!("{} and {more} more have changed", first.display()),
+        }
+    }
+}
+
+/// Without links on the way, as changes are told.
+fn real(path: &Path) -> PathBuf {
+    let absolute = || std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    path.canonicalize().unwrap_or_else(|_| absolute())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_change_is_about_is_built() {
+        let places = Places {
+            manifests: vec!["/shop/wharf.toml".into()],
+            sources: BTreeMap::from([
+                ("api".to_owned(), vec!["/shop".into(), "/shared".into()]),
+                ("cache".to_owned(), vec!["/shop/cache".into(), "/shared".into()]),
+            ]),
+            folders: vec!["/shop/public".into(), "/site".into()],
+        };
+        let check = |paths: &[&str], all: bool, components: &[&str], folders: bool| {
+            let changed = paths.iter().map(PathBuf::from).collect();
+            let components = components.iter().map(ToString::to_string).collect();
+            let expected = Due {
+                all,
+                components,
+                folders,
+            };
+            assert_eq!(places.due(&Some(changed)), expected, "{paths:?}");
+        };
+        check(&["/shop/wharf.toml"], true, &["api"], false);
+        check(&["/shop/src/lib.rs"], false, &["api"], false);
+        check(&["/shop/cache/a.go"], false, &["api", "cache"], false);
+        check(&["/shared/a"], false, &["api", "cache"], false);
+        check(&["/shop/public/a.css", "/site/b.wasm"], false, &[], true);
+        check(&["/shop/public/a.css", "/shop/src/lib.rs"], false, &["api"], true);
+        check(&["/shop/shop.wasm", "/shop/.git", "/elsewhere"], false, &[], false);
+        assert!(places.due(&None).all);
+    }
+}

@@ -1,0 +1,160 @@
+//! `wharf new`: a project from a template.
+
+use std::fmt::Write as _;
+use std::io::{self, BufRead as _, IsTerminal as _};
+use std::process::ExitCode;
+
+use crate::cli::New;
+use crate::command::check::{say, wrong};
+use crate::template::{LANGUAGES, TEMPLATES, Template, is_name};
+
+/// The status of wrong usage, as of what the command line alone tells.
+const WRONG_USAGE: u8 = 2;
+
+/// What one gets who does not say, and is not asked.
+const USUAL_KIND: &str = "http";
+
+/// What is below the table: why there is not every kind in every language.
+const WHY_NOT: &str = "
+JavaScript has no database and no middleware: its toolchain cannot call async functions yet but some of WASI's own.
+C has what is async as state machines, written by hand: the HTTP service shows one. What else is missing nobody has written yet.
+";
+
+/// Makes a project, or lists the templates.
+pub fn new(new: &New) -> ExitCode {
+    let Some(folder) = new.name.as_ref().filter(|_| !new.list) else {
+        say(&mut io::stdout(), &list());
+        return ExitCode::SUCCESS;
+    };
+    let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if !is_name(&name) {
+        return misused(&format!(
+            "`{name}` is no name for a project: words of a to z and 0 to 9 with `-` between, such as my-shop"
+        ));
+    }
+    let template = match choose(new) {
+        Ok(template) => template,
+        Err(message) => return misused(&message),
+    };
+    if let Err(error) = template.write(folder, &name) {
+        return wrong(&format!("cannot make {}: {error}", folder.display()));
+    }
+    let last = match template.kind {
+        "command" => format!("wharf run {name}.wasm"),
+        "library" => format!("wharf call {name}.wasm    # its functions; with a name and values, a call"),
+        // It serves nothing by itself.
+        "middleware" => format!("wharf serve --middleware {name}.wasm SERVICE.wasm"),
+        _ => "wharf serve .   # or, instead of both, and again with each change: wharf dev".to_owned(),
+    };
+    let next = format!(
+        "Made {name}: {}, in {}. Go on with\n\n  cd {}\n  wharf doctor    # are all tools there?\n  wharf build\n  {last}\n",
+        template.about,
+        template.language,
+        folder.display(),
+    );
+    say(&mut io::stdout(), &next);
+    ExitCode::SUCCESS
+}
+
+/// The template that flags name, or that is asked for on a terminal.
+fn choose(new: &New) -> Result<&'static Template, String> {
+    let kinds = kinds();
+    let kind = match &new.template {
+        Some(kind) => known(kind, &kinds, "template")?,
+        None if new.language.is_some() || !asks() => USUAL_KIND,
+        None => ask("Which template?", &kinds, &about),
+    };
+    let languages = languages(kind);
+    let language = match &new.language {
+        Some(language) => known(language, &languages, "language of this template")?,
+        None if languages.len() == 1 => languages[0],
+        None if asks() => ask("In which language?", &languages, &|_| ""),
+        None => {
+            return Err(format!(
+                "--language has to say in which language: {}",
+                languages.join(", ")
+            ));
+        }
+    };
+    Template::find(kind, language).ok_or_else(|| format!("there is no template {kind} in {language}"))
+}
+
+fn known(asked: &str, known: &[&'static str], what: &str) -> Result<&'static str, String> {
+    let found = known.iter().find(|known| **known == asked);
+    found
+        .copied()
+        .ok_or_else(|| format!("`{asked}` is no {what}: there are {}", known.join(", ")))
+}
+
+/// Whether somebody is there to answer.
+fn asks() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Asks until one of `choices` is named, by its number or itself; the first one, for who only presses return, or has gone.
+fn ask(question: &str, choices: &[&'static str], about: &dyn Fn(&str) -> &'static str) -> &'static str {
+    let width = choices.iter().map(|choice| choice.len()).max().unwrap_or_default();
+    let mut text = format!("{question}\n");
+    for (nth, choice) in choices.iter().enumerate() {
+        let _ = writeln!(text, "  {}  {choice:width$}  {}", nth + 1, about(choice));
+    }
+    loop {
+        say(&mut io::stderr(), &format!("{text}[1] "));
+        let mut answer = String::new();
+        let is_over = io::stdin().lock().read_line(&mut answer).is_ok_and(|bytes| bytes == 0);
+        let answer = answer.trim();
+        if answer.is_empty() || is_over {
+            return choices[0];
+        }
+        let by_number = answer
+            .parse::<usize>()
+            .ok()
+            .and_then(|number| choices.get(number.checked_sub(1)?));
+        if let Some(choice) = by_number.or_else(|| choices.iter().find(|choice| **choice == answer)) {
+            return choice;
+        }
+        text = format!("`{answer}` is none of them.\n{text}");
+    }
+}
+
+/// The templates as a table: a line for each kind, a column for each language.
+fn list() -> String {
+    let kinds = kinds();
+    let width = kinds.iter().map(|kind| kind.len()).max().unwrap_or_default();
+    let mut text = format!("{:width$}  {}\n", "", LANGUAGES.join("  "));
+    for kind in kinds {
+        let _ = write!(text, "{kind:width$}");
+        for language in LANGUAGES {
+            let mark = Template::find(kind, language).map_or("-", |_| "yes");
+            let _ = write!(text, "  {mark:width$}", width = language.len());
+        }
+        let _ = writeln!(text, "  {}", about(kind));
+    }
+    text + WHY_NOT
+}
+
+/// The kinds of templates, the usual one first.
+fn kinds() -> Vec<&'static str> {
+    let mut kinds: Vec<_> = TEMPLATES.iter().map(|template| template.kind).collect();
+    kinds.dedup();
+    kinds.sort_by_key(|kind| *kind != USUAL_KIND);
+    kinds
+}
+
+/// The languages that there is a template of this kind in.
+fn languages(kind: &str) -> Vec<&'static str> {
+    let mut languages = LANGUAGES.to_vec();
+    languages.retain(|language| Template::find(kind, language).is_some());
+    languages
+}
+
+/// What a template of this kind is.
+fn about(kind: &str) -> &'static str {
+    let template = TEMPLATES.iter().find(|template| template.kind == kind);
+    template.map_or("", |template| template.about)
+}
+
+fn misused(message: &str) -> ExitCode {
+    wrong(&format!("error: {message}"));
+    ExitCode::from(WRONG_USAGE)
+}

@@ -1,0 +1,188 @@
+//! What a build is at: lines that change in place on a terminal, lines that follow each other in a log.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use wharf_build::{BuildError, Event, Job, Outcome};
+
+/// How often lines change: often enough to look alive, seldom enough to cost nothing.
+const TICK: Duration = Duration::from_millis(100);
+
+const SPINNER: [char; 4] = ['|', '/', '-', '\\'];
+
+/// Tells standard error of a build, from its beginning until [`Progress::end`].
+pub struct Progress {
+    rows: Arc<Mutex<Rows>>,
+    /// Ends whoever draws, on a terminal.
+    painter: Option<(Sender<()>, JoinHandle<()>)>,
+}
+
+/// The components, in the manifest's order.
+struct Rows {
+    rows: Vec<Row>,
+    /// Lines that stand on the terminal already.
+    drawn: usize,
+}
+
+struct Row {
+    name: String,
+    state: State,
+}
+
+enum State {
+    Waiting,
+    Since(Instant),
+    /// How it ended, and what is to be said beside.
+    Ended(String, Vec<String>),
+}
+
+impl Progress {
+    pub fn new(jobs: &[Job]) -> Self {
+        let rows = jobs.iter().map(|job| Row {
+            name: job.name.clone(),
+            state: State::Waiting,
+        });
+        let rows = Arc::new(Mutex::new(Rows {
+            rows: rows.collect(),
+            drawn: 0,
+        }));
+        let painter = io::stderr().is_terminal().then(|| {
+            let (end, ended) = mpsc::channel();
+            let rows = rows.clone();
+            let painter = thread::spawn(move || {
+                let begun = Instant::now();
+                while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                    draw(&rows, begun);
+                }
+                draw(&rows, begun);
+            });
+            (end, painter)
+        });
+        Self { rows, painter }
+    }
+
+    /// Takes in what happened.
+    pub fn report(&self, job: &Job, event: &Event<'_>) {
+        let state = match event {
+            Event::Began => State::Since(Instant::now()),
+            Event::Ended(result, elapsed) => State::Ended(ending(result, *elapsed), notes(result)),
+        };
+        if self.painter.is_none() {
+            say(&lines(&job.name, &state));
+        }
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(row) = rows.rows.iter_mut().find(|row| row.name == job.name) {
+            row.state = state;
+        }
+    }
+
+    /// Leaves the last state standing.
+    pub fn end(self) {
+        if let Some((end, painter)) = self.painter {
+            drop(end);
+            let _ = painter.join();
+        }
+        // On a terminal they would stand in the way of the lines that change.
+        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        if rows.drawn > 0 {
+            for row in &rows.rows {
+                if let State::Ended(_, notes) = &row.state {
+                    say(&notes
+                        .iter()
+                        .map(|note| format!("warning: {note}\n"))
+                        .collect::<String>());
+                }
+            }
+        }
+    }
+}
+
+/// How it ended, in a few words.
+pub fn ending(result: &Result<Outcome, BuildError>, elapsed: Duration) -> String {
+    match result {
+        Ok(outcome) => {
+            let what = if outcome.changed { "built" } else { "unchanged" };
+            format!("{what}, {}, in {}", size(outcome.bytes), seconds(elapsed))
+        }
+        Err(_) => format!("failed after {}", seconds(elapsed)),
+    }
+}
+
+/// What is to be said beside.
+pub fn notes(result: &Result<Outcome, BuildError>) -> Vec<String> {
+    let notes = result.iter().flat_map(|outcome| &outcome.notes);
+    notes.map(ToString::to_string).collect()
+}
+
+/// What a log says of a new state.
+fn lines(name: &str, state: &State) -> String {
+    match state {
+        State::Waiting => String::new(),
+        State::Since(_) => format!("{name}: building\n"),
+        State::Ended(ending, notes) => {
+            let notes = notes.iter().map(|note| format!("{name}: warning: {note}\n"));
+            format!("{name}: {ending}\n{}", notes.collect::<String>())
+        }
+    }
+}
+
+/// Writes all lines over those that stand there.
+fn draw(rows: &Mutex<Rows>, begun: Instant) {
+    let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
+    let width = rows
+        .rows
+        .iter()
+        .map(|row| row.name.chars().count())
+        .max()
+        .unwrap_or_default();
+    let mut text = String::new();
+    if rows.drawn > 0 {
+        // ECMA-48: CPL, to the beginning of the line that many lines up.
+        let _ = write!(text, "\x1b[{}F", rows.drawn);
+    }
+    let turn = (begun.elapsed().as_millis() / TICK.as_millis()) as usize % SPINNER.len();
+    for row in &rows.rows {
+        let (mark, state) = match &row.state {
+            State::Waiting => (' ', "waiting".to_owned()),
+            State::Since(since) => (SPINNER[turn], format!("building, {}", seconds(since.elapsed()))),
+            State::Ended(ending, _) if ending.starts_with("failed") => ('x', ending.clone()),
+            State::Ended(ending, _) => ('*', ending.clone()),
+        };
+        // EL: erases what is left of the line that stood there.
+        let _ = writeln!(text, "{mark} {:width$}  {state}\x1b[K", row.name);
+    }
+    rows.drawn = rows.rows.len();
+    say(&text);
+}
+
+/// Whether or not anybody reads it.
+fn say(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000_000 => format!("{} KB", bytes.div_ceil(1000)),
+        _ => format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_short() {
+        for (bytes, expected) in [(0, "0 KB"), (1, "1 KB"), (103_000, "103 KB"), (21_654_321, "21.6 MB")] {
+            assert_eq!(size(bytes), expected);
+        }
+    }
+}

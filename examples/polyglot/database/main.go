@@ -1,0 +1,6 @@
+// The component is what is exported below exports; a program of Go's has a main function all the same.
+package main
+
+import _ "database/exports/wit_exports"
+
+func main() {}

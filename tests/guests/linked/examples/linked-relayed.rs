@@ -1,0 +1,21 @@
+//! Asks a store about itself, directly and by way of another component.
+
+use guests_http::{Query, text};
+use wasip3::http::types::{ErrorCode, Request, Response};
+
+wit_bindgen::generate!({
+    path: "wit",
+    world: "caller-of-both",
+});
+
+use acme::store::{relayed, store};
+
+guests_http::service!(handle);
+
+async fn handle(request: Request) -> Result<Response, ErrorCode> {
+    let said = match Query::of(&request).text("call") {
+        Some("relayed") => relayed::about(0).await,
+        _ => store::about(0).await,
+    };
+    Ok(text(said))
+}

@@ -1,0 +1,1 @@
+//! Nothing is shared by the two sides but their WIT.
