@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// How long [`eventually`] and reads from the network wait: far beyond anything a working program needs.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -11,7 +11,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 ///
 /// # Panics
 ///
-/// When it does not hold within 20 s; `what` completes the sentence "waited 20 s for …".
+/// When it does not hold within 60 s; `what` completes the sentence "waited 60 s for …".
 pub fn eventually(condition: impl FnMut() -> bool, what: &str) {
     eventually_within(DEADLINE, condition, what);
 }

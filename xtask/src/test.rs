@@ -1,5 +1,7 @@
 //! Sets up and passes all tests.
 
+mod again;
+
 use anyhow::{Context, Result};
 
 use crate::bench::WASMTIME;
@@ -44,9 +46,14 @@ pub fn test(workspace: &Workspace, args: &[String]) -> Result<()> {
     // By itself: built along with the tests, the program would get what they ask of the engine, such as shared memories.
     run(&mut workspace.cargo(["build", "--package", "wharf"]))?;
     let absent = absent(workspace);
-    let mut tests = workspace.cargo(["test", "--workspace", "--no-fail-fast"]);
-    tests.args(args).env("WHARF_BIN", workspace.program());
-    run(tests.env("WHARF_TESTS_WITHOUT", absent.join(" ")))?;
+    let tests = || {
+        let mut tests = workspace.cargo(["test", "--workspace", "--no-fail-fast"]);
+        tests
+            .env("WHARF_BIN", workspace.program())
+            .env("WHARF_TESTS_WITHOUT", absent.join(" "));
+        tests
+    };
+    again::run_and_try_again(tests().args(args), &mut tests())?;
     match absent[..] {
         [] => println!("All tests passed"),
         ref absent => println!("All tests passed, but those that need {}", absent.join(", ")),
