@@ -1,7 +1,7 @@
 //! HTTP/1.1 as bytes on a socket.
 //!
 //! A client library would hide what the tests are about: when bytes arrive, how a message is framed, what happens when
-//! a peer leaves in the middle. So this sends what it is given and reads what comes, no more. Every read ends after 20 s.
+//! a peer leaves in the middle. So this sends what it is given and reads what comes, no more. Every read ends after 60 s.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
@@ -129,7 +129,7 @@ pub fn send(addr: impl ToSocketAddrs, method: &str, path: &str, headers: &[(&str
         .unwrap_or_else(|error| panic!("no whole response to {method} {path}: {error}"))
 }
 
-/// Connects, sends `raw` and leaves the rest to the caller. Reads from the socket end after 20 s.
+/// Connects, sends `raw` and leaves the rest to the caller. Reads from the socket end after 60 s.
 ///
 /// # Panics
 ///
@@ -232,7 +232,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// What the socket says; a timeout when the peer has not read for 20 s.
+    /// What the socket says; a timeout when the peer has not read for 60 s.
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.reader.get_mut().write_all(bytes.as_ref())
     }
@@ -370,7 +370,7 @@ impl Connection {
         self.reply_after(head)
     }
 
-    /// Whether the peer has closed the connection with nothing more to read; waits up to 20 s for it to say so.
+    /// Whether the peer has closed the connection with nothing more to read; waits up to 60 s for it to say so.
     pub fn is_closed(&mut self) -> bool {
         match self.reader.fill_buf() {
             Ok(bytes) => bytes.is_empty(),

@@ -26,7 +26,7 @@ impl Redis {
     ///
     /// # Panics
     ///
-    /// When it does not answer within 20 s.
+    /// When it does not answer within 60 s.
     pub fn start() -> Option<Self> {
         Self::start_with(&[])
     }

@@ -1,6 +1,6 @@
 //! The client's end of a WebSocket, frame by frame: over HTTP/1.1, and in a stream of HTTP/2.
 //!
-//! It sends what it is told to, right or wrong, and answers nothing by itself. Every read ends after 20 s.
+//! It sends what it is told to, right or wrong, and answers nothing by itself. Every read ends after 60 s.
 
 use std::fmt;
 use std::io::{self, Read, Write};
