@@ -63,6 +63,23 @@ const ASKED: &[Asked] = &[
         quick: true,
     },
     Asked {
+        word: "cold-python",
+        figures: &[
+            (
+                "python_first_response_us",
+                "the same of a service in Python: first response, CPU µs",
+                0,
+            ),
+            ("python_open_us", "of these: its file is checked, mapped and linked", 0),
+            (
+                "python_first_request_us",
+                "of these: an instance is made and answers",
+                0,
+            ),
+        ],
+        quick: false,
+    },
+    Asked {
         word: "apps",
         figures: &[
             ("open_all_ms", "1,000 different compiled apps opened, ms", 0),

@@ -25,7 +25,11 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = folder.read_dir() else {
         return Vec::new();
     };
-    entries.map(|entry| entry.expect("it can be read").path()).collect()
+    let paths = entries.map(|entry| entry.expect("it can be read").path());
+    // Not the notes beside them.
+    paths
+        .filter(|path| path.extension().is_some_and(|kind| kind == "cwasm"))
+        .collect()
 }
 
 #[test]

@@ -14,9 +14,13 @@ use crate::ask::ask;
 use crate::{Folders, resident_bytes, thread_cpu_us};
 
 const GUEST: &str = "http-hello";
+const PYTHON: &str = "bench-python";
 
 /// Apps opened for one figure of [`first_responses`]; the first in the process is told apart.
 const FIRSTS: u32 = 50;
+
+/// The same with an interpreter inside, which takes a hundred times the room.
+const PYTHON_FIRSTS: u32 = 6;
 
 /// Apps of [`many_apps`].
 const APPS: u32 = 1000;
@@ -40,29 +44,59 @@ fn open(engine: &Engine, folders: &Folders, bytes: &[u8]) -> Result<Service> {
 /// Microseconds of processor time from a component's bytes to its first response, its code in the cache: of the first app
 /// in the process, and the median of others.
 pub async fn first_responses(folders: &Folders) -> Result<Value> {
-    let component = folders.guest(GUEST)?;
-    let apps: Vec<_> = (0..FIRSTS).map(|nth| app(&component, nth)).collect();
-    compile(folders, &apps)?;
-    let engine = Engine::new(EngineOptions::default())?;
-    let (mut opened, mut answered, mut all) = (Vec::new(), Vec::new(), Vec::new());
-    let mut services = Vec::new();
-    for bytes in &apps {
-        let begun = thread_cpu_us();
-        let service = open(&engine, folders, bytes)?;
-        let open = thread_cpu_us();
-        ask(&service, "/", Bytes::new()).await?;
-        let done = thread_cpu_us();
-        opened.push(open - begun);
-        answered.push(done - open);
-        all.push(done - begun);
-        services.push(service);
-    }
+    let firsts = Firsts::of(folders, GUEST, FIRSTS).await?;
     Ok(json!({
-        "first_in_process_us": all[0],
-        "open_us": median(&mut opened[1..]),
-        "first_request_us": median(&mut answered[1..]),
-        "first_response_us": median(&mut all[1..]),
+        "first_in_process_us": firsts.first_in_process,
+        "open_us": firsts.open,
+        "first_request_us": firsts.request,
+        "first_response_us": firsts.response,
     }))
+}
+
+/// The same of a service in Python.
+pub async fn first_responses_of_python(folders: &Folders) -> Result<Value> {
+    let firsts = Firsts::of(folders, PYTHON, PYTHON_FIRSTS).await?;
+    Ok(json!({
+        "python_open_us": firsts.open,
+        "python_first_request_us": firsts.request,
+        "python_first_response_us": firsts.response,
+    }))
+}
+
+/// Microseconds of processor time.
+struct Firsts {
+    first_in_process: f64,
+    open: f64,
+    request: f64,
+    response: f64,
+}
+
+impl Firsts {
+    async fn of(folders: &Folders, guest: &str, count: u32) -> Result<Self> {
+        let component = folders.guest(guest)?;
+        let apps: Vec<_> = (0..count).map(|nth| app(&component, nth)).collect();
+        compile(folders, &apps)?;
+        let engine = Engine::new(EngineOptions::default())?;
+        let (mut opened, mut answered, mut all) = (Vec::new(), Vec::new(), Vec::new());
+        let mut services = Vec::new();
+        for bytes in &apps {
+            let begun = thread_cpu_us();
+            let service = open(&engine, folders, bytes)?;
+            let open = thread_cpu_us();
+            ask(&service, "/", Bytes::new()).await?;
+            let done = thread_cpu_us();
+            opened.push(open - begun);
+            answered.push(done - open);
+            all.push(done - begun);
+            services.push(service);
+        }
+        Ok(Self {
+            first_in_process: all[0],
+            open: median(&mut opened[1..]),
+            request: median(&mut answered[1..]),
+            response: median(&mut all[1..]),
+        })
+    }
 }
 
 /// What so many open apps cost that nobody has called: time, and resident memory.

@@ -59,10 +59,15 @@ fn main() -> Result<()> {
         }
         ["calls", guests, cache] => runtime.block_on(calls::measure(&Folders::new(guests, cache)?))?,
         ["cold", guests, cache] => runtime.block_on(cold::first_responses(&Folders::new(guests, cache)?))?,
+        ["cold-python", guests, cache] => {
+            runtime.block_on(cold::first_responses_of_python(&Folders::new(guests, cache)?))?
+        }
         ["apps", guests, cache] => cold::many_apps(&Folders::new(guests, cache)?)?,
         ["crowd", guests, cache] => runtime.block_on(crowd::measure(&Folders::new(guests, cache)?))?,
         _ => {
-            bail!("usage: wharf-bench-engine count GUESTS CACHE PIECE TIMES | calls, cold, apps or crowd GUESTS CACHE")
+            bail!(
+                "usage: wharf-bench-engine count GUESTS CACHE PIECE TIMES | calls, cold, cold-python, apps or crowd GUESTS CACHE"
+            )
         }
     };
     println!("{figure}");

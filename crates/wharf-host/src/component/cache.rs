@@ -9,7 +9,10 @@
 //! Compiled code is machine code; running a forged entry is running the forger's program. So an entry is used only
 //! if nobody but this user (or root) could have written it: the folder and the file belong to us and are writable by no
 //! one else, which is checked on the open file itself each time. What remains is damage (a torn disk, a full one, a
-//! stray write), which the footer's checksum finds. An entry that fails any check is compiled anew and replaced.
+//! stray write), which the footer's checksum finds; `cache/checked.rs` knows which files need not be read for it again. An entry that
+//! fails any check is compiled anew and replaced.
+
+mod checked;
 
 use std::fs::{self, File, OpenOptions};
 use std::hash::Hasher as _;
@@ -199,16 +202,19 @@ fn load(engine: &Engine, path: &Path, key: &blake3::Hash) -> Result<Option<Compo
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.to_string()),
     };
-    check(&file, key)?;
-    map(engine, path).map(Some).map_err(|error| format!("{error:#}"))
-}
-
-/// Checks that the open file is ours, undamaged and what its name says.
-fn check(mut file: &File, key: &blake3::Hash) -> Result<(), String> {
     let meta = file.metadata().map_err(|error| error.to_string())?;
     if !meta.is_file() || !only_ours(&meta) {
         return Err("others can write to it".into());
     }
+    if !checked::is_checked(path, &meta, key) {
+        check(&file, &meta, key)?;
+        checked::remember(path, &meta, key);
+    }
+    map(engine, path).map(Some).map_err(|error| format!("{error:#}"))
+}
+
+/// Checks that the open file is undamaged and what its name says.
+fn check(mut file: &File, meta: &fs::Metadata, key: &blake3::Hash) -> Result<(), String> {
     let Some(code_bytes) = (meta.len() as usize).checked_sub(FOOTER_BYTES) else {
         return Err("it is truncated".into());
     };
@@ -234,7 +240,7 @@ fn check(mut file: &File, key: &blake3::Hash) -> Result<(), String> {
     reason = "the one place where compiled code is trusted; see the module's page"
 )]
 fn map(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
-    // SAFETY: the bytes were written by `Component::serialize` in a process of this user: `check` has just seen that
+    // SAFETY: the bytes were written by `Component::serialize` in a process of this user: `load` has just seen that
     // nobody else can write to the file or, through `CodeCache::open`, to its folder, and that it is what was written.
     // Wasmtime itself refuses code of another version, target or configuration. Between the check and this line only
     // this user could have put another file in its place, and Wharf's own processes put there only what they compiled;
