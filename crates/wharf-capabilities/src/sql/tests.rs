@@ -291,7 +291,8 @@ async fn calls_wait_for_a_connection_but_not_for_ever() {
         pool: PoolLimits {
             connections: 1,
             queue: 1,
-            acquire: Duration::from_millis(100),
+            // Enough for a busy machine to end a statement in.
+            acquire: Duration::from_secs(3),
             unused: LONG,
         },
         ..LIMITS

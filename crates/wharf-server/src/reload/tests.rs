@@ -91,7 +91,7 @@ impl Drop for Folder {
 
 /// One that has little patience with slow apps.
 fn deployment(maker: &Arc<Maker>, at_once: usize) -> Deployment {
-    deployment_with(maker, at_once, Duration::from_millis(200))
+    deployment_with(maker, at_once, Duration::from_secs(2))
 }
 
 fn deployment_with(maker: &Arc<Maker>, at_once: usize, patience: Duration) -> Deployment {
