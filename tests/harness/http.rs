@@ -6,7 +6,7 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 
-use crate::wait::DEADLINE;
+use crate::wait::{DEADLINE, poll};
 
 /// A header or trailer list: names in lower case, in the order of arrival.
 pub type Headers = Vec<(String, String)>;
@@ -85,6 +85,26 @@ fn find<'a>(headers: &'a Headers, name: &str) -> Option<&'a str> {
 /// When there is no whole response.
 pub fn get(addr: impl ToSocketAddrs, path: &str) -> Reply {
     send(addr, "GET", path, &[], b"")
+}
+
+/// Like [`get`], for as long as the server says that there is too much to do: on a machine that is busy with other things it may be
+/// right.
+///
+/// # Panics
+///
+/// When there is no whole response, or still no other after 60 s.
+pub fn get_patiently(addr: impl ToSocketAddrs, path: &str) -> Reply {
+    patiently(|| get(&addr, path))
+}
+
+/// Asks again for as long as the answer is 503 with `retry-after`.
+///
+/// # Panics
+///
+/// When it is still that after 60 s.
+pub fn patiently(mut ask: impl FnMut() -> Reply) -> Reply {
+    let served = || Some(ask()).filter(|reply| reply.status != 503 || reply.header("retry-after").is_none());
+    poll(DEADLINE, served).unwrap_or_else(|| panic!("there is too much to do for {DEADLINE:?}"))
 }
 
 /// Sends a POST with content on a connection of its own and reads the whole response.

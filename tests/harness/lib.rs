@@ -29,4 +29,4 @@ pub use program::{Finished, finish, guest, wharf};
 pub use redis::{KilledRedis, Redis};
 pub use scratch::Scratch;
 pub use server::Server;
-pub use wait::{eventually, eventually_within};
+pub use wait::{DEADLINE, eventually, eventually_within};

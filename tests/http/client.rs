@@ -3,14 +3,18 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::SendStream;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use wharf_tests::http::{Connection, Reply};
-use wharf_tests::http2;
+use wharf_tests::{DEADLINE, http2};
 
 use crate::axes::Protocol;
+
+/// How long a client that was put off stays away. It is told a second, which is for thousands of them.
+const COMES_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 type Pairs = Vec<(&'static str, String)>;
 
@@ -73,6 +77,20 @@ impl Ask {
     pub fn over(&self, protocol: Protocol, addr: SocketAddr) -> Reply {
         self.try_over(protocol, addr)
             .unwrap_or_else(|error| panic!("{protocol:?} {} {}: {error}", self.method, self.path))
+    }
+
+    /// Like [`Ask::try_over`], and asks again for as long as it is told that there is too much to do (503 with `retry-after`).
+    pub fn try_patiently_over(&self, protocol: Protocol, addr: SocketAddr) -> Result<Reply, String> {
+        let begun = Instant::now();
+        loop {
+            let outcome = self.try_over(protocol, addr);
+            let is_put_off =
+                matches!(&outcome, Ok(reply) if reply.status == 503 && reply.header("retry-after").is_some());
+            if !is_put_off || begun.elapsed() > DEADLINE {
+                return outcome;
+            }
+            thread::sleep(COMES_AGAIN_AFTER);
+        }
     }
 
     fn over_http1(&self, addr: SocketAddr) -> std::io::Result<Reply> {

@@ -6,11 +6,12 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use http::Request;
-use wharf_tests::http::{Connection, get};
-use wharf_tests::{Scratch, Server, eventually, finish, guest, http2, wharf};
+use wharf_tests::http::{Connection, get, get_patiently};
+use wharf_tests::{DEADLINE, Scratch, Server, eventually, finish, guest, http2, wharf};
 
 use crate::axes::{ALLOW_ALL, Isolation, Protocol};
 use crate::client::Ask;
+use crate::operator::{ADMIN, admin, metric};
 use crate::witness::Witness;
 
 /// What is under way is finished, nothing new is begun, and then it ends by itself.
@@ -18,15 +19,15 @@ use crate::witness::Witness;
 fn what_is_under_way_is_finished() {
     for isolation in Isolation::ALL {
         for protocol in Protocol::ALL {
-            let server = isolation.serve("http-slow", &[]);
-            let addr = server.addr();
+            let server = isolation.serve("http-slow", &ADMIN);
+            let (addr, admin) = (server.addr(), admin(&server));
             let context = format!("{isolation:?} {protocol:?}");
             assert_eq!(get(addr, "/?delay=1").status, 200, "{context}");
             let asking = [
                 std::thread::spawn(move || Ask::get("/?delay=1500").over(protocol, addr)),
                 std::thread::spawn(move || Ask::get("/?delay=1500&at=body").over(protocol, addr)),
             ];
-            std::thread::sleep(Duration::from_millis(600));
+            eventually(|| metric(admin, "wharf_requests") == Some(2.0), "both have begun");
             server.terminate();
             eventually(
                 || TcpStream::connect(addr).is_err(),
@@ -45,28 +46,23 @@ fn what_is_under_way_is_finished() {
 #[test]
 fn idle_connections_are_closed_at_once() {
     for isolation in Isolation::ALL {
-        let server = isolation.serve("http-hello", &["--drain-timeout", "100s"]);
+        // Longer than is waited for the end.
+        let server = isolation.serve("http-hello", &["--drain-timeout", "15m"]);
         let mut used = Connection::open(server.addr());
         used.send("GET / HTTP/1.1\r\nhost: a.test\r\n\r\n");
         assert_eq!(used.reply().status, 200);
         let mut unused = Connection::open(server.addr());
-        let asked = http2::run(async {
+        http2::run(async {
             let handle = http2::connect(server.addr()).await;
             assert_eq!(http2::get(&handle, server.addr(), "/").await.status, 200);
-            let asked = Instant::now();
+            let deadline = Instant::now() + DEADLINE;
             server.terminate();
             while server.try_wait().is_none() {
+                assert!(Instant::now() < deadline, "{isolation:?}: it has not ended");
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
-            asked
         });
         assert_eq!(server.wait().code(), Some(0), "{isolation:?}: {}", server.log());
-        // A hundred seconds would have been granted.
-        assert!(
-            asked.elapsed() < Duration::from_secs(30),
-            "{isolation:?}: {:?}",
-            asked.elapsed()
-        );
         assert!(used.is_closed(), "{isolation:?}");
         assert!(unused.is_closed(), "{isolation:?}");
     }
@@ -75,10 +71,11 @@ fn idle_connections_are_closed_at_once() {
 /// An answer given while draining says that it is the connection's last.
 #[test]
 fn the_last_answer_says_so() {
-    let server = Server::start("http-slow", &[]);
+    let server = Server::start("http-slow", &ADMIN);
+    let admin = admin(&server);
     let mut connection = Connection::open(server.addr());
     connection.send("GET /?delay=1500 HTTP/1.1\r\nhost: a.test\r\n\r\n");
-    std::thread::sleep(Duration::from_millis(500));
+    eventually(|| metric(admin, "wharf_requests") == Some(1.0), "it has begun");
     server.terminate();
     let reply = connection.reply();
     assert_eq!(
@@ -92,19 +89,27 @@ fn the_last_answer_says_so() {
 /// Over HTTP/2 the connection says goodbye, and its streams are finished.
 #[test]
 fn streams_are_finished() {
-    let server = Server::start("http-slow", &[]);
+    let server = Server::start("http-slow", &ADMIN);
+    let admin = admin(&server);
     http2::run(async {
         let mut handle = http2::connect(server.addr()).await;
         let request = |path: &str| Request::get(server.url(path)).body(()).expect("the path is one");
         let (response, _) = handle
             .send_request(request("/?delay=1500"), true)
             .expect("the server takes a request");
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        let deadline = Instant::now() + DEADLINE;
+        while metric(admin, "wharf_requests") != Some(1.0) {
+            assert!(Instant::now() < deadline, "it has not begun");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         server.terminate();
         let reply = http2::collect(response).await.expect("it is finished");
         assert_eq!(reply.text(), "done");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        assert!(handle.ready().await.is_err(), "the connection takes another request");
+        while let Ok(ready) = handle.ready().await {
+            assert!(Instant::now() < deadline, "the connection takes another request");
+            handle = ready;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     });
     assert_eq!(server.wait().code(), Some(0));
 }
@@ -119,32 +124,34 @@ fn a_connection_without_a_request_does_not_delay_the_end() {
         // A client of HTTP/2 that confirms nothing.
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
     ];
-    let server = Server::start("http-hello", &["--drain-timeout", "60s"]);
+    // Longer than is waited for the end.
+    let server = Server::start("http-hello", &["--drain-timeout", "15m"]);
     let connections = silent.map(|bytes| {
         let mut connection = Connection::open(server.addr());
         connection.send(bytes);
         connection
     });
     assert_eq!(get(server.addr(), "/").status, 200);
-    let began = Instant::now();
     assert_eq!(server.stop().code(), Some(0), "{}", server.log());
-    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
     drop(connections);
 }
 
 /// Clients that ask for nothing are not waited for either while the server runs.
 #[test]
 fn a_connection_without_a_request_is_closed_in_time() {
-    let server = Server::start("http-slow", &["--head-timeout", "1s", "--idle-timeout", "1s"]);
+    let server = Server::start("http-slow", &["--head-timeout", "2s", "--idle-timeout", "2s"]);
     let silent = [
         "",
         "P",
         "GET / HTTP/1.1\r\nhost: a.te",
         "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     ];
-    for bytes in silent {
+    let silent = silent.map(|bytes| {
         let mut connection = Connection::open(server.addr());
         connection.send(bytes);
+        (bytes, connection)
+    });
+    for (bytes, connection) in silent {
         let mut said = Vec::new();
         let end = connection.stream().read_to_end(&mut said);
         assert!(end.is_ok(), "{bytes:?}: {end:?}");
@@ -152,7 +159,7 @@ fn a_connection_without_a_request_is_closed_in_time() {
     // A request that takes longer is none of that, nor is the next one on its connection.
     let mut connection = Connection::open(server.addr());
     for _ in 0..2 {
-        connection.send("GET /?delay=2500 HTTP/1.1\r\nhost: a.test\r\n\r\n");
+        connection.send("GET /?delay=4000 HTTP/1.1\r\nhost: a.test\r\n\r\n");
         assert_eq!(connection.reply().text(), "done");
     }
 }
@@ -246,7 +253,7 @@ fn a_full_log_holds_nobody_up() {
             .take(if guest_name == "http-env" { 4 } else { 200 })
             .collect();
         for _ in 0..5 {
-            assert_eq!(get(server.addr, "/").status, 200, "{guest_name}");
+            assert_eq!(get_patiently(server.addr, "/").status, 200, "{guest_name}");
         }
         drop(noise);
     }

@@ -12,6 +12,7 @@ use wharf_tests::{Server, eventually, finish, guest};
 
 use crate::axes::{ALLOW_ALL, Isolation, Protocol};
 use crate::client::Ask;
+use crate::operator::{ADMIN, admin, metric};
 use crate::witness::Witness;
 
 /// What `http-state` says of its instance.
@@ -35,12 +36,12 @@ fn state(reply: &Reply) -> State {
     }
 }
 
-/// All of them, started together.
+/// All of them, started together. Who is told that there is too much to do asks again: a machine may be busy.
 fn at_once(count: usize, addr: SocketAddr, ask: &Ask, protocol: Protocol) -> Vec<JoinHandle<Result<Reply, String>>> {
     (0..count)
         .map(|_| {
             let ask = ask.clone();
-            thread::spawn(move || ask.try_over(protocol, addr))
+            thread::spawn(move || ask.try_patiently_over(protocol, addr))
         })
         .collect()
 }
@@ -249,13 +250,15 @@ fn shared_asks_again_for_neighbours_of_a_trap() {
 /// What has content, or has begun to be answered, is not asked again: nobody knows what was done for it.
 #[test]
 fn shared_does_not_repeat_what_may_have_been_done() {
-    let server = Isolation::Shared.serve("http-trap", &[]);
-    let addr = server.addr();
+    let server = Isolation::Shared.serve("http-trap", &[&ADMIN[..], &["--timeout", "15m"]].concat());
+    let (addr, admin) = (server.addr(), admin(&server));
     for protocol in Protocol::ALL {
-        let posting = at_once(5, addr, &Ask::post("/?hold=3000", "content"), protocol);
+        // Held until the trap.
+        let posting = at_once(5, addr, &Ask::post("/?hold=600000", "content"), protocol);
         let mut begun = Connection::open(addr);
-        begun.send("GET /?at=in-body&hold=60000 HTTP/1.1\r\nhost: a.test\r\n\r\n");
+        begun.send("GET /?at=in-body&hold=600000 HTTP/1.1\r\nhost: a.test\r\n\r\n");
         assert_eq!(begun.head().status(), 200);
+        eventually(|| metric(admin, "wharf_requests") == Some(6.0), "all have begun");
         thread::sleep(Duration::from_millis(700));
         assert_eq!(get(addr, "/?at=before-head").status, 502);
         for reply in replies(posting) {

@@ -3,10 +3,10 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wharf_tests::http::{Connection, Reply, get};
-use wharf_tests::{Scratch, Server, eventually, guest, http2};
+use wharf_tests::{DEADLINE, Scratch, Server, eventually, guest, http2};
 
 use crate::http2::fields::get as get_block;
 use crate::http2::wire::{Peer, request};
@@ -23,16 +23,16 @@ struct Limited {
 impl Limited {
     /// `server` and `app` are the keys of `[server.limits]` and of the app's `[limits]`.
     fn serve(component: &str, server: &str, app: &str) -> Self {
-        Self::with_log(component, server, app, "debug")
+        Self::isolated(component, "serial", server, app)
     }
 
-    fn with_log(component: &str, server: &str, app: &str, log: &str) -> Self {
+    fn isolated(component: &str, isolation: &str, server: &str, app: &str) -> Self {
         let scratch = Scratch::new();
         let manifest = format!(
-            "[server.limits]\n{server}\n[apps.main]\ncomponent = '{}'\n[apps.main.limits]\n{app}\n",
+            "[server.limits]\n{server}\n[apps.main]\ncomponent = '{}'\nisolation = '{isolation}'\n[apps.main.limits]\n{app}\n",
             guest(component).display()
         );
-        let flags = [&ADMIN[..], &["--log", log]].concat();
+        let flags = [&ADMIN[..], &["--log", "debug"]].concat();
         let server = Server::start(scratch.write("wharf.toml", manifest), &flags);
         let admin = admin(&server);
         Self {
@@ -56,6 +56,23 @@ impl Limited {
         if times > 0.0 {
             self.server.says(&format!("limit=\"{limit}\""));
         }
+    }
+
+    /// Waits until so many requests are under way.
+    #[track_caller]
+    fn has_begun(&self, requests: usize) {
+        let name = "wharf_requests";
+        eventually(
+            || metric(self.admin, name) == Some(requests as f64),
+            "requests to begin",
+        );
+    }
+
+    /// Waits until so many requests are in the queue.
+    #[track_caller]
+    fn waits(&self, requests: usize) {
+        let name = "wharf_requests_waiting{app=\"main\"}";
+        eventually(|| metric(self.admin, name) == Some(requests as f64), "requests to wait");
     }
 
     fn send(&self, raw: impl AsRef<[u8]>) -> Reply {
@@ -149,34 +166,64 @@ fn limits_are_counted_by_whose_they_are() {
     assert_eq!((count("", "body"), count("shop", "header-count")), (None, None));
 }
 
-/// Far less than anybody may wait in a queue, and far more than being told takes on a machine that is busy.
-const SOON: Duration = Duration::from_secs(2);
+/// Requests that last for as long as a test wants: their guest waits for an origin, which waits for the test.
+struct Gate(Witness);
+
+/// Lets guests come to the gate.
+const TO_THE_GATE: &str = "[apps.main.http-client]\nallow = ['*']\n";
+
+impl Gate {
+    fn closed() -> Self {
+        Self(Witness::start())
+    }
+
+    /// To be sent to `http-outgoing`, which answers once the gate is open.
+    fn request(&self) -> String {
+        let held = self.0.url("/together?n=1000000");
+        format!("GET /?url={held} HTTP/1.1\r\nhost: a.test\r\n\r\n")
+    }
+
+    /// Everybody may pass, who has come and who will.
+    fn open(&self) {
+        assert_eq!(get(self.0.addr(), "/together?n=1").status, 200);
+    }
+}
+
+/// What says that a request was refused at once and may come again.
+#[track_caller]
+fn check_refused(reply: &Reply) {
+    assert_eq!(
+        (reply.status, reply.header("retry-after")),
+        (503, Some("1")),
+        "{}",
+        reply.text()
+    );
+}
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a.test\r\n\r\n";
 
 /// A connection without a request makes room; one with a request does not.
 #[test]
 fn connections() {
-    let limited = Limited::serve("http-slow", "connections = 2\nconnections-per-client = 2", "");
+    let gate = Gate::closed();
+    let limited = Limited::serve(
+        "http-outgoing",
+        "connections = 2\nconnections-per-client = 2",
+        TO_THE_GATE,
+    );
     let mut idle = limited.open();
-    idle.send(GET);
+    idle.send("GET /?n=0 HTTP/1.1\r\nhost: a.test\r\n\r\n");
     assert_eq!(idle.reply().status, 200);
     let mut busy = limited.open();
-    busy.send("GET /?delay=4000 HTTP/1.1\r\nhost: a.test\r\n\r\n");
-    eventually(|| metric(limited.admin, "wharf_requests") == Some(1.0), "it has begun");
+    busy.send(gate.request());
+    limited.has_begun(1);
     let mut third = limited.open();
-    third.send("GET /?delay=4000 HTTP/1.1\r\nhost: a.test\r\n\r\n");
+    third.send(gate.request());
     assert!(idle.is_closed(), "it made room");
-    eventually(
-        || metric(limited.admin, "wharf_requests") == Some(2.0),
-        "it has begun, too",
-    );
-    let refused = limited.send(GET);
-    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
-    assert_eq!(
-        (busy.reply().text(), third.reply().text()),
-        ("done".to_owned(), "done".to_owned())
-    );
+    limited.has_begun(2);
+    check_refused(&limited.send(GET));
+    gate.open();
+    assert_eq!((busy.reply().status, third.reply().status), (200, 200));
     limited.check_reached("connections-per-client", 2.0);
     let short = |outcome: &str| {
         let name = format!("wharf_connections_short_total{{outcome=\"{outcome}\"}}");
@@ -187,29 +234,41 @@ fn connections() {
 
 #[test]
 fn connections_of_all_clients() {
-    let limited = Limited::serve("http-slow", "connections = 1\nconnections-per-client = 5", "");
+    let gate = Gate::closed();
+    let limited = Limited::serve(
+        "http-outgoing",
+        "connections = 1\nconnections-per-client = 5",
+        TO_THE_GATE,
+    );
     let mut first = limited.open();
-    first.send("GET /?delay=3000 HTTP/1.1\r\nhost: a.test\r\n\r\n");
-    eventually(|| metric(limited.admin, "wharf_requests") == Some(1.0), "it has begun");
-    assert_eq!(limited.send(GET).status, 503);
+    first.send(gate.request());
+    limited.has_begun(1);
+    check_refused(&limited.send(GET));
     limited.check_reached("connections", 1.0);
-    assert_eq!(first.reply().text(), "done");
+    gate.open();
+    assert_eq!(first.reply().status, 200);
 }
 
 /// Another client's connections are its own.
 #[cfg(target_os = "linux")]
 #[test]
 fn connections_of_one_client() {
-    let limited = Limited::serve("http-slow", "connections = 100\nconnections-per-client = 1", "");
+    let gate = Gate::closed();
+    let limited = Limited::serve(
+        "http-outgoing",
+        "connections = 100\nconnections-per-client = 1",
+        TO_THE_GATE,
+    );
     let mut first = limited.open();
-    first.send("GET /?delay=3000 HTTP/1.1\r\nhost: a.test\r\n\r\n");
-    eventually(|| metric(limited.admin, "wharf_requests") == Some(1.0), "it has begun");
-    assert_eq!(limited.send(GET).status, 503);
+    first.send(gate.request());
+    limited.has_begun(1);
+    check_refused(&limited.send(GET));
     let mut other = Connection::from(wharf_tests::http::connect_from([127, 0, 0, 2], limited.server.addr()));
-    other.send(GET);
-    assert_eq!(other.reply().status, 200);
+    other.send(gate.request());
+    limited.has_begun(2);
     limited.check_reached("connections-per-client", 1.0);
-    assert_eq!(first.reply().text(), "done");
+    gate.open();
+    assert_eq!((first.reply().status, other.reply().status), (200, 200));
 }
 
 #[test]
@@ -227,89 +286,89 @@ fn requests_per_connection() {
         for _ in 0..3 {
             assert_eq!(http2::get(&handle, limited.server.addr(), "/").await.status, 200);
         }
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        assert!(handle.ready().await.is_err(), "the connection takes another request");
+        let deadline = Instant::now() + DEADLINE;
+        while handle.clone().ready().await.is_ok() {
+            assert!(Instant::now() < deadline, "the connection takes another request");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     });
     limited.check_reached("requests-per-connection", 2.0);
 }
 
 #[test]
 fn requests_at_a_time() {
-    let limited = Limited::with_log("http-slow", "requests = 1", "", "debug");
+    let gate = Gate::closed();
+    let limited = Limited::serve("http-outgoing", "requests = 1", TO_THE_GATE);
     let mut first = limited.open();
-    first.send("GET /?delay=2000 HTTP/1.1\r\nhost: a.test\r\n\r\n");
-    eventually(|| metric(limited.admin, "wharf_requests") == Some(1.0), "it has begun");
+    first.send(gate.request());
+    limited.has_begun(1);
     let refused = limited.send(GET);
-    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
+    check_refused(&refused);
     let id = refused.header("wharf-error-id").expect("it has an id");
     limited.server.says(id);
-    assert_eq!(first.reply().text(), "done");
+    gate.open();
+    assert_eq!(first.reply().status, 200);
     limited.check_reached("requests", 1.0);
 }
 
 #[test]
 fn requests_of_an_app_at_a_time_and_its_queue() {
     for isolation in ["request", "serial", "shared"] {
-        let scratch = Scratch::new();
-        let manifest = format!(
-            "component = '{}'\nisolation = '{isolation}'\n[limits]\nrequests = 1\nqueue = 1\nqueue-time = '30s'\n",
-            guest("http-slow").display()
-        );
-        let server = Server::start(scratch.write("wharf.toml", manifest), &ADMIN);
-        let admin = admin(&server);
-        let slow = || {
-            let mut connection = Connection::open(server.addr());
-            connection.send("GET /?delay=2000 HTTP/1.1\r\nhost: a.test\r\n\r\n");
+        let gate = Gate::closed();
+        let app = format!("requests = 1\nqueue = 1\nqueue-time = '10m'\n{TO_THE_GATE}");
+        let limited = Limited::isolated("http-outgoing", isolation, "", &app);
+        let held = || {
+            let mut connection = limited.open();
+            connection.send(gate.request());
             connection
         };
-        let mut first = slow();
-        eventually(|| metric(admin, "wharf_requests") == Some(1.0), "the first has begun");
-        let mut second = slow();
-        eventually(|| metric(admin, "wharf_requests") == Some(2.0), "the second has begun");
-        std::thread::sleep(Duration::from_millis(100));
-        let begun = std::time::Instant::now();
-        assert_eq!(slow().reply().status, 503, "{isolation}");
-        assert!(begun.elapsed() < SOON, "{isolation}: {:?}", begun.elapsed());
+        let mut first = held();
+        limited.has_begun(1);
+        let mut second = held();
+        limited.waits(1);
+        check_refused(&held().reply());
+        gate.open();
         assert_eq!((first.reply().status, second.reply().status), (200, 200), "{isolation}");
-        assert_eq!(reached(admin, "queue"), 1.0, "{isolation}");
+        limited.check_reached("queue", 1.0);
     }
 }
 
 /// Who comes into an empty queue waits for as long as it allows, and no longer.
 #[test]
 fn time_in_the_queue() {
-    let limited = Limited::serve("http-slow", "", "requests = 1\nqueue-time = '400ms'");
+    let gate = Gate::closed();
+    let app = format!("requests = 1\nqueue-time = '400ms'\n{TO_THE_GATE}");
+    let limited = Limited::serve("http-outgoing", "", &app);
     let mut first = limited.open();
-    first.send("GET /?delay=3000 HTTP/1.1\r\nhost: a.test\r\n\r\n");
-    eventually(|| metric(limited.admin, "wharf_requests") == Some(1.0), "it has begun");
-    let begun = std::time::Instant::now();
-    let refused = limited.send(GET);
-    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
+    first.send(gate.request());
+    limited.has_begun(1);
+    let begun = Instant::now();
+    check_refused(&limited.send(GET));
     assert!(begun.elapsed() >= Duration::from_millis(400), "{:?}", begun.elapsed());
     limited.check_reached("queue-time", 1.0);
-    assert_eq!(first.reply().text(), "done");
+    gate.open();
+    assert_eq!(first.reply().status, 200);
 }
 
 /// A queue that does not empty tells the surplus at once, however long a burst may wait.
 #[test]
 fn a_standing_queue() {
-    let limited = Limited::serve(
-        "http-slow",
-        "",
-        "requests = 1\nqueue-time = '60s'\nresponse-time = '60s'",
-    );
-    let slow = || {
+    let gate = Gate::closed();
+    // Longer than anything is waited for here.
+    let app = format!("requests = 1\nqueue-time = '10m'\nresponse-time = '10m'\n{TO_THE_GATE}");
+    let limited = Limited::serve("http-outgoing", "", &app);
+    let held = || {
         let mut connection = limited.open();
-        connection.send("GET /?delay=3000 HTTP/1.1\r\nhost: a.test\r\n\r\n");
+        connection.send(gate.request());
         connection
     };
-    let mut burst = [slow(), slow()];
+    let mut burst = [held(), held()];
+    limited.waits(1);
+    // Four times as long as a burst may take.
     std::thread::sleep(Duration::from_millis(1000));
-    let begun = std::time::Instant::now();
-    let late = slow().reply();
-    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
-    assert_eq!((late.status, late.header("retry-after")), (503, Some("1")));
+    check_refused(&held().reply());
     limited.check_reached("queue-time", 1.0);
+    gate.open();
     assert_eq!(burst.each_mut().map(|connection| connection.reply().status), [200, 200]);
 }
 
@@ -348,10 +407,10 @@ fn time_until_the_response_of_a_body_that_drips() {
 /// What the body took is not given to the guest on top.
 #[test]
 fn time_that_the_body_took_is_gone() {
-    let limited = Limited::serve("http-slow", "", "response-time = '3s'");
+    let limited = Limited::serve("http-slow", "", "response-time = '10s'");
     let mut connection = limited.open();
-    connection.send("POST /?delay=2000 HTTP/1.1\r\nhost: a.test\r\ncontent-length: 2\r\n\r\nx");
-    std::thread::sleep(Duration::from_millis(2000));
+    connection.send("POST /?delay=9000 HTTP/1.1\r\nhost: a.test\r\ncontent-length: 2\r\n\r\nx");
+    std::thread::sleep(Duration::from_secs(4));
     connection.send("y");
     assert_eq!(connection.reply().status, 504);
     limited.check_reached("response-time", 1.0);
@@ -471,15 +530,20 @@ fn time_of_an_instance_without_work() {
 #[test]
 fn instances_at_a_time() {
     for (server, app) in [("instances = 1", ""), ("", "instances = 1")] {
-        let limited = Limited::serve("http-slow", server, app);
+        let gate = Gate::closed();
+        let limited = Limited::serve(
+            "http-outgoing",
+            server,
+            &format!("{app}\nqueue-time = '10m'\n{TO_THE_GATE}"),
+        );
         let mut both = [(); 2].map(|()| {
             let mut connection = limited.open();
-            connection.send("GET /?delay=1000 HTTP/1.1\r\nhost: a.test\r\n\r\n");
+            connection.send(gate.request());
             connection
         });
-        let waiting = "wharf_requests_waiting{app=\"main\"}";
-        eventually(|| metric(limited.admin, waiting) == Some(1.0), "one waits");
+        limited.waits(1);
         assert_eq!(metric(limited.admin, "wharf_instances"), Some(1.0), "{server}{app}");
+        gate.open();
         assert_eq!(both.each_mut().map(|connection| connection.reply().status), [200, 200]);
     }
 }
@@ -547,7 +611,7 @@ fn bytes_of_a_head() {
 /// Nobody can set it: an address is that long, or is none.
 #[test]
 fn bytes_of_an_address() {
-    let limited = Limited::with_log("http-request-line", "", "", "debug");
+    let limited = Limited::serve("http-request-line", "", "");
     let head = |bytes: usize| format!("GET /{} HTTP/1.1\r\nhost: a.test\r\n\r\n", "x".repeat(bytes));
     assert_eq!(limited.send(head(60_000)).status, 200);
     assert_eq!(limited.send(head(70_000)).status, 414);
@@ -610,7 +674,7 @@ fn time_for_a_head() {
 
 #[test]
 fn time_without_a_request() {
-    let limited = Limited::serve("http-hello", "idle-timeout = '500ms'", "");
+    let limited = Limited::serve("http-hello", "idle-timeout = '3s'", "");
     let mut connection = limited.open();
     connection.send(GET);
     assert_eq!(connection.reply().status, 200);
@@ -679,14 +743,13 @@ fn rate_of_a_body() {
 /// A client that takes nothing of what it asked for.
 #[test]
 fn rate_of_a_response() {
-    let limited = Limited::serve("http-download", "write-rate = 1000\nwrite-timeout = '1s'", "");
+    let limited = Limited::serve("http-download", "write-rate = 1000\nwrite-timeout = '3s'", "");
     let mut slow = TcpStream::connect(limited.server.addr()).expect("the server accepts connections");
     let request = "GET /?bytes=100000000 HTTP/1.1\r\nhost: a.test\r\n\r\n";
     slow.write_all(request.as_bytes()).expect("the server reads");
     limited.check_reached("write-rate", 1.0);
     eventually(|| metric(limited.admin, "wharf_connections") == Some(0.0), "it is gone");
-    slow.set_read_timeout(Some(Duration::from_secs(20)))
-        .expect("it is not zero");
+    slow.set_read_timeout(Some(DEADLINE)).expect("it is not zero");
     let mut taken = Vec::new();
     let _ = slow.read_to_end(&mut taken);
     assert!(taken.len() < 100_000_000, "all of it came");
@@ -804,7 +867,7 @@ fn streams_of_a_connection() {
 /// Clients that are slow to send, or to take, hold no instance that others wait for.
 #[test]
 fn slow_clients_make_room() {
-    let limited = Limited::serve("http-echo", "", "requests = 2\nqueue-time = '20s'\nqueue = 10");
+    let limited = Limited::serve("http-echo", "", "requests = 2\nqueue-time = '60s'\nqueue = 10");
     // A small body holds none at all.
     let mut small: Vec<_> = (0..5).map(|_| limited.open()).collect();
     for connection in &mut small {

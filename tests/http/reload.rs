@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use wharf_tests::http::{Connection, Reply, get};
+use wharf_tests::http::{Connection, Reply, get, get_patiently, patiently};
 use wharf_tests::{Scratch, Server, eventually, eventually_within, guest, hostile};
 
 use crate::operator::{ADMIN, admin, metric};
@@ -47,6 +47,14 @@ impl Site {
         let text = reply.text();
         let line = text.lines().find_map(|line| line.strip_prefix("env VERSION="));
         line.map_or_else(|| format!("{} {text}", reply.status), str::to_owned)
+    }
+
+    /// A changed file may be noticed before all of them are changed: what was reloaded then says nothing of the rest.
+    fn comes_to(&self, path: &str, version: &str) {
+        eventually(
+            || self.version(path) == version,
+            &format!("{path} to be version {version}"),
+        );
     }
 
     fn reloads(&self, outcome: &str) -> f64 {
@@ -142,17 +150,17 @@ fn what_cannot_be_taken_leaves_everything_as_it_was() {
         let version = format!("b{nth}");
         write_app(&site.scratch, "b", &version, "");
         site.hang_up("refused");
-        assert_eq!(site.version("/a"), "1", "{said}");
-        assert_eq!(site.version("/b"), version, "{said}");
+        site.comes_to("/b", &version);
         site.server.says(said);
+        assert_eq!(site.version("/a"), "1", "{said}");
         replace(&app.join("app.wasm"), &component);
         write_app(&site.scratch, "a", "1", "");
         site.hang_up("taken");
     }
     replace(&site.scratch.join("wharf.toml"), b"[server]\napp = 'apps'\n");
     site.hang_up("refused");
-    assert_eq!(site.version("/a"), "1");
     site.server.says("everything is served as before");
+    assert_eq!(site.version("/a"), "1");
 }
 
 /// The old version finishes what it has begun, while the new one answers what comes.
@@ -206,9 +214,13 @@ fn no_request_fails_under_two_hundred_reloads() {
                 let path = if client % 2 == 0 { "/a" } else { "/b" };
                 let mut kept = Connection::open(site.server.addr());
                 while !over.load(Ordering::Relaxed) {
-                    kept.send(format!("GET {path} HTTP/1.1\r\nhost: a.test\r\n\r\n"));
-                    assert_eq!(kept.reply().status, 200);
-                    assert_eq!(get(site.server.addr(), path).status, 200);
+                    // Compilers beside it may leave too little of the machine, which is told and no failure.
+                    let again = patiently(|| {
+                        kept.send(format!("GET {path} HTTP/1.1\r\nhost: a.test\r\n\r\n"));
+                        kept.reply()
+                    });
+                    assert_eq!(again.status, 200);
+                    assert_eq!(get_patiently(site.server.addr(), path).status, 200);
                     answered.fetch_add(2, Ordering::Relaxed);
                     std::thread::sleep(Duration::from_millis(1));
                 }
@@ -228,10 +240,8 @@ fn no_request_fails_under_two_hundred_reloads() {
         }
         over.store(true, Ordering::Relaxed);
     });
-    assert_eq!(
-        (site.version("/a"), site.version("/b")),
-        ("v198".to_owned(), "v199".to_owned())
-    );
+    site.comes_to("/a", "v198");
+    site.comes_to("/b", "v199");
     assert!(site.reloads("taken") >= 200.0);
     let answered = answered.load(Ordering::Relaxed);
     assert!(answered > 200, "{answered} requests in 200 reloads show nothing");
@@ -283,11 +293,9 @@ fn a_pipe_or_a_huge_file_is_no_component() {
     assert!(made.expect("there is mkfifo").success());
     write_app(&site.scratch, "b", "2", "");
     site.hang_up("refused");
-    assert_eq!(
-        (site.version("/a"), site.version("/b")),
-        ("1".to_owned(), "2".to_owned())
-    );
+    site.comes_to("/b", "2");
     site.server.says("no regular file");
+    assert_eq!(site.version("/a"), "1");
     fs::remove_file(&file).expect("it is there");
     fs::File::create(&file)
         .and_then(|file| file.set_len(1 << 30))
@@ -337,7 +345,7 @@ fn an_app_that_failed_is_tried_again_on_demand() {
     assert_eq!(site.version("/a"), "1");
     fs::create_dir(site.scratch.join("apps/a/data")).expect("the folder can be made");
     site.hang_up("taken");
-    assert_eq!(site.version("/a"), "2");
+    site.comes_to("/a", "2");
 }
 
 /// Whoever reads, joins or compiles a component does not take the server along.
@@ -368,12 +376,9 @@ fn hostile_components_are_refused_and_the_server_goes_on() {
         let version = format!("b{nth}");
         write_app(&site.scratch, "b", &version, "");
         site.hang_up("refused");
-        assert_eq!(
-            (site.version("/a"), site.version("/b")),
-            ("1".to_owned(), version),
-            "{said}"
-        );
+        site.comes_to("/b", &version);
         site.server.says(said);
+        assert_eq!(site.version("/a"), "1", "{said}");
         replace(&folder.join("app.wasm"), &component);
         write_app(&site.scratch, "a", "1", "");
         site.hang_up("taken");
@@ -410,11 +415,7 @@ fn a_component_that_compiles_for_long_does_so_elsewhere() {
     rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("the server runs");
     let compiler = || compilers_of(site.server.pid()).first().copied();
     eventually(|| compiler().is_some(), "a process compiles");
-    eventually_within(
-        Duration::from_secs(60),
-        || site.version("/b") == "2",
-        "b is not held up",
-    );
+    site.comes_to("/b", "2");
     eventually_within(Duration::from_secs(300), || site.version("/a") == "2", "it is there");
     eventually(|| site.reloads("taken") == 1.0, "that is counted, too");
     // It was not this process that took so long.
@@ -487,7 +488,7 @@ fn a_cache_that_takes_nothing_keeps_no_app_from_changing() {
     replace(&site.scratch.join("apps/a/app.wasm"), &other);
     write_app(&site.scratch, "a", "2", "");
     site.hang_up("taken");
-    assert_eq!(site.version("/a"), "2");
+    site.comes_to("/a", "2");
     site.server.says("compiled code cannot be kept");
 }
 
@@ -505,8 +506,8 @@ fn what_is_not_there_is_said_with_its_place() {
         ),
     ];
     for (nth, (more, place)) in cases.into_iter().enumerate() {
-        write_app(&site.scratch, "a", &format!("a{nth}"), more);
         let before = site.server.log().len();
+        write_app(&site.scratch, "a", &format!("a{nth}"), more);
         site.hang_up("refused");
         eventually(
             || site.server.log()[before..].contains(place),

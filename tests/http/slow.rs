@@ -1,126 +1,262 @@
-//! Crowds of clients that take their time (slowhttptest), and honest ones beside them.
+//! Crowds of clients that take their time, and honest ones beside them.
 //!
-//! Slowness costs a server what it holds for it. Whatever it does with the slow, everybody else is answered.
+//! Slowness costs a server what it holds for it. Whatever it does with the slow, everybody else is answered. A crowd of our own
+//! is as large as the system lets it be, and all there before this looks; slowhttptest's is smaller, and somebody else's.
 
 use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use rustix::net::{AddressFamily, SocketType, connect, socket, sockopt};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use wharf_tests::http::get;
-use wharf_tests::{Scratch, eventually, installed};
+use wharf_tests::{Scratch, Server, eventually, guest, installed};
 
 use crate::axes::Isolation;
+use crate::operator::{ADMIN, admin, metric};
 
 /// More than a server with one thread per connection could take.
-const CONNECTIONS: &str = "2000";
-const CONNECTIONS_PER_SECOND: &str = "1000";
-/// The program tells its numbers every five.
-const SECONDS: &str = "8";
-/// Fewer would be no crowd. A slow machine opens some hundreds in the time.
-const CROWD_MIN: u64 = 100;
+const CROWD: usize = 10_000;
 
-/// Heads that come a line at a time: no guest hears of them.
+/// Files that server and tests have open beside the crowd's sockets, and more.
+const SPARE_FILES: u64 = 1000;
+
+/// What is asked for honestly while all of a crowd are there.
+const HONEST_REQUESTS: usize = 50;
+
+/// How long a crowd may take to come. A second or two where nobody else is; CI's machines run other tests beside.
+const ARRIVAL: Duration = Duration::from_secs(300);
+
+/// One crowd at a time: two would be short of this machine's ports.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// What a crowd is slow with.
+#[derive(Clone, Copy, Debug)]
+enum Slow {
+    /// Heads that come a byte at a time: no guest hears of them.
+    Heads,
+    /// Content that comes so, of which more is announced than is read before a guest is asked: a guest waits for each.
+    Content,
+    /// Answers of 8 MiB that are read some bytes at a time, through a window of a few packets: a guest writes each.
+    Reading,
+}
+
+impl Slow {
+    fn guest(self) -> &'static str {
+        match self {
+            Self::Heads => "http-hello",
+            Self::Content => "http-upload",
+            Self::Reading => "http-download",
+        }
+    }
+
+    fn begins(self) -> &'static str {
+        match self {
+            Self::Heads => "GET / HTTP/1.1\r\nhost: a.test\r\nx: ",
+            Self::Content => "POST / HTTP/1.1\r\nhost: a.test\r\ncontent-length: 100000\r\n\r\n",
+            Self::Reading => "GET /?bytes=8388608 HTTP/1.1\r\nhost: a.test\r\n\r\n",
+        }
+    }
+
+    /// Does a little more; whether the connection is still there.
+    fn goes_on(self, mut client: &TcpStream) -> bool {
+        let done = match self {
+            Self::Heads | Self::Content => client.write(b"x"),
+            Self::Reading => client.read(&mut [0; 32]),
+        };
+        match done {
+            Ok(bytes) => bytes > 0,
+            Err(error) => error.kind() == ErrorKind::WouldBlock,
+        }
+    }
+}
+
 #[test]
 fn heads() {
-    check(
-        Isolation::Serial,
-        "http-hello",
-        "/",
-        &["-H", "-i", "1", "-x", "20"],
-        &[200],
-    );
+    check(Slow::Heads, Isolation::Serial, &[200]);
 }
 
-/// Content that comes some bytes at a time, of 4 KiB that were announced: a guest waits for each.
 #[test]
 fn content() {
-    for (isolation, statuses) in MEANWHILE {
-        let sending = ["-B", "-i", "1", "-s", "4096", "-x", "10"];
-        check(isolation, "http-upload", "/", &sending, statuses);
-    }
+    check(Slow::Content, Isolation::Shared, &[200]);
+    check(Slow::Content, Isolation::Serial, SHORT);
 }
 
-/// Answers of 8 MiB that are read 32 bytes at a time, through a window of a few packets: a guest writes each.
 #[test]
 fn readers() {
-    for (isolation, statuses) in MEANWHILE {
-        let reading = ["-X", "-n", "1", "-z", "32", "-w", "512", "-y", "1024"];
-        check(isolation, "http-download", "/?bytes=8388608", &reading, statuses);
+    check(Slow::Reading, Isolation::Shared, &[200]);
+    check(Slow::Reading, Isolation::Serial, SHORT);
+}
+
+/// What others may be told where each of the crowd takes an instance of its own, until those make room.
+const SHORT: &[u16] = &[200, 503];
+
+/// No time is over before the test is: nobody leaves the crowd for having been in it too long.
+const PATIENT: &str = "[server.limits]\nhead-timeout = '1h'\nwrite-timeout = '1h'\n";
+const PATIENT_APP: &str = "response-time = '1h'\nbody-idle-time = '1h'\nbody-rate = 1\nrequests = 20000\n";
+
+/// Asks honestly while a crowd comes and while all of it are there.
+fn check(slow: Slow, isolation: Isolation, statuses: &[u16]) {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let scratch = Scratch::new();
+    let manifest = format!(
+        "{PATIENT}[apps.main]\ncomponent = '{}'\nisolation = '{}'\n[apps.main.limits]\n{PATIENT_APP}",
+        guest(slow.guest()).display(),
+        isolation.flag()
+    );
+    let size = crowd_size();
+    let server = Server::start(scratch.write("wharf.toml", manifest), &ADMIN);
+    let (addr, admin) = (server.addr(), admin(&server));
+    let ask = || {
+        let status = get(addr, "/").status;
+        assert!(statuses.contains(&status), "{isolation:?} {slow:?}: {status}");
+    };
+    let connections = || metric(admin, "wharf_connections").unwrap_or(0.0) as usize;
+    let (over, left) = (AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        let _over = SaysSo(&over);
+        scope.spawn(|| crowd(slow, addr, size, &over, &left));
+        let begun = Instant::now();
+        while connections() + left.load(Ordering::Relaxed) < size {
+            assert!(
+                begun.elapsed() < ARRIVAL,
+                "{isolation:?} {slow:?}: {} of {size}",
+                connections()
+            );
+            ask();
+        }
+        (0..HONEST_REQUESTS).for_each(|_| ask());
+    });
+    eventually(|| connections() == 0, "the crowd to be forgotten");
+    eventually(|| get(addr, "/").status == 200, "room for everybody");
+}
+
+/// How many it may be here. A process has to have as many files open, be it a server or a crowd.
+fn crowd_size() -> usize {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let limit = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    setrlimit(Resource::Nofile, limit).expect("a process may have what it is allowed");
+    // Of a server's, nine tenths are for connections.
+    let files = maximum.map_or(u64::MAX, |most| (most / 10 * 9).saturating_sub(SPARE_FILES));
+    usize::try_from(files).map_or(CROWD, |files| files.min(CROWD))
+}
+
+/// All connect, begin, and go on as slowly as they do until it is over. Counts those whose connection the server has closed.
+fn crowd(slow: Slow, server: SocketAddr, size: usize, over: &AtomicBool, left: &AtomicUsize) {
+    let mut clients = Vec::new();
+    for nth in 0..size {
+        if over.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut client = slow_client(nth, server);
+        // Whoever is turned away has left.
+        if client.write_all(slow.begins().as_bytes()).is_ok() {
+            client.set_nonblocking(true).expect("a socket can be so");
+            clients.push(client);
+        }
+    }
+    while !over.load(Ordering::Relaxed) {
+        clients.retain(|client| slow.goes_on(client));
+        left.store(size - clients.len(), Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(500));
     }
 }
 
-/// What others are told while guests are busy with a crowd. Where each request takes an instance of its own, they are
-/// soon all taken, and others may be told to come again; they are served once the crowd has gone.
-const MEANWHILE: [(Isolation, &[u16]); 2] = [(Isolation::Shared, &[200]), (Isolation::Serial, &[200, 503])];
+/// A connection through which little fits, and which leaves nothing behind in the system.
+fn slow_client(nth: usize, server: SocketAddr) -> TcpStream {
+    let client = socket(AddressFamily::INET, SocketType::STREAM, None).expect("the system has sockets");
+    sockopt::set_socket_recv_buffer_size(&client, 2048).expect("a socket takes this option");
+    sockopt::set_socket_linger(&client, Some(Duration::ZERO)).expect("a socket takes this option");
+    // One client may have half of all connections.
+    #[cfg(target_os = "linux")]
+    rustix::net::bind(&client, &SocketAddr::from(([127, 0, 0, 2 + (nth % 4) as u8], 0))).expect("these are its own");
+    #[cfg(not(target_os = "linux"))]
+    let _ = nth;
+    connect(&client, &server).expect("the server accepts connections");
+    client.into()
+}
 
-/// Serves `guest`, sets the crowd on `path`, and asks honestly until the crowd has gone.
-fn check(isolation: Isolation, guest: &str, path: &str, kind: &[&str], statuses: &[u16]) {
-    let server = isolation.serve(guest, &[]);
-    let Some(mut crowd) = Crowd::start(&server.url(path), kind) else {
-        return;
-    };
-    while crowd.is_there() {
-        let status = get(server.addr(), "/").status;
-        assert!(statuses.contains(&status), "{isolation:?} {kind:?}: {status}");
+/// Says that something is over when it is dropped, be it by a panic.
+struct SaysSo<'a>(&'a AtomicBool);
+
+impl Drop for SaysSo<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
-    let size = crowd.size();
-    assert!(
-        size >= CROWD_MIN,
-        "{isolation:?} {kind:?}: a crowd of {size}\n{}",
-        crowd.output()
-    );
-    eventually(|| get(server.addr(), "/").status == 200, "the crowd to be forgotten");
-    assert_eq!(server.try_wait(), None, "{isolation:?} {kind:?}: the server has ended");
+}
+
+/// The same by a tool that is made for it, with limits as they are.
+#[test]
+fn slowhttptest() {
+    const SIZE: &str = "300";
+    let kinds: [(Slow, &str, &[&str]); 3] = [
+        (Slow::Heads, "/", &["-H", "-i", "1", "-x", "20"]),
+        (Slow::Content, "/", &["-B", "-i", "1", "-s", "100000", "-x", "10"]),
+        (
+            Slow::Reading,
+            "/?bytes=8388608",
+            &["-X", "-n", "1", "-z", "32", "-w", "512", "-y", "1024"],
+        ),
+    ];
+    for (slow, path, kind) in kinds {
+        let server = Isolation::Serial.serve(slow.guest(), &ADMIN);
+        let admin = admin(&server);
+        // Longer than is waited for anything here.
+        let more = ["-u", &server.url(path), "-c", SIZE, "-r", SIZE, "-l", "3600"];
+        let Some(crowd) = SlowHttpTest::start(&[kind, &more].concat()) else {
+            return;
+        };
+        let most: f64 = SIZE.parse().expect("a number");
+        eventually(
+            || {
+                assert_eq!(get(server.addr(), "/").status, 200, "{slow:?}");
+                metric(admin, "wharf_connections") >= Some(most)
+            },
+            "a crowd to come",
+        );
+        for _ in 0..HONEST_REQUESTS {
+            assert_eq!(get(server.addr(), "/").status, 200, "{slow:?}");
+        }
+        drop(crowd);
+        eventually(
+            || metric(admin, "wharf_connections") == Some(0.0),
+            "the crowd to be forgotten",
+        );
+    }
 }
 
 /// A running slowhttptest. It is killed when this value is dropped.
-struct Crowd {
+struct SlowHttpTest {
     child: Child,
-    scratch: Scratch,
+    _scratch: Scratch,
 }
 
-impl Crowd {
+impl SlowHttpTest {
     /// `None` where there is no such program.
-    fn start(url: &str, kind: &[&str]) -> Option<Self> {
+    fn start(arguments: &[&str]) -> Option<Self> {
         let mut command = Command::new(installed("slowhttptest")?);
         let scratch = Scratch::new();
         let output = File::create(scratch.join("output")).expect("a new file in a new folder");
-        command.args(kind).args([
-            "-u",
-            url,
-            "-c",
-            CONNECTIONS,
-            "-r",
-            CONNECTIONS_PER_SECOND,
-            "-l",
-            SECONDS,
-        ]);
+        command.args(arguments);
         command.stdin(Stdio::null()).stdout(output).stderr(Stdio::null());
         let child = command
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
-        Some(Self { child, scratch })
-    }
-
-    fn is_there(&mut self) -> bool {
-        self.child.try_wait().expect("a child can be waited for").is_none()
-    }
-
-    /// How many connections it had at once, or had been closed to it, when it last told.
-    fn size(&self) -> u64 {
-        let output = self.output();
-        let told = output
-            .lines()
-            .filter(|line| line.contains("connected:") || line.contains("closed:"));
-        let counts = told.filter_map(|line| line.split_whitespace().last()?.parse().ok());
-        counts.max().unwrap_or(0)
-    }
-
-    fn output(&self) -> String {
-        std::fs::read_to_string(self.scratch.join("output")).unwrap_or_default()
+        Some(Self {
+            child,
+            _scratch: scratch,
+        })
     }
 }
 
-impl Drop for Crowd {
+impl Drop for SlowHttpTest {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

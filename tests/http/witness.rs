@@ -6,8 +6,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use wharf_tests::Origin;
 use wharf_tests::http::{Connection, Head};
+use wharf_tests::{DEADLINE, Origin};
 
 use crate::client::pattern;
 
@@ -232,9 +232,8 @@ fn wait_until_left(seen: &Seen, connection: &mut Connection, path: &str) {
 }
 
 fn wait_for_others(seen: &Seen, path: &str, number: usize) {
-    let give_up = Duration::from_secs(30);
     let missing = |state: &mut State| !state.together && state.open.get(path).copied().unwrap_or(0) < number;
-    let waited = seen.changed.wait_timeout_while(seen.lock(), give_up, missing);
+    let waited = seen.changed.wait_timeout_while(seen.lock(), DEADLINE, missing);
     let (mut state, timeout) = waited.unwrap_or_else(|poisoned| poisoned.into_inner());
     // Whoever wakes later sees fewer open calls.
     state.together = true;

@@ -163,10 +163,7 @@ fn a_connection_without_requests_ends_with_a_word() {
 /// A response that breaks off does not look as if it were whole: no close_notify.
 #[test]
 fn what_breaks_off_is_not_ended() {
-    let site = site(
-        "http-download",
-        "limits = { write-timeout = '500ms', write-rate = 1000 }",
-    );
+    let site = site("http-download", "limits = { write-timeout = '2s', write-rate = 1000 }");
     let mut stream = site.secure(&[]);
     let request = "GET /?bytes=100000000 HTTP/1.1\r\nhost: a.test\r\n\r\n";
     stream.write_all(request.as_bytes()).expect("the server reads");
@@ -180,10 +177,7 @@ fn what_breaks_off_is_not_ended() {
 /// One that takes its time, and more than the least, has all of it.
 #[test]
 fn a_steady_client_is_not_slow() {
-    let site = site(
-        "http-download",
-        "limits = { write-timeout = '500ms', write-rate = 1000 }",
-    );
+    let site = site("http-download", "limits = { write-timeout = '2s', write-rate = 1000 }");
     let mut stream = site.secure(&[]);
     let request = "GET /?bytes=3000000 HTTP/1.1\r\nhost: a.test\r\nconnection: close\r\n\r\n";
     stream.write_all(request.as_bytes()).expect("the server reads");
