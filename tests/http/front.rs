@@ -26,7 +26,7 @@ use wharf_tests::{Scratch, Server, guest};
 use crate::operator::{ADMIN, admin};
 
 /// Further than any answer is away.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A server with one app, listening at a plain address first, as tests expect it.
 struct Site {
