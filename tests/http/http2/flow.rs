@@ -1,6 +1,7 @@
 //! Windows (RFC 9113 section 5.2), tied to the guests' streams: what is not read is not sent, what is not taken is not written,
 //! and one that waits keeps nobody else.
 
+use std::net::TcpStream;
 use std::time::Duration;
 
 use wharf_tests::{Scratch, Server, eventually, guest};
@@ -32,25 +33,47 @@ fn limited(component: &str, limits: &str) -> (Server, Scratch) {
     (Server::start(scratch.write("wharf.toml", manifest), &ADMIN), scratch)
 }
 
+/// Begins answers to so many requests; whoever is told to come again (503), since the machine has too much to do, does.
+fn begun(peer: &mut Peer<TcpStream>, count: usize, ask: impl Fn(u32) -> Vec<u8>) -> Vec<u32> {
+    let mut begun = Vec::new();
+    while begun.len() < count {
+        let next = peer.seen.statuses.last_key_value().map_or(1, |(last, _)| last + 2);
+        let asked: Vec<u32> = (next..).step_by(2).take(count - begun.len()).collect();
+        for &stream in &asked {
+            peer.send(ask(stream));
+        }
+        peer.until(
+            |seen| asked.iter().all(|&stream| seen.status(stream).is_some()),
+            "heads",
+        );
+        begun.extend(
+            asked
+                .into_iter()
+                .filter(|&stream| peer.seen.status(stream) == Some(200)),
+        );
+    }
+    begun
+}
+
+/// A request whose guest reads nothing of its content, and neither ends nor lets go of it.
+fn unread(stream: u32) -> Vec<u8> {
+    opened(stream, post("/?at=body&delay=3600000"))
+}
+
 /// Two hundred guests that read nothing of what a client sends as fast as it may: the server holds a connection's window of
 /// it, and no more.
 #[test]
 fn content_that_no_guest_reads() {
-    let server = Isolation::Shared.serve("http-slow", &ADMIN);
+    let server = Isolation::Shared.serve("http-slow", &[]);
     let mut peer = Peer::greeted(server.addr());
-    for stream in numbers(200) {
-        peer.send(opened(stream, post("/?delay=5000")));
-    }
-    let admin = admin(&server);
-    wharf_tests::eventually(|| metric(admin, "wharf_requests") == Some(200.0), "all have begun");
-    peer.look();
+    let streams = begun(&mut peer, 200, unread);
     assert_eq!(peer.seen.settings[&INITIAL_WINDOW_SIZE] as usize, STREAM_WINDOW);
     let given = peer.seen.windows[&0] as usize + 65_535;
     assert_eq!(given, CONNECTION_WINDOW);
     let before = server.resident_bytes() as usize;
     let piece = data(1, vec![0; 16 * KIB]);
-    for stream in numbers(200) {
-        let room = CONNECTION_WINDOW.saturating_sub(stream as usize / 2 * STREAM_WINDOW);
+    for (nth, stream) in streams.iter().enumerate() {
+        let room = CONNECTION_WINDOW.saturating_sub(nth * STREAM_WINDOW);
         for _ in 0..room.min(STREAM_WINDOW) / (16 * KIB) {
             let mut piece = piece.clone();
             piece[5..9].copy_from_slice(&stream.to_be_bytes());
@@ -66,16 +89,17 @@ fn content_that_no_guest_reads() {
         CONNECTION_WINDOW,
         "none was given back"
     );
-    // Others are served, on connections of their own.
+    // Others are served, on connections of their own; what their guests leave unread is thrown away, and may be sent anew.
     let mut other = Peer::greeted(server.addr());
-    other.send(request(1, get("/?delay=1")));
-    other.until(|seen| seen.status(1) == Some(200), "another's answer");
-    // Once the guests have answered, what nobody read is thrown away, and may be sent anew.
-    peer.until(
-        |seen| numbers(200).all(|stream| seen.status(stream) == Some(200)),
-        "all answers",
+    let answered = begun(&mut other, 16, |stream| {
+        let content = data(stream, vec![0; 16 * KIB]).repeat(STREAM_WINDOW / (16 * KIB));
+        [opened(stream, post("/?delay=1")), content].concat()
+    });
+    other.until(
+        |seen| answered.iter().all(|stream| seen.ended.contains(stream)),
+        "others' answers",
     );
-    peer.until(
+    other.until(
         |seen| seen.windows[&0] as usize + 65_535 > CONNECTION_WINDOW,
         "a new window",
     );
@@ -86,8 +110,7 @@ fn content_that_no_guest_reads() {
 fn more_than_a_connection_may_send() {
     let server = Isolation::Shared.serve("http-slow", &[]);
     let mut peer = Peer::greeted(server.addr());
-    for stream in numbers(20) {
-        peer.send(opened(stream, post("/?delay=5000")));
+    for stream in begun(&mut peer, 20, unread) {
         for _ in 0..STREAM_WINDOW / (16 * KIB) {
             peer.send(data(stream, vec![0; 16 * KIB]));
         }
@@ -126,52 +149,37 @@ fn content_that_a_guest_reads() {
 /// Guests that write while a client gives no window wait, with little held for each; once there is one, all of it comes.
 #[test]
 fn content_that_no_client_takes() {
-    const STREAMS: u32 = 50;
+    const STREAMS: usize = 50;
     const BYTES: usize = 10 * MIB;
     for isolation in [Isolation::Shared, Isolation::Serial] {
         let server = isolation.serve("http-download", &ADMIN);
         let admin = admin(&server);
         // As many once, so that what instances take is there before.
         let mut peer = Peer::greeted_with(server.addr(), &[(INITIAL_WINDOW_SIZE, 0)]);
-        for stream in numbers(STREAMS) {
-            peer.send(request(stream, get("/?bytes=1")));
-        }
-        peer.until(
-            |seen| numbers(STREAMS).all(|stream| seen.status(stream) == Some(200)),
-            "all heads",
-        );
+        let asked = begun(&mut peer, STREAMS, |stream| request(stream, get("/?bytes=1")));
         peer.send([settings(&[(INITIAL_WINDOW_SIZE, 1 << 20)]), window_update(0, 1 << 30)].concat());
         peer.until(
-            |seen| numbers(STREAMS).all(|stream| seen.ended.contains(&stream)),
+            |seen| asked.iter().all(|stream| seen.ended.contains(stream)),
             "all answers",
         );
         let before = server.resident_bytes() as usize;
         let mut peer = Peer::greeted_with(server.addr(), &[(INITIAL_WINDOW_SIZE, 0)]);
-        for stream in numbers(STREAMS) {
-            peer.send(request(stream, get(&format!("/?bytes={BYTES}"))));
-        }
-        peer.until(
-            |seen| numbers(STREAMS).all(|stream| seen.status(stream) == Some(200)),
-            "all heads",
-        );
+        let asked = begun(&mut peer, STREAMS, |stream| {
+            request(stream, get(&format!("/?bytes={BYTES}")))
+        });
         std::thread::sleep(Duration::from_millis(500));
         let held = (server.resident_bytes() as usize).saturating_sub(before);
-        println!(
-            "{isolation:?}: {} KiB held for each of {STREAMS}",
-            held / KIB / STREAMS as usize
-        );
-        assert!(held < STREAMS as usize * 512 * KIB, "{isolation:?}: {held} bytes");
+        println!("{isolation:?}: {} KiB held for each of {STREAMS}", held / KIB / STREAMS);
+        assert!(held < STREAMS * 512 * KIB, "{isolation:?}: {held} bytes");
         assert_eq!(peer.seen.all_bytes(), 0, "{isolation:?}");
-        assert_eq!(
-            metric(admin, "wharf_requests"),
-            Some(f64::from(STREAMS)),
-            "{isolation:?}"
-        );
+        let under_way = metric(admin, "wharf_requests").unwrap_or_default();
+        assert!(under_way >= STREAMS as f64, "{isolation:?}: {under_way}");
         // One of them is given room, and is not kept by the others.
-        peer.send([window_update(0, 1 << 30), window_update(9, 1 << 30)].concat());
-        peer.until(|seen| seen.ended.contains(&9), "all of one");
+        let one = asked[4];
+        peer.send([window_update(0, 1 << 30), window_update(one, 1 << 30)].concat());
+        peer.until(|seen| seen.ended.contains(&one), "all of one");
         assert_eq!(
-            (peer.seen.bytes(9), peer.seen.all_bytes()),
+            (peer.seen.bytes(one), peer.seen.all_bytes()),
             (BYTES, BYTES),
             "{isolation:?}"
         );
@@ -188,8 +196,8 @@ fn a_response_that_is_not_taken_ends_alone() {
     peer.until(|seen| seen.status(1) == Some(200), "a head");
     peer.until(|seen| seen.resets.get(&1) == Some(&CANCEL), "the end of its stream");
     assert!(peer.is_alive(), "{:?}", peer.seen);
-    assert_eq!(reached(admin, "write-rate"), 1.0);
-    wharf_tests::eventually(|| metric(admin, "wharf_requests") == Some(0.0), "the request has ended");
+    eventually(|| reached(admin, "write-rate") == 1.0, "it is counted");
+    eventually(|| metric(admin, "wharf_requests") == Some(0.0), "the request has ended");
     peer.send(
         [
             request(3, get("/?bytes=1000000")),
@@ -217,7 +225,8 @@ fn a_response_that_is_taken_in_drips_ends_alone() {
     assert_eq!(peer.seen.resets.get(&1), Some(&CANCEL));
     peer.send([request(3, get("/?bytes=10")), window_update(3, 100)].concat());
     peer.until(|seen| seen.ended.contains(&3), "another answer");
-    assert_eq!(reached(admin(&server), "write-rate"), 1.0);
+    let admin = admin(&server);
+    eventually(|| reached(admin, "write-rate") == 1.0, "it is counted");
 }
 
 /// A response that is a frame long has left its stream to the library, which cannot end it alone.
@@ -240,18 +249,18 @@ fn one_that_waits_keeps_nobody() {
         let mut peer = Peer::greeted_with(server.addr(), &[(INITIAL_WINDOW_SIZE, 0)]);
         peer.send([request(1, get("/?bytes=1000000")), window_update(0, 1 << 30)].concat());
         peer.until(|seen| seen.status(1) == Some(200), "a head");
-        for stream in numbers(40).skip(1) {
-            peer.send([request(stream, get("/?bytes=100000")), window_update(stream, 1 << 20)].concat());
-        }
+        let others = begun(&mut peer, 39, |stream| {
+            [request(stream, get("/?bytes=100000")), window_update(stream, 1 << 20)].concat()
+        });
         peer.until(
-            |seen| numbers(40).skip(1).all(|stream| seen.ended.contains(&stream)),
+            |seen| others.iter().all(|stream| seen.ended.contains(stream)),
             "the others",
         );
-        assert_eq!(
-            (peer.seen.bytes(1), peer.seen.all_bytes()),
-            (0, 39 * 100_000),
+        assert!(
+            others.iter().all(|&stream| peer.seen.bytes(stream) == 100_000),
             "{isolation:?}"
         );
+        assert_eq!(peer.seen.bytes(1), 0, "{isolation:?}");
     }
 }
 
@@ -310,7 +319,7 @@ fn streams_that_compute_keep_nobody() {
     let (server, _scratch) = {
         let scratch = Scratch::new();
         let manifest = format!(
-            "component = '{}'\n[limits]\ncpu-time = '4s'\n",
+            "component = '{}'\n[limits]\ncpu-time = '4s'\nresponse-time = '10m'\n",
             guest("http-loop").display()
         );
         (Server::start(scratch.write("wharf.toml", manifest), &[]), scratch)
@@ -319,14 +328,20 @@ fn streams_that_compute_keep_nobody() {
     for stream in numbers(6) {
         peer.send(request(stream, get("/?at=handler")));
     }
-    peer.send(request(21, get("/?at=nowhere")));
-    peer.until(|seen| seen.status(21) == Some(200), "the one that does not");
-    assert!(
-        numbers(6).all(|stream| !peer.seen.ended.contains(&stream)),
-        "before the others"
-    );
+    // A machine that has more to do than this may have refused some of them (503): at least one computes.
+    let computes = |peer: &Peer<TcpStream>| numbers(6).any(|stream| peer.seen.status(stream).is_none());
+    let mut stream = 21;
+    loop {
+        peer.send(request(stream, get("/?at=nowhere")));
+        peer.until(|seen| seen.status(stream).is_some(), "the one that does not");
+        if peer.seen.status(stream) == Some(200) {
+            break;
+        }
+        stream += 2;
+    }
+    assert!(computes(&peer), "before the others: {:?}", peer.seen.statuses);
     peer.until(
-        |seen| numbers(6).all(|stream| seen.status(stream) == Some(504)),
+        |seen| numbers(6).all(|stream| matches!(seen.status(stream), Some(503 | 504))),
         "the end of the others",
     );
 }

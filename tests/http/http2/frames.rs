@@ -903,6 +903,7 @@ fn prefaces() {
         );
     }
     // However it comes.
+    let server = Server::start("http-echo", &[]);
     let mut peer = Peer::connect(server.addr());
     for byte in PREFACE {
         peer.send([*byte]);

@@ -1,6 +1,6 @@
 //! Clients that mean harm, frame by frame: each is ended by a limit, or kept within one, and everybody else is served.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use wharf_tests::http::get as http1_get;
@@ -8,8 +8,8 @@ use wharf_tests::{Scratch, Server, eventually, guest};
 
 use super::fields::{entered, get, get_with, indexed, post};
 use super::wire::{
-    CANCEL, CONTINUATION, END_HEADERS, ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR, GOAWAY, HEADERS, PREFACE, Peer, data,
-    frame, opened, ping, priority, request, reset, settings, window_update,
+    CANCEL, CONTINUATION, END_HEADERS, ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR, GOAWAY, HEADERS, PREFACE, Peer, Seen,
+    data, frame, opened, ping, priority, request, reset, settings, window_update,
 };
 use crate::operator::{ADMIN, admin, metric, reached};
 
@@ -188,7 +188,7 @@ fn floods() {
 
 impl Flood {
     /// Sends until the server has had enough; meanwhile others ask. Says how many were sent.
-    fn run(&self, peer: &mut Peer<std::net::TcpStream>, addr: SocketAddr) -> u32 {
+    fn run(&self, peer: &mut Peer<TcpStream>, addr: SocketAddr) -> u32 {
         let mut nth = 0;
         while nth < MANY && !peer.seen.closed {
             let many: Vec<u8> = (nth..nth + 500).flat_map(self.each).collect();
@@ -198,7 +198,7 @@ impl Flood {
             }
             peer.look();
             if nth % 5000 == 0 {
-                assert_eq!(http1_get(addr, "/?delay=1").status, 200, "{}", self.what);
+                eventually(|| http1_get(addr, "/?delay=1").status == 200, self.what);
             }
         }
         peer.reads_until(|seen| seen.closed);
@@ -269,12 +269,13 @@ fn heads_that_are_too_large() {
     assert!(peer.is_alive());
 }
 
-/// Requests that are begun and not finished: as many as a connection may have, each for as long as a guest waits for content.
+/// Requests that are begun and not finished: as many as a connection may have, each for as long as a guest waits for content. A
+/// machine that has too much to do refuses some (503).
 #[test]
 fn requests_that_are_never_finished() {
     let scratch = Scratch::new();
     let manifest = format!(
-        "[server]\n[apps.main]\ncomponent = '{}'\nisolation = 'shared'\n[apps.main.limits]\nbody-idle-time = '2s'\n",
+        "[server]\n[apps.main]\ncomponent = '{}'\nisolation = 'shared'\n[apps.main.limits]\nbody-idle-time = '5s'\n",
         guest("http-upload").display()
     );
     let server = Server::start(scratch.write("wharf.toml", manifest), &ADMIN);
@@ -285,47 +286,60 @@ fn requests_that_are_never_finished() {
             peer.send([opened(nth_stream(nth), post("/")), data(nth_stream(nth), "begun")].concat());
         }
     }
-    eventually(|| metric(admin, "wharf_requests") == Some(2000.0), "they have begun");
-    assert_eq!(http1_get(server.addr(), "/").status, 200);
+    eventually(|| http1_get(server.addr(), "/").status == 200, "another client");
+    let mut late = 0;
     for peer in &mut peers {
-        peer.until(
-            |seen| (0..200).all(|nth| seen.status(nth_stream(nth)) == Some(408)),
-            "408 for each",
+        let statuses = |seen: &Seen| {
+            (0..200)
+                .filter_map(|nth| seen.status(nth_stream(nth)))
+                .collect::<Vec<_>>()
+        };
+        peer.until(|seen| statuses(seen).len() == 200, "an answer to each");
+        let statuses = statuses(&peer.seen);
+        late += statuses.iter().filter(|&&status| status == 408).count();
+        assert!(
+            statuses.iter().all(|status| [408, 503].contains(status)),
+            "{statuses:?}"
         );
     }
+    assert!(late > 0, "all were refused");
     eventually(|| metric(admin, "wharf_requests") == Some(0.0), "they have ended");
-    assert_eq!(reached(admin, "body-idle-time"), 2000.0);
+    assert_eq!(reached(admin, "body-idle-time"), late as f64);
 }
 
 /// Clients that begin a connection and say no more, at whatever point; and one that never confirms the server's settings, which
 /// is none the worse.
 #[test]
 fn connections_that_stall() {
-    let (server, _scratch) = limited("http-hello", "head-timeout = '500ms'\nidle-timeout = '1s'");
+    let (server, _scratch) = limited("http-hello", "head-timeout = '500ms'\nidle-timeout = '3s'");
     let admin = admin(&server);
-    for (nth, begun) in [&PREFACE[..5], &PREFACE[..23], PREFACE].into_iter().enumerate() {
+    let gone = |peer: &mut Peer<TcpStream>| {
+        peer.reads_until(|seen| seen.closed);
+        assert!(peer.seen.closed, "{:?}", peer.seen);
+    };
+    // From the version on it is a connection without a request, which may have more time.
+    let mut begun = [&PREFACE[..5], &PREFACE[..23], PREFACE].map(|begun| {
         let mut peer = Peer::connect(server.addr());
         peer.send(begun);
-        peer.reads_until(|seen| seen.closed);
-        assert!(peer.seen.closed, "{nth}");
-    }
-    // From the version on it is a connection without a request, which may have more time.
+        peer
+    });
+    begun.iter_mut().for_each(gone);
     assert_eq!(
         (reached(admin, "head-timeout"), reached(admin, "idle-timeout")),
         (1.0, 2.0)
     );
     let mut peer = Peer::connect(server.addr());
     peer.send([PREFACE, &settings(&[(1, 0)]), &request(1, get("/"))].concat());
-    peer.until(|seen| seen.status(1) == Some(200), "an answer without a confirmation");
-    peer.reads_until(|seen| seen.closed);
-    assert_eq!((peer.seen.closed, peer.seen.goaway), (true, Some(0)), "it was idle");
+    peer.until(|seen| seen.status(1).is_some(), "an answer without a confirmation");
+    gone(&mut peer);
+    assert_eq!(peer.seen.goaway, Some(0), "it was idle");
     // In the middle of a frame, and of a head.
-    for begun in [vec![0, 0, 8, 6], frame(HEADERS, 0, 1, get("/"))] {
-        let mut peer = Peer::greeted(server.addr());
-        peer.send(begun);
-        peer.reads_until(|seen| seen.closed);
-        assert!(peer.seen.closed, "{:?}", peer.seen);
-    }
+    let mut begun = [vec![0, 0, 8, 6], frame(HEADERS, 0, 1, get("/"))].map(|begun| {
+        let mut peer = Peer::connect(server.addr());
+        peer.send([PREFACE, &settings(&[]), &begun].concat());
+        peer
+    });
+    begun.iter_mut().for_each(gone);
 }
 
 /// A client that takes pings' answers no more than anything else: what is owed to it is bounded by what is read of it.
@@ -335,9 +349,6 @@ fn answers_that_nobody_reads() {
     let admin = admin(&server);
     let before = server.resident_bytes();
     let mut peer = Peer::greeted(server.addr());
-    peer.socket()
-        .set_write_timeout(Some(Duration::from_millis(500)))
-        .expect("it is not zero");
     let many = ping(b"unheard!").repeat(1000);
     let begun = Instant::now();
     while peer.try_send(&many).is_ok() {

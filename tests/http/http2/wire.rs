@@ -12,7 +12,7 @@ use super::fields;
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// How long the peer waits for what must come.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The types of frames.
 pub const DATA: u8 = 0;
@@ -152,6 +152,10 @@ impl Seen {
         self.statuses.get(&stream)?.last().copied()
     }
 
+    pub fn is_told_to_come_again(&self) -> bool {
+        self.statuses.values().flatten().any(|&status| status == 503)
+    }
+
     pub fn bytes(&self, stream: u32) -> usize {
         self.content.get(&stream).map_or(0, Vec::len)
     }
@@ -236,10 +240,6 @@ impl Peer<TcpStream> {
         let mut peer = Self::connect(addr);
         peer.greet(pairs);
         peer
-    }
-
-    pub fn socket(&self) -> &TcpStream {
-        &self.stream
     }
 }
 

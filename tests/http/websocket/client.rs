@@ -242,7 +242,7 @@ fn peers_are_held_to_limits() {
         ),
         // It answers pings, so that it is idle and not lost.
         (
-            "idle-time = '1s'\nping-time = '100ms'\npong-time = '400ms'",
+            "idle-time = '5s'\nping-time = '200ms'\npong-time = '2s'",
             format!("url=ws://{at}/linger&wait"),
             " nothing 1001 nothing was said for too long",
             "idle-time",

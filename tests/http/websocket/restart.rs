@@ -103,7 +103,7 @@ fn an_app_that_is_replaced_closes_its_sockets() {
 #[test]
 fn a_guest_that_lingers_is_ended_in_time() {
     for isolation in Isolation::APART {
-        let app = format!("isolation = '{}'\nlimits.background-time = '300ms'", isolation.flag());
+        let app = format!("isolation = '{}'\nlimits.background-time = '2s'", isolation.flag());
         let server = super::serve_with("ws", &app, "");
         let mut socket = WebSocket::open(server.addr(), "/linger?ms=60000");
         socket.send(&Frame::close(1000, ""));
