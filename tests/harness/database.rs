@@ -364,6 +364,24 @@ impl DatabaseServer {
         self.sql(sql).parse().expect("a number")
     }
 
+    /// Whether a statement runs now that has this text.
+    ///
+    /// # Panics
+    ///
+    /// When it does not answer.
+    pub fn runs(&self, text: &str) -> bool {
+        let sql = match self.brand {
+            Brand::Postgres => {
+                "SELECT query FROM pg_stat_activity WHERE application_name = 'wharf' AND state = 'active'"
+            }
+            Brand::Mariadb => {
+                "SELECT info FROM information_schema.processlist \
+                 WHERE user = 'wharf' AND id <> connection_id() AND command IN ('Execute', 'Query')"
+            }
+        };
+        self.sql(sql).contains(text)
+    }
+
     /// How many statements run now, but for the one that asks.
     ///
     /// # Panics
@@ -406,13 +424,17 @@ fn children(pid: u32) -> Vec<rustix::process::Pid> {
     pids.filter_map(rustix::process::Pid::from_raw).collect()
 }
 
-/// Whether every thread of a process is stopped, or there is no such process.
+/// Whether every thread of a process is stopped or has ended, or there is no such process.
 fn stands(pid: u32) -> bool {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return true;
     };
     // The state follows the name, which may hold anything but ends with the last parenthesis.
-    let is_stopped = |stat: &str| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'));
+    // One that has ended does nothing either, although whoever started it, and stands, has not taken note of that.
+    let is_stopped = |stat: &str| {
+        stat.rsplit_once(") ")
+            .is_some_and(|(_, rest)| rest.starts_with(['T', 'Z', 'X']))
+    };
     let mut stats = threads
         .flatten()
         .filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
 
 use wharf_tests::http::post;
 use wharf_tests::{Redis, Scratch, eventually};
@@ -49,19 +48,21 @@ const CASES: &str = "
     get big => none
     make brief it 0 0 => made ok
     get brief => none
-    set short x 1 => ok
-    increment short-n 1 1 => sum 1
-    sleep 600
+    set short x 4 => ok
+    increment short-n 1 4 => sum 1
     increment short-n 1 60 => sum 2
-    sleep 600
+    sleep 5000
     get short => none
     increment short-n 1 60 => sum 1
 ";
 
-const SMALL: &str = "value = \"1KiB\"\nlease-time = \"5s\"\n";
+const SMALL: &str = "value = \"1KiB\"\nlease-time = \"10m\"\n";
+
+/// What a server on a machine that has more to do may take, where it is not to be found absent.
+const PATIENT: &str = "timeout = \"60s\"\n";
 
 fn cases() -> String {
-    CASES.replace("sleep 600", "sleep 600 => slept")
+    CASES.replace("sleep 5000", "sleep 5000 => slept")
 }
 
 #[test]
@@ -75,7 +76,7 @@ fn what_guests_see_of_redis() {
     let Some(redis) = Redis::start() else { return };
     for local_time in ["0s", "1h"] {
         let section = format!(
-            "[cache]\n{SMALL}local-time = \"{local_time}\"\n[cache.redis]\nurl = \"{}\"\n",
+            "[cache]\n{SMALL}local-time = \"{local_time}\"\n[cache.redis]\n{PATIENT}url = \"{}\"\n",
             redis.url()
         );
         let stores = Stores::serve("cache", &section);
@@ -107,7 +108,7 @@ fn entries_outlive_their_instance() {
 /// Of many who miss one key at a time, one makes the entry.
 #[test]
 fn one_makes_what_many_miss() {
-    let stores = Arc::new(Stores::serve("cache", "[cache]\n"));
+    let stores = Arc::new(Stores::serve("cache", "[cache]\nlease-time = \"10m\"\n"));
     let crowd = (0..20).map(|_| {
         let stores = stores.clone();
         thread::spawn(move || stores.steps("make crowd it 60 500"))
@@ -132,14 +133,14 @@ fn one_makes_what_many_miss() {
 /// A turn that ends without an entry goes to the next; one that is declined to everybody.
 #[test]
 fn turns_that_come_to_nothing() {
-    let stores = Stores::serve("cache", "[cache]\nlease-time = \"1s\"\n");
+    // Whoever waited until a turn is taken away would wait in vain.
+    let stores = Stores::serve("cache", "[cache]\nlease-time = \"10m\"\n");
     stores.check(
         "together
          drop a 50 => dropped
          make a it 60 50 => made ok
          make a it 60 50 => hit it",
     );
-    let begun = Instant::now();
     stores.check(
         "together
          decline b 100 => declined
@@ -147,7 +148,6 @@ fn turns_that_come_to_nothing() {
          make b second 60 300 => made ok
          make b third 60 300 => made ok",
     );
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     // The value that is too large is nobody's to wait for either.
     stores.check(
         "together
@@ -155,28 +155,28 @@ fn turns_that_come_to_nothing() {
          make c *2000000 60 100 => made Error::TooLarge
          make c *2000000 60 100 => made Error::TooLarge",
     );
-    // Who holds a turn for too long has it taken away.
-    stores.check(
-        "hold d => held
-         make d it 60 0 => made ok",
-    );
     // A guest that ends with its turn passes it on.
-    thread::scope(|scope| {
-        let trapped = scope.spawn(|| post(stores.server.addr(), "/", "trap e").status);
-        assert_eq!(trapped.join().expect("it is answered"), 502);
-        let begun = Instant::now();
-        stores.check("make e it 60 0 => made ok");
-        assert!(begun.elapsed() < Duration::from_secs(20));
-    });
+    assert_eq!(post(stores.server.addr(), "/", "trap e").status, 502);
+    stores.check("make e it 60 0 => made ok");
     let gauge = |name: &str| metric(stores.admin, &format!("wharf_cache_{name}{{app=\"shop\"}}"));
     assert_eq!((gauge("leases"), gauge("waiting")), (Some(0.0), Some(0.0)));
+}
+
+/// Who holds a turn for too long has it taken away.
+#[test]
+fn a_turn_that_is_held() {
+    let stores = Stores::serve("cache", "[cache]\nlease-time = \"1s\"\n");
+    stores.check(
+        "hold a => held
+         make a it 60 0 => made ok",
+    );
 }
 
 #[test]
 fn limits() {
     let stores = Stores::serve(
         "cache",
-        "[cache]\nmemory = \"64KiB\"\nvalue = \"8KiB\"\nleases = 2\nwaiting = 3\nlease-time = \"1s\"\n",
+        "[cache]\nmemory = \"64KiB\"\nvalue = \"8KiB\"\nleases = 2\nwaiting = 3\nlease-time = \"10m\"\n",
     );
     for number in 0..40 {
         stores.check(&format!("set filling-{number} *4000 60 => ok"));
@@ -230,7 +230,7 @@ fn redis_comes_and_goes() {
     let Some(redis) = Redis::start() else { return };
     let redis = redis.kill();
     let section = format!(
-        "[cache]\n[cache.redis]\nurl = \"{}\"\ntimeout = \"300ms\"\ncalls = 8\n",
+        "[cache]\n[cache.redis]\nurl = \"{}\"\ntimeout = \"2s\"\ncalls = 8\n",
         redis.url()
     );
     let stores = Stores::serve("cache", &section);
@@ -256,7 +256,6 @@ fn redis_comes_and_goes() {
     comes_back();
     // One that does not answer, though it is there.
     redis.pause();
-    let begun = Instant::now();
     stores.check(
         "get a => Error::Unavailable
          together
@@ -264,7 +263,6 @@ fn redis_comes_and_goes() {
          lease b => Error::Unavailable
          lease b => Error::Unavailable",
     );
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     redis.go_on();
     comes_back();
     // More at once than there may be.
@@ -289,7 +287,7 @@ fn a_password_that_changes() {
     folder.write("password", "wrong-secret\n");
     redis.cli("CONFIG SET requirepass first-secret");
     let section = format!(
-        "[cache]\n[cache.redis]\nurl = \"{}\"\npassword = {{ file = \"password\" }}\n",
+        "[cache]\n[cache.redis]\n{PATIENT}url = \"{}\"\npassword = {{ file = \"password\" }}\n",
         redis.url()
     );
     let stores = Stores::serve_in(folder, "cache", &section);
@@ -318,7 +316,7 @@ fn two_levels() {
     let Some(redis) = Redis::start() else { return };
     let section = |time: &str| {
         format!(
-            "[cache]\nlocal-time = \"{time}\"\n[cache.redis]\nurl = \"{}\"\n",
+            "[cache]\nlocal-time = \"{time}\"\n[cache.redis]\n{PATIENT}url = \"{}\"\n",
             redis.url()
         )
     };
@@ -328,13 +326,13 @@ fn two_levels() {
     );
     first.check("set a 1 60 => ok");
     second.check("get a => value 1");
-    first.check("set a 2 60 => ok\nget a => value 2");
+    first.check("set a 2 600 => ok\nget a => value 2");
     let seen = second.steps("get a");
     assert!(seen == "value 1" || seen == "value 2", "{seen}");
     eventually(|| second.steps("get a") == "value 2", "the change to show");
     // An entry does not live longer here than there.
-    first.check("set b 1 1 => ok");
-    second.check("get b => value 1\nsleep 1100 => slept\nget b => none");
+    first.check("set b 1 4 => ok");
+    second.check("get b => value 1\nsleep 5000 => slept\nget b => none");
     let far = Stores::serve("cache", &section("1h"));
     far.check("get a => value 2");
     let _gone = redis.kill();

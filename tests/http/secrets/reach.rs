@@ -66,7 +66,7 @@ fn redis() {
         redis.cli("CONFIG SET requirepass first-hunter2");
         let vault = Vault::with("redis = \"first-hunter2\"\n");
         let section = format!(
-            "{section}\nurl = \"{}\"\npassword = {{ encrypted = \"secrets.age\", name = \"redis\" }}\n",
+            "{section}\ntimeout = \"60s\"\nurl = \"{}\"\npassword = {{ encrypted = \"secrets.age\", name = \"redis\" }}\n",
             redis.url()
         );
         let served = vault.serve(guest, &section);
@@ -91,7 +91,7 @@ fn databases() {
         let vault = Vault::with(&table(wharf_tests::PASSWORD));
         let section = format!(
             "[sql.main]\nurl = '{scheme}://127.0.0.1:{}/shop'\nuser = 'wharf'\n\
-             password = {{ encrypted = 'secrets.age', name = 'shop' }}\n",
+             password = {{ encrypted = 'secrets.age', name = 'shop' }}\nacquire-time = '60s'\n",
             database.port()
         );
         let served = vault.serve("sql", &section);

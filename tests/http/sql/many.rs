@@ -4,9 +4,9 @@ use std::io::Write as _;
 use std::net::TcpStream;
 use std::time::Duration;
 
-use wharf_tests::{Brand, eventually_within};
+use wharf_tests::{Brand, eventually};
 
-use super::{ENGINES, Engine};
+use super::{ENGINES, Engine, request};
 use crate::axes::Isolation;
 
 const MIB: u64 = 1 << 20;
@@ -48,9 +48,12 @@ fn ten_thousand_cancelled_requests_leave_nothing() {
             continue;
         };
         assert!(site.ask("count SELECT 1").ends_with("end"));
-        let script = format!("query {}", engine.silent());
-        let length = script.len();
-        let request = format!("POST / HTTP/1.1\r\nhost: a.test\r\ncontent-length: {length}\r\n\r\n{script}");
+        let request = request(&format!("query {}", engine.silent()));
+        // How many of them begin before their clients leave depends on how fast all is. This one does.
+        let mut first = TcpStream::connect(site.server.addr()).expect("it listens");
+        first.write_all(request.as_bytes()).expect("it reads");
+        eventually(|| site.metric("connections_used", "") == 1.0, "a statement to run");
+        drop(first);
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
@@ -64,21 +67,16 @@ fn ten_thousand_cancelled_requests_leave_nothing() {
             }
         });
         let is_at_rest = || site.metric("connections_used", "") == 0.0 && site.metric("calls_waiting", "") == 0.0;
-        eventually_within(Duration::from_secs(60), is_at_rest, "all to be cancelled");
+        eventually(is_at_rest, "all to be cancelled");
         site.rest();
         assert!(site.metric("connections_open", "") <= 5.0, "{engine:?}");
         if let Engine::Server(_) = engine {
             // Connections that were closed in the middle end when the server sees it.
             let few = || site.database().connections() <= 5;
-            eventually_within(
-                Duration::from_secs(60),
-                few,
-                "the server to see that connections are closed",
-            );
+            eventually(few, "the server to see that connections are closed");
         }
         let cancelled = site.metric("statements_total", "outcome=\"cancelled\"");
-        // How many had begun before their clients left depends on how fast the database takes back what it was asked.
-        assert!(cancelled > 5.0, "{engine:?}: {cancelled}");
+        assert!(cancelled >= 1.0, "{engine:?}: {cancelled}");
         assert!(site.ask("count SELECT 1").ends_with("end"), "{engine:?}");
     }
 }
