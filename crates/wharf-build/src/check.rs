@@ -2,12 +2,15 @@
 //!
 //! This reads source as text. It finds what people write most often, and says nothing where it cannot tell.
 
+pub(crate) mod exports;
+
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use wharf_app::app::Language;
 
+use crate::inputs::is_derived;
 use crate::world::World;
 use crate::{BuildError, Job, javascript, python};
 
@@ -51,63 +54,56 @@ const PYTHON_CALLS: [Call; 2] = [
     },
 ];
 
+const JAVASCRIPT_CALLS: [Call; 6] = [
+    not_in_the_engine("console."),
+    not_in_the_engine("fetch("),
+    not_in_the_engine("setTimeout("),
+    not_in_the_engine("setInterval("),
+    not_in_the_engine("new TextEncoder("),
+    not_in_the_engine("new TextDecoder("),
+];
+
+const fn not_in_the_engine(text: &'static str) -> Call {
+    Call {
+        text,
+        message: "the engine in the component has none of console, fetch, timers, TextEncoder and TextDecoder: what is called here has to \
+                  be defined in the component's own source, or the call fails",
+    }
+}
+
 /// What a job's source says that will not work.
 ///
 /// # Errors
 /// [`BuildError::Source`] where nothing would.
 pub(crate) fn check(job: &Job, language: Language, world: &World) -> Result<Vec<Note>, BuildError> {
+    let folder = &job.build.folder;
+    let mut notes = Vec::new();
     match language {
-        Language::Go => Ok(calls_in_files(&job.build.folder, "go", &GO_CALLS)),
+        Language::Go => notes.extend(calls_in_files(folder, "go", &GO_CALLS)),
         Language::Python => {
             let entry = job.build.entry.as_deref().unwrap_or(python::ENTRY);
-            let file = job.build.folder.join(entry.replace('.', "/")).with_extension("py");
-            let notes = calls_in_files(&job.build.folder, "py", &PYTHON_CALLS);
-            let Ok(source) = fs::read_to_string(&file) else {
-                let message = format!(
-                    "there is no module {}; `entry` of the manifest's `build` says where a component begins",
-                    file.display()
-                );
-                return Err(BuildError::Source(message));
-            };
-            let exports = export_classes(&file, &source, &world.exported_interfaces())?;
-            Ok(exports.into_iter().chain(notes).collect())
+            let file = folder.join(entry.replace('.', "/")).with_extension("py");
+            notes.extend(exports::of_python(&file, &entry_source(&file)?, world)?);
+            notes.extend(calls_in_files(folder, "py", &PYTHON_CALLS));
         }
-        Language::JavaScript => javascript_imports(job, world).map(|()| Vec::new()),
-        Language::Rust | Language::C => Ok(Vec::new()),
-    }
-}
-
-/// A class of the name of an exported interface has to derive from the generated one: otherwise it builds, and then every call traps.
-fn export_classes(file: &Path, source: &str, interfaces: &[String]) -> Result<Vec<Note>, BuildError> {
-    let mut notes = Vec::new();
-    for interface in interfaces {
-        let name = upper_camel(interface);
-        for (nth, line) in source.lines().enumerate() {
-            let Some(rest) = line.strip_prefix("class ").and_then(|rest| rest.strip_prefix(&*name)) else {
-                continue;
-            };
-            let message = format!(
-                "the class {name} has to derive from wit_world.exports.{name}, or every call of it traps: `class {name}(exports.{name}):`"
-            );
-            let note = Note {
-                file: file.to_owned(),
-                line: nth + 1,
-                message,
-            };
-            match rest
-                .trim_start()
-                .strip_prefix('(')
-                .and_then(|rest| rest.split(')').next())
-            {
-                Some(bases) if bases.split(',').any(|base| base.trim().ends_with(&*name)) => {}
-                // By way of another class, perhaps.
-                Some(bases) if !bases.trim().is_empty() => notes.push(note),
-                _ if rest.starts_with([':', '(', ' ']) => return Err(BuildError::Source(note.to_string())),
-                _ => {}
-            }
+        Language::JavaScript => {
+            javascript_imports(job, world)?;
+            let file = folder.join(job.build.entry.as_deref().unwrap_or(javascript::ENTRY));
+            notes.extend(exports::of_javascript(&file, &entry_source(&file)?, world)?);
+            notes.extend(calls_in_files(folder, "js", &JAVASCRIPT_CALLS));
         }
+        Language::Rust | Language::C => {}
     }
     Ok(notes)
+}
+
+fn entry_source(file: &Path) -> Result<String, BuildError> {
+    fs::read_to_string(file).map_err(|error| {
+        BuildError::Source(format!(
+            "there is no module {}, or it cannot be read ({error}); `entry` of the manifest's `build` says where a component begins",
+            file.display()
+        ))
+    })
 }
 
 /// `incoming-handler` to `IncomingHandler`.
@@ -147,20 +143,44 @@ fn javascript_imports(job: &Job, world: &World) -> Result<(), BuildError> {
 
 /// Calls in the files of a folder and below.
 fn calls_in_files(folder: &Path, extension: &str, calls: &[Call]) -> Vec<Note> {
-    let mut notes = Vec::new();
+    let files = sources(folder, extension).into_iter().filter(|file| !is_test(file));
+    files
+        .flat_map(|file| calls_in(&file, &fs::read_to_string(&file).unwrap_or_default(), calls))
+        .collect()
+}
+
+/// Where a job's source has one of `texts` first, as `app.js:3: `.
+pub(crate) fn place_of(job: &Job, extension: &str, texts: &[&str]) -> Option<String> {
+    sources(&job.build.folder, extension).iter().find_map(|file| {
+        let source = fs::read_to_string(file).ok()?;
+        let mut lines = source.lines();
+        let nth = lines.position(|line| texts.iter().any(|text| line.contains(text)))?;
+        Some(format!("{}:{}: ", file.display(), nth + 1))
+    })
+}
+
+/// The files that people write, in a folder and below.
+fn sources(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut files = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
-        if entry.file_name().to_string_lossy().starts_with('.') {
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if is_derived(&path, is_folder) {
             continue;
-        }
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            notes.extend(calls_in_files(&path, extension, calls));
+        } else if is_folder {
+            files.extend(sources(&path, extension));
         } else if path.extension().is_some_and(|found| found == extension) {
-            let source = fs::read_to_string(&path).unwrap_or_default();
-            notes.extend(calls_in(&path, &source, calls));
+            files.push(path);
         }
     }
-    notes
+    files.sort();
+    files
+}
+
+/// Tests run outside of components.
+fn is_test(file: &Path) -> bool {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    name.contains("_test.") || name.contains(".test.") || name.starts_with("test_")
 }
 
 fn calls_in(file: &Path, source: &str, calls: &[Call]) -> Vec<Note> {
@@ -172,7 +192,7 @@ fn calls_in(file: &Path, source: &str, calls: &[Call]) -> Vec<Note> {
     let found = lines.flat_map(|(nth, line)| {
         calls
             .iter()
-            .filter(|call| line.contains(call.text))
+            .filter(|call| exports::mentions(line, call.text))
             .map(move |call| Note {
                 file: file.to_owned(),
                 line: nth + 1,
@@ -185,26 +205,6 @@ fn calls_in(file: &Path, source: &str, calls: &[Call]) -> Vec<Note> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_class_that_is_exported_derives_from_the_generated_one() {
-        #[track_caller]
-        fn check(source: &str, expected: Result<usize, &str>) {
-            let found = export_classes(Path::new("app.py"), source, &["incoming-handler".to_owned()]);
-            match (found, expected) {
-                (Ok(notes), Ok(count)) => assert_eq!(notes.len(), count, "{notes:?}"),
-                (Err(error), Err(expected)) => assert!(error.to_string().starts_with(expected), "{error}"),
-                (found, _) => panic!("{found:?}"),
-            }
-        }
-        check("class IncomingHandler(exports.IncomingHandler):", Ok(0));
-        check("class IncomingHandler(wit_world.exports.IncomingHandler, Base):", Ok(0));
-        check("class IncomingHandlers:", Ok(0));
-        check("class IncomingHandler(Base):", Ok(1));
-        let said = "app.py:2: the class IncomingHandler has to derive from wit_world.exports.IncomingHandler";
-        check("\nclass IncomingHandler:", Err(said));
-        check("\nclass IncomingHandler():", Err(said));
-    }
 
     #[test]
     fn calls_that_hold_up_an_instance_are_found() {

@@ -12,7 +12,7 @@ use crate::world::World;
 use crate::{BuildError, Job, component};
 
 /// Compiles all C files of the job's folder with the bindings, which are in `WORLD.h`.
-pub(crate) fn build(job: &Job, tools: &Tools, world: World) -> Result<Vec<u8>, BuildError> {
+pub(crate) fn build(job: &Job, tools: &Tools, world: &World) -> Result<Vec<u8>, BuildError> {
     let bindings = job.state.join("bindings");
     let generated = generate(world, &job.build.wit, &bindings)?;
     let module = job.state.join("core.wasm");
@@ -36,10 +36,10 @@ fn libc(command: &mut Command, root: &Path) {
 }
 
 /// Writes the bindings; returns what of them is compiled and linked.
-fn generate(mut world: World, wit: &Path, folder: &Path) -> Result<Vec<PathBuf>, BuildError> {
+fn generate(world: &World, wit: &Path, folder: &Path) -> Result<Vec<PathBuf>, BuildError> {
     let mut files = Files::default();
     let mut generator = wit_bindgen_c::Opts::default().build();
-    let generated = generator.generate(&mut world.resolve, world.id, &mut files);
+    let generated = generator.generate(&mut world.resolve.clone(), world.id, &mut files);
     generated.map_err(|error| BuildError::Wit {
         folder: wit.to_owned(),
         message: format!("{error:#}"),

@@ -58,6 +58,14 @@ pub enum BuildError {
     /// The source would make no component that works.
     #[error("{0}")]
     Source(String),
+    /// The same as `source`, in terms of what people write.
+    #[error("{explanation}\n{source}")]
+    Explained {
+        /// What is wrong, where, and what to do.
+        explanation: String,
+        /// What the tool said.
+        source: Box<BuildError>,
+    },
     /// What was compiled cannot be made a component.
     #[error("what was compiled cannot be made a component: {0}")]
     Encode(String),

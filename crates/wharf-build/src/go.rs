@@ -17,7 +17,7 @@ use crate::files::{read, read_text, remove, store};
 use crate::process::{run, shown};
 use crate::tools::Tools;
 use crate::world::World;
-use crate::{BuildError, Job, component};
+use crate::{BuildError, Job, check, component};
 
 /// What Go calls the library of the bindings.
 const LIBRARY: &str = "go.bytecodealliance.org/pkg";
@@ -26,18 +26,23 @@ const LIBRARY: &str = "go.bytecodealliance.org/pkg";
 static LIBRARY_FILES: &[(&str, &[u8])] = &include!(concat!(env!("OUT_DIR"), "/library.rs"));
 
 /// Compiles the job's module and makes it a component.
-pub(crate) fn build(job: &Job, tools: &Tools, mut world: World) -> Result<Vec<u8>, BuildError> {
+pub(crate) fn build(job: &Job, tools: &Tools, world: &World) -> Result<Vec<u8>, BuildError> {
     let folder = &job.build.folder;
-    let manifest = read_text(&folder.join("go.mod"))?;
-    let Some(module) = module_name(&manifest) else {
+    let file = folder.join("go.mod");
+    if !file.is_file() {
         let message = format!(
-            "{} does not name its module: `module shop`",
-            folder.join("go.mod").display()
+            "there is no {}: `go mod init shop` makes one, for a module called shop",
+            file.display()
         );
+        return Err(BuildError::Source(message));
+    }
+    let manifest = read_text(&file)?;
+    let Some(module) = module_name(&manifest) else {
+        let message = format!("{} does not name its module: `module shop`", file.display());
         return Err(BuildError::Source(message));
     };
     let go = Go::find(tools.path("go"))?;
-    generate(&mut world, module, job)?;
+    generate(world, module, job)?;
     let modfile = modfile(job, &manifest)?;
     let overlay = go.overlay(&job.state)?;
     let core = job.state.join("core.wasm");
@@ -47,7 +52,7 @@ pub(crate) fn build(job: &Job, tools: &Tools, mut world: World) -> Result<Vec<u8
     command.arg("-ldflags=-checklinkname=0 -s -w");
     command.arg("-modfile").arg(modfile).arg("-overlay").arg(overlay);
     job.children.run(command.arg("-o").arg(&core).arg("."))?;
-    component::encode(&component::embed(read(&core)?, &world)?)
+    component::encode(&component::embed(read(&core)?, world)?)
 }
 
 /// The name that `go.mod` gives its module.
@@ -58,8 +63,8 @@ fn module_name(manifest: &str) -> Option<&str> {
     Some(name).filter(|name| !name.is_empty())
 }
 
-/// Writes the bindings into the project, those that have changed.
-fn generate(world: &mut World, module: &str, job: &Job) -> Result<(), BuildError> {
+/// Writes the bindings into the project, those that have changed, and looks whether what they call is there.
+fn generate(world: &World, module: &str, job: &Job) -> Result<(), BuildError> {
     let options = Opts {
         // `gofmt` is not always there, and nobody reads them.
         format: Format::False,
@@ -68,7 +73,9 @@ fn generate(world: &mut World, module: &str, job: &Job) -> Result<(), BuildError
         ..Opts::default()
     };
     let mut files = Files::default();
-    let generated = options.build().generate(&mut world.resolve, world.id, &mut files);
+    let generated = options
+        .build()
+        .generate(&mut world.resolve.clone(), world.id, &mut files);
     generated.map_err(|error| BuildError::Wit {
         folder: job.build.wit.clone(),
         message: format!("{error:#}"),
@@ -76,7 +83,9 @@ fn generate(world: &mut World, module: &str, job: &Job) -> Result<(), BuildError
     for (name, content) in files.iter() {
         store(&job.build.folder.join(name), content)?;
     }
-    Ok(())
+    let exports = files.iter().find(|(name, _)| name.ends_with("wit_exports.go"));
+    let exports = exports.map_or("", |(_, content)| std::str::from_utf8(content).unwrap_or_default());
+    check::exports::of_go(&job.build.folder, module, exports)
 }
 
 /// A copy of `go.mod` that has Go find the bindings' library here.

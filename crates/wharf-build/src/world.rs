@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use wit_bindgen_core::wit_parser::{PackageId, Resolve, WorldId, WorldItem, WorldKey};
+use wit_bindgen_core::wit_parser::{FunctionKind, PackageId, Resolve, WorldId, WorldItem, WorldKey};
 
 use crate::BuildError;
 
@@ -11,6 +11,17 @@ pub(crate) struct World {
     pub(crate) resolve: Resolve,
     pub(crate) package: Option<PackageId>,
     pub(crate) id: WorldId,
+}
+
+/// Something that a world exports: an interface, or a function of its own.
+pub(crate) struct Export {
+    /// As bindings call it: without the package, as `handler`; with it, as `wharf-websocket-handler`, where several have the same name.
+    pub(crate) name: String,
+    /// No other has the same name.
+    pub(crate) is_alone: bool,
+    pub(crate) is_interface: bool,
+    /// The functions of an interface.
+    pub(crate) functions: Vec<String>,
 }
 
 impl World {
@@ -56,20 +67,54 @@ impl World {
         }
     }
 
-    /// The names of the interfaces that it exports, as Python's bindings call them: without the package, as `handler`; with it, as
-    /// `wharf-websocket-handler`, where several have the same name.
-    pub(crate) fn exported_interfaces(&self) -> Vec<String> {
+    /// What it exports.
+    pub(crate) fn exports(&self) -> Vec<Export> {
         let exports = &self.resolve.worlds[self.id].exports;
-        let name = |(key, item)| self.interface(key, item);
-        let names: Vec<_> = exports.iter().filter_map(name).collect();
-        let full = exports.iter().filter_map(|(key, item)| {
+        let short = |(key, item)| self.interface(key, item);
+        let names: Vec<_> = exports.iter().filter_map(short).collect();
+        let export = |(key, item): (&WorldKey, &WorldItem)| {
+            if let (WorldKey::Name(name), WorldItem::Function(_)) = (key, item) {
+                return Some(Export {
+                    name: name.clone(),
+                    is_alone: true,
+                    is_interface: false,
+                    functions: Vec::new(),
+                });
+            }
             let name = self.interface(key, item)?;
             let is_alone = names.iter().filter(|other| **other == name).count() == 1;
             let full = self.resolve.name_world_key(key).replace([':', '/'], "-");
             let unversioned = full.split('@').next().unwrap_or_default().to_owned();
-            Some(if is_alone { name } else { unversioned })
+            Some(Export {
+                name: if is_alone { name } else { unversioned },
+                is_alone,
+                is_interface: true,
+                functions: self.functions(item),
+            })
+        };
+        exports.iter().filter_map(export).collect()
+    }
+
+    /// Those of an interface that belong to no resource.
+    fn functions(&self, item: &WorldItem) -> Vec<String> {
+        let WorldItem::Interface { id, .. } = item else {
+            return Vec::new();
+        };
+        let functions = self.resolve.interfaces[*id].functions.values();
+        let free = functions.filter(|function| {
+            matches!(
+                function.kind,
+                FunctionKind::Freestanding | FunctionKind::AsyncFreestanding
+            )
         });
-        full.collect()
+        free.map(|function| function.name.clone()).collect()
+    }
+
+    /// The interfaces that it imports, by their full names.
+    pub(crate) fn imports(&self) -> Vec<String> {
+        let imports = self.resolve.worlds[self.id].imports.iter();
+        let interfaces = imports.filter(|(_, item)| matches!(item, WorldItem::Interface { .. }));
+        interfaces.map(|(key, _)| self.resolve.name_world_key(key)).collect()
     }
 
     fn interface(&self, key: &WorldKey, item: &WorldItem) -> Option<String> {

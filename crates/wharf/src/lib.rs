@@ -7,6 +7,7 @@ mod assemble;
 mod cli;
 mod command;
 mod compile;
+mod equip;
 mod grants;
 mod kinds;
 mod load;

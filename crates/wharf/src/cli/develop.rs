@@ -24,6 +24,10 @@ const BUILD_EXAMPLES: &str = "\
 A command of the manifest's own (`command = [\"make\"]` under [build]) writes the component to the file that
 WHARF_COMPONENT names, or to its place.
 
+Tools that are missing are named with the command that installs them. Some can be installed without the rights of root, from the
+package registry of their language: componentize-py and Go into .venv, componentize-qjs into node_modules, both of the project;
+a target of Rust's by rustup. --install does so, and on a terminal you are asked.
+
 Exit status:
   0  every component is built
   1  one could not be built, and is as it was; stderr says what, where, and what to do
@@ -32,7 +36,8 @@ Exit status:
 Examples:
   wharf build
   wharf build apps/shop/wharf.toml
-  wharf build --only cache --only api";
+  wharf build --only cache --only api
+  wharf build --install";
 
 const DEV_EXAMPLES: &str = "\
 What is built, and how, is what `wharf build` builds; what is served, what `wharf serve` serves. A change that builds takes the
@@ -55,6 +60,8 @@ Examples:
   wharf dev --no-script";
 
 const DOCTOR_EXAMPLES: &str = "\
+What --install installs, and on a terminal asks for, is what `wharf build --help` names; the rest is left to you.
+
 Exit status:
   0  all that the manifest's components need is there
   1  something is missing; stdout says what, and the command that installs it
@@ -62,7 +69,8 @@ Exit status:
 
 Examples:
   wharf doctor
-  wharf doctor apps/shop/wharf.toml";
+  wharf doctor apps/shop/wharf.toml
+  wharf doctor --install";
 
 /// Make a project from a template
 ///
@@ -105,6 +113,10 @@ pub struct Build {
     /// How many components to build at a time [default: as many as there are processors]
     #[arg(long, value_name = "NUMBER")]
     pub jobs: Option<NonZeroUsize>,
+
+    /// Install tools that are missing, where that touches nothing but the project and the user's own Rust
+    #[arg(long)]
+    pub install: bool,
 }
 
 /// Build and serve, and do it again with each change
@@ -163,11 +175,15 @@ impl Dev {
 
 /// Say which tools of which language are here, and what installs the others
 ///
-/// With a manifest, for the languages of its components; without one here, for all.
+/// With a manifest, for the languages of its components; without one here, for all five.
 #[derive(Debug, Args)]
 #[command(after_help = DOCTOR_EXAMPLES)]
 pub struct Doctor {
     /// The manifest, or the folder of a wharf.toml [default: the one here, if there is one]
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
+
+    /// Install what is missing, where that touches nothing but the project and the user's own Rust
+    #[arg(long)]
+    pub install: bool,
 }

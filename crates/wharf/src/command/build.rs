@@ -5,13 +5,14 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
 
-use wharf_build::{Children, Job, tools::Toolbox};
+use wharf_build::{BuildError, Children, Job, tools::Toolbox};
 use wharf_server::manifest::app::{App, AppComponent};
 use wharf_server::manifest::{self, Problems};
 
 use crate::assemble::name_of;
 use crate::cli::Build;
 use crate::command::check::{say, wrong};
+use crate::equip::{hint, install, installable, is_attended};
 use crate::kinds::Kinds;
 use crate::progress::Progress;
 
@@ -39,6 +40,10 @@ pub fn build(build: &Build, kinds: &Kinds) -> ExitCode {
             "{file}: no component has a section `[build]`, which says how it is made"
         ));
     }
+    if build.install || is_attended() {
+        let missing = installable(jobs.iter().map(|job| &job.build));
+        install(&missing, build.install);
+    }
     let threads = build.jobs.or_else(|| thread::available_parallelism().ok());
     let progress = Progress::new(&jobs);
     let report = |job: &Job, event: wharf_build::Event<'_>| progress.report(job, &event);
@@ -54,6 +59,11 @@ pub fn build(build: &Build, kinds: &Kinds) -> ExitCode {
             say(&mut io::stderr(), &format!("\nerror: {}: {error}\n", job.name));
         }
     }
+    let unequipped = jobs.iter().zip(&results).filter_map(|(job, result)| match result {
+        Err(BuildError::Missing(_)) => Some(&job.build),
+        _ => None,
+    });
+    say(&mut io::stderr(), &hint(&installable(unequipped), "wharf build"));
     match results.iter().all(Result::is_ok) {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,

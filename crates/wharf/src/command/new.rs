@@ -1,11 +1,12 @@
 //! `wharf new`: a project from a template.
 
 use std::fmt::Write as _;
-use std::io::{self, BufRead as _, IsTerminal as _};
+use std::io::{self, BufRead as _};
 use std::process::ExitCode;
 
 use crate::cli::New;
 use crate::command::check::{say, wrong};
+use crate::equip::is_attended;
 use crate::template::{LANGUAGES, TEMPLATES, Template, is_name};
 
 /// The status of wrong usage, as of what the command line alone tells.
@@ -61,14 +62,14 @@ fn choose(new: &New) -> Result<&'static Template, String> {
     let kinds = kinds();
     let kind = match &new.template {
         Some(kind) => known(kind, &kinds, "template")?,
-        None if new.language.is_some() || !asks() => USUAL_KIND,
+        None if new.language.is_some() || !is_attended() => USUAL_KIND,
         None => ask("Which template?", &kinds, &about),
     };
     let languages = languages(kind);
     let language = match &new.language {
         Some(language) => known(language, &languages, "language of this template")?,
         None if languages.len() == 1 => languages[0],
-        None if asks() => ask("In which language?", &languages, &|_| ""),
+        None if is_attended() => ask("In which language?", &languages, &|_| ""),
         None => {
             return Err(format!(
                 "--language has to say in which language: {}",
@@ -84,11 +85,6 @@ fn known(asked: &str, known: &[&'static str], what: &str) -> Result<&'static str
     found
         .copied()
         .ok_or_else(|| format!("`{asked}` is no {what}: there are {}", known.join(", ")))
-}
-
-/// Whether somebody is there to answer.
-fn asks() -> bool {
-    io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
 /// Asks until one of `choices` is named, by its number or itself; the first one, for who only presses return, or has gone.
