@@ -28,7 +28,8 @@ pub fn installable<'a>(builds: impl Iterator<Item = &'a Build>) -> Vec<Remedy> {
 /// Installs these: without a question where that `is_told`, else after one, if somebody is there to answer it. True where something was
 /// done; what could not be is said, and holds none of the others up.
 pub fn install(remedies: &[Remedy], is_told: bool) -> bool {
-    if remedies.is_empty() || !is_told && !(is_attended() && agrees(remedies)) {
+    let is_wanted = || is_told || is_attended() && agrees(remedies);
+    if remedies.is_empty() || !is_wanted() {
         return false;
     }
     for remedy in remedies {
