@@ -10,7 +10,7 @@ mod proxied;
 #[cfg(unix)]
 mod sockets;
 /// Clients that stall before their first request.
-mod stalls;
+pub mod stalls;
 /// TLS: requests, ends, and what is not TLS.
 mod tls;
 

@@ -1,7 +1,7 @@
 //! Content over HTTP/1.1 that is none: what its client is told, what is counted, what is said.
 
 use std::net::{Shutdown, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use wharf_tests::http::{Connection, Reply};
 use wharf_tests::{Server, eventually};
@@ -107,6 +107,41 @@ fn is_said_once_a_second() {
         u64::try_from(said).is_ok_and(|said| said <= most),
         "{said} times, {most} at most"
     );
+}
+
+/// Whoever leaves amid the content of a request has sent nothing wrong, be it answered already or not.
+#[test]
+fn a_client_that_leaves_is_none_of_that() {
+    for (isolation, (guest, is_hasty)) in Isolation::ALL
+        .into_iter()
+        .flat_map(|isolation| GUESTS.map(|guest| (isolation, guest)))
+    {
+        let server = isolation.serve(guest, &[&ADMIN[..], &["--log", "debug"]].concat());
+        let admin = admin(&server);
+        for (more, breaks) in [
+            ("content-length: 1000000\r\n", false),
+            ("content-length: 1000000\r\n", true),
+            ("transfer-encoding: chunked\r\n", false),
+            ("transfer-encoding: chunked\r\n", true),
+        ] {
+            let mut connection = Connection::open(server.addr());
+            connection.send(head(more) + "5\r\nhello\r\n");
+            match is_hasty {
+                true => assert_eq!(connection.head().status(), 200, "{isolation:?}"),
+                false => eventually(|| metric(admin, "wharf_requests") == Some(1.0), "it has begun"),
+            }
+            if breaks {
+                rustix::net::sockopt::set_socket_linger(connection.stream(), Some(Duration::ZERO))
+                    .expect("a TCP socket");
+            }
+            drop(connection);
+            eventually(|| metric(admin, "wharf_connections") == Some(0.0), "it has ended");
+        }
+        assert_eq!(responses(admin, guest, "broken"), 0.0, "{isolation:?} {guest}");
+        for wrong in ["malformed", "broke off", "WARN"] {
+            assert!(!server.log().contains(wrong), "{isolation:?} {guest}: {}", server.log());
+        }
+    }
 }
 
 /// Once the client has a head it sees the response break off, which is not counted among those that succeeded.

@@ -359,14 +359,13 @@ fn held_up(door: &Door, app: &App, asked: &Asked, fault: Fault) -> http::Respons
             tracing::debug!(app = app.name(), limit = limit.name(), path, "request refused");
         }
         Fault::Malformed => id = door.refused.say(app, Kind::Malformed, path, asked.trace()),
+        Fault::CutShort => id = door.refused.say(app, Kind::CutShort, path, asked.trace()),
     }
     let (status, reason) = match fault {
         Fault::Met(Limit::Body) => (StatusCode::PAYLOAD_TOO_LARGE, "the request's body is too large"),
         Fault::Met(_) => (StatusCode::REQUEST_TIMEOUT, "the request's body came too slowly"),
-        Fault::Malformed => (
-            StatusCode::BAD_REQUEST,
-            "the request's body is malformed or ends too soon",
-        ),
+        Fault::Malformed => (StatusCode::BAD_REQUEST, "the request's body is malformed"),
+        Fault::CutShort => (StatusCode::BAD_REQUEST, "the request's body ends too soon"),
     };
     let problem = Problem {
         id,

@@ -174,6 +174,14 @@ const KEEP_ALIVE_EACH: Duration = Duration::from_secs(15);
 #[cfg(target_os = "linux")]
 const KEEP_ALIVE_PROBES: u32 = 4;
 
+/// How much the system takes of what a client has not made room for, before it says that it takes more again once half of that is gone.
+/// Without a bound it takes megabytes of each answer, and has a guest make them, for clients that read a byte now and then; and
+/// then says nothing for so long that clients which read all the time are taken for those that do not: half of this is what
+/// `write-rate` asks for within `write-timeout`, by default. What is on its way to a client does not count, so that a long way
+/// does not slow an answer down.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES: u32 = 16 << 10;
+
 /// A listener of apps.
 pub(crate) struct Listener {
     pub socket: Socket,
@@ -272,7 +280,7 @@ impl Socket {
         socket.set_reuseaddr(true)?;
         socket.bind(addr)?;
         let socket = socket.listen(BACKLOG)?;
-        ask_whether_clients_are_there(&socket);
+        prepare(&socket);
         let addr = socket.local_addr()?;
         Ok(Self::Tcp(socket, addr))
     }
@@ -280,7 +288,7 @@ impl Socket {
     fn on(socket: std::net::TcpListener) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         let socket = TcpListener::from_std(socket)?;
-        ask_whether_clients_are_there(&socket);
+        prepare(&socket);
         let addr = socket.local_addr()?;
         Ok(Self::Tcp(socket, addr))
     }
@@ -322,6 +330,22 @@ impl Socket {
 }
 
 const PASSED_ON: &str = "the socket that was passed on";
+
+/// What connections have from this socket, and need not be told one by one.
+fn prepare(socket: &TcpListener) {
+    ask_whether_clients_are_there(socket);
+    hold_little(socket);
+}
+
+/// Where it cannot be had, slow clients cost more.
+#[cfg(target_os = "linux")]
+fn hold_little(socket: &TcpListener) {
+    let _ = socket2::SockRef::from(socket).set_tcp_notsent_lowat(UNSENT_BYTES);
+}
+
+/// Elsewhere it is the system's affair.
+#[cfg(not(target_os = "linux"))]
+fn hold_little(_: &TcpListener) {}
 
 /// Lets the system probe connections that are silent: a client that has vanished says nothing, and where nothing is written to it
 /// either, as on an event stream that is quiet, nothing else would ever tell. Connections have it from this socket. Where it

@@ -22,6 +22,8 @@ pub(crate) enum Kind<'a> {
     Crowded(Limit),
     /// Its content is none.
     Malformed,
+    /// Its content ends before it is all there: mostly its client has left, which is no news.
+    CutShort,
     /// Its response has begun, and ended before it was all there.
     BrokeOff(&'a ErrorCode),
 }
@@ -32,13 +34,16 @@ impl Kind<'_> {
             Self::Crowded(limit) => limit as usize,
             Self::Malformed => Limit::ALL.len(),
             Self::BrokeOff(_) => Limit::ALL.len() + 1,
+            // Never counted.
+            Self::CutShort => Limit::ALL.len() + 2,
         }
     }
 
     fn words(self) -> &'static str {
         match self {
             Self::Crowded(_) => "request refused: there is more to do than can be done",
-            Self::Malformed => "request refused: its content is malformed or ends too soon",
+            Self::Malformed => "request refused: its content is malformed",
+            Self::CutShort => "request refused: its content ends too soon",
             Self::BrokeOff(_) => "a response broke off",
         }
     }
@@ -46,14 +51,14 @@ impl Kind<'_> {
     fn limit(self) -> Option<&'static str> {
         match self {
             Self::Crowded(limit) => Some(limit.name()),
-            Self::Malformed | Self::BrokeOff(_) => None,
+            Self::Malformed | Self::CutShort | Self::BrokeOff(_) => None,
         }
     }
 
     fn code(&self) -> Option<&ErrorCode> {
         match self {
             Self::BrokeOff(code) => Some(code),
-            Self::Crowded(_) | Self::Malformed => None,
+            Self::Crowded(_) | Self::Malformed | Self::CutShort => None,
         }
     }
 }
@@ -72,7 +77,10 @@ struct Said {
 impl Refusals {
     /// Says what has become of a request of `app`'s, unless the same was said a moment ago. The id under which it is in the log.
     pub fn say(&self, app: &App, kind: Kind<'_>, path: &str, trace: Option<&str>) -> Option<ErrorId> {
-        let others = self.count(&app.inner().name, kind.number(), Instant::now());
+        let others = match kind {
+            Kind::CutShort => None,
+            kind => self.count(&app.inner().name, kind.number(), Instant::now()),
+        };
         if others.is_none() && !tracing::enabled!(tracing::Level::DEBUG) {
             return None;
         }

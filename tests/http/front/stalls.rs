@@ -1,10 +1,10 @@
 //! Clients that stall before their first request: each holds a place, and delays nobody.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 
-use wharf_tests::eventually;
 use wharf_tests::http::get;
+use wharf_tests::{Server, eventually};
 
 use super::{GET, Site, exchange, status};
 use crate::operator::{metric, reached};
@@ -54,8 +54,8 @@ fn handshakes_that_stall_delay_nobody() {
     assert_eq!(reached(site.admin, "handshake-time"), 0.0);
 }
 
-#[test]
-fn a_handshake_takes_no_longer_than_it_may() {
+/// What counted three of them is for whoever looks at it (`limits.rs`).
+pub fn a_handshake_takes_no_longer_than_it_may() -> (Server, SocketAddr) {
     let site = Site::with_listener("http-hello", "limits = { handshake-time = '2s' }", "tls = true");
     let hello = hello(&site);
     let mut stalled: Vec<_> = [&[][..], &hello[..7], &hello]
@@ -70,8 +70,6 @@ fn a_handshake_takes_no_longer_than_it_may() {
         let _ = stream.read_to_end(&mut rest);
         assert!(!rest.starts_with(b"HTTP"), "this is TLS");
     }
-    eventually(|| reached(site.admin, "handshake-time") == 3.0, "each is counted");
-    site.server.says("handshake-time");
     // Who was in time has all the time there is; on a machine that has much to do, that may take a few.
     let mut patient = site.secure(&[]);
     eventually(
@@ -83,6 +81,8 @@ fn a_handshake_takes_no_longer_than_it_may() {
     );
     std::thread::sleep(std::time::Duration::from_millis(2500));
     assert_eq!(status(&exchange(patient, GET).0), 200);
+    let Site { server, admin, .. } = site;
+    (server, admin)
 }
 
 /// Whoever has not come to a request is the first to make room.

@@ -7,6 +7,7 @@ mod lent;
 mod received;
 mod written;
 
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -237,11 +238,17 @@ impl http_body::Body for Payload {
     }
 }
 
+/// Whether what came is no body, and not merely less than all of one. hyper has these two for chunks and trailers that are none.
+fn is_malformed(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| matches!(cause.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput))
+}
+
 /// What a guest sees when the peer's body breaks off.
 pub fn broken_off(error: &hyper::Error) -> ErrorCode {
     if error.is_timeout() {
         ErrorCode::ConnectionReadTimeout
-    } else if error.is_parse() || error.is_user() {
+    } else if error.is_parse() || error.is_user() || is_malformed(error) {
         ErrorCode::HttpProtocolError
     } else {
         ErrorCode::ConnectionTerminated

@@ -2,8 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use futures_util::task::AtomicWaker;
 use http::StatusCode;
 use slab::Slab;
 use tokio::sync::Notify;
@@ -73,6 +75,8 @@ pub(crate) struct Activity {
     place: OnceLock<(Weak<Place>, WeakSocket)>,
     /// The connection is no longer one of HTTP.
     is_given_up: AtomicBool,
+    /// Its client ended before the content of its request did.
+    is_cut_short: AtomicBool,
 }
 
 /// What has gone over the connection.
@@ -85,6 +89,9 @@ pub(crate) struct Traffic {
     read_before: AtomicU64,
     /// The last write found no room: the client has more to take.
     blocked: AtomicBool,
+    /// A response waits for the next write, and who carries it.
+    is_awaited: AtomicBool,
+    writer: AtomicWaker,
     /// What had been read and written at the last look, and whether the client was waited for then.
     looked: AtomicU64,
     waited: AtomicBool,
@@ -123,6 +130,7 @@ impl Activity {
             told: Told::default(),
             place: OnceLock::new(),
             is_given_up: AtomicBool::new(false),
+            is_cut_short: AtomicBool::new(false),
         }
     }
 
@@ -180,6 +188,11 @@ impl Activity {
         Held(self.clone())
     }
 
+    /// Over HTTP/1.1 its client has ended, or left, amid the content of its request.
+    pub fn is_cut_short(&self) {
+        self.is_cut_short.store(true, Ordering::Relaxed);
+    }
+
     /// After the response that is under way, the connection speaks another protocol.
     pub fn gives_up_connection(&self) {
         self.is_given_up.store(true, Ordering::Release);
@@ -215,6 +228,7 @@ impl Activity {
         if !may {
             self.refused.store(true, Ordering::Relaxed);
             self.door.metrics.reached(Limit::ControlFrames);
+            tracing::debug!(limit = Limit::ControlFrames.name(), "closed a connection");
         }
         may
     }
@@ -450,6 +464,16 @@ impl Traffic {
     pub fn wrote(&self, bytes: usize) {
         self.blocked.store(false, Ordering::Relaxed);
         self.written.fetch_add(bytes as u64, Ordering::Relaxed);
+        if self.is_awaited.load(Ordering::Relaxed) && self.is_awaited.swap(false, Ordering::Relaxed) {
+            self.writer.wake();
+        }
+    }
+
+    /// Wakes the task of `cx` once something more is written. For that task alone, which writes as well.
+    pub fn poll_next_write(&self, cx: &Context<'_>) -> Poll<()> {
+        self.writer.register(cx.waker());
+        self.is_awaited.store(true, Ordering::Relaxed);
+        Poll::Pending
     }
 
     /// An answer has begun, whatever of it has been written.
@@ -543,6 +567,15 @@ impl Begun {
     /// Its response broke off on this side. The client has the head, and sees that.
     pub(super) fn broke_off(&self, code: &ErrorCode) {
         self.ended.store(true, Ordering::Relaxed);
+        if self.activity.is_cut_short.load(Ordering::Relaxed) {
+            // Nobody's fault but its client's, who mostly is not there to see it.
+            tracing::debug!(
+                ?code,
+                path = self.path.as_deref(),
+                "a client left amid the content of its request"
+            );
+            return self.count(false);
+        }
         self.count(true);
         if let Some(app) = self.app() {
             let path = self.path.as_deref().unwrap_or_default();

@@ -9,7 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use wharf_host::http::{ErrorCode, Payload};
 
-use super::activity::Begun;
+use super::activity::{Begun, Traffic};
 use super::streams::{OpenStream, Piece};
 use crate::app::App;
 
@@ -29,10 +29,42 @@ pub(crate) struct Answer {
     cut: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
+/// How much of a response over HTTP/1.1 the library is given before that is written: two of the pieces that guests mostly write. By
+/// itself it would hold several times as much of each response that is not taken.
+const UNWRITTEN_BYTES: u64 = 64 << 10;
+
 enum Request {
     /// Its connection carries nothing else now.
-    Alone(Begun),
+    Alone(Begun, Handed),
     Stream(Arc<OpenStream>),
+}
+
+/// What the library was given of a response over HTTP/1.1.
+#[derive(Default)]
+struct Handed {
+    bytes: u64,
+    /// What the connection had written before the first of it.
+    written_before: Option<u64>,
+}
+
+impl Handed {
+    /// Ready when so little of it waits to be written that there may be more.
+    fn poll_room(&self, traffic: &Traffic, cx: &Context<'_>) -> Poll<()> {
+        let Some(before) = self.written_before else {
+            return Poll::Ready(());
+        };
+        // What frames it counts as well, so that this is a little less than what waits.
+        let written = traffic.written().0 - before;
+        match self.bytes.saturating_sub(written) > UNWRITTEN_BYTES {
+            true => traffic.poll_next_write(cx),
+            false => Poll::Ready(()),
+        }
+    }
+
+    fn hand(&mut self, bytes: usize, traffic: &Traffic) {
+        self.written_before.get_or_insert_with(|| traffic.written().0);
+        self.bytes += bytes as u64;
+    }
 }
 
 type Polled = Poll<Option<Result<Frame<Piece>, ErrorCode>>>;
@@ -41,7 +73,7 @@ impl Answer {
     pub fn new(request: Begun, body: Payload) -> Self {
         let request = match !body.is_end_stream() && request.activity().is_http2() {
             true => Request::Stream(request.activity().clone().response_begins(request)),
-            false => Request::Alone(request),
+            false => Request::Alone(request, Handed::default()),
         };
         Self {
             body,
@@ -54,7 +86,7 @@ impl Answer {
 
     fn request(&self) -> Option<&Begun> {
         match &self.request {
-            Request::Alone(request) => Some(request),
+            Request::Alone(request, _) => Some(request),
             Request::Stream(stream) => stream.request(),
         }
     }
@@ -62,7 +94,7 @@ impl Answer {
     /// The stream of HTTP/2 that carries the rest of it, if there is a rest.
     pub fn stream(&self) -> Option<Arc<OpenStream>> {
         match &self.request {
-            Request::Alone(_) => None,
+            Request::Alone(..) => None,
             Request::Stream(stream) => Some(stream.clone()),
         }
     }
@@ -104,15 +136,18 @@ impl Answer {
     /// worth no second frame.
     fn is_long(&self) -> bool {
         match &self.request {
-            Request::Alone(_) => false,
+            Request::Alone(..) => false,
             Request::Stream(stream) => stream.handed() > PIECE_BYTES as u64,
         }
     }
 
     /// The next piece of what is there.
     fn piece(&mut self) -> Polled {
-        let piece = match &self.request {
-            Request::Alone(_) => Piece::from(std::mem::take(&mut self.left)),
+        let piece = match &mut self.request {
+            Request::Alone(request, handed) => {
+                handed.hand(self.left.len(), &request.activity().traffic);
+                Piece::from(std::mem::take(&mut self.left))
+            }
             Request::Stream(stream) => stream.hand(self.left.split_to(PIECE_BYTES.min(self.left.len()))),
         };
         if self.left.is_empty() && self.body.is_end_stream() {
@@ -144,6 +179,14 @@ impl Body for Answer {
         }
         if self.last.is_some() {
             return self.poll_last(cx);
+        }
+        if let Request::Alone(request, handed) = &self.request
+            && handed.poll_room(&request.activity().traffic, cx).is_pending()
+        {
+            return match self.poll_cut(cx) {
+                Poll::Ready(()) => self.break_off(ErrorCode::ConnectionTerminated),
+                Poll::Pending => Poll::Pending,
+            };
         }
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => match frame.into_data() {

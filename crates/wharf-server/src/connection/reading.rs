@@ -41,16 +41,19 @@ pub(crate) struct Verdict(Arc<AtomicU8>);
 pub(crate) enum Fault {
     /// Its body has met a limit.
     Met(Limit),
-    /// Its body is none: chunks without a size, or an end before it is all there (RFC 9112 sections 7.1 and 8). Over HTTP/1.1
-    /// alone: over HTTP/2 frames tell that, which are not passed on.
+    /// Its body is none: chunks without a size (RFC 9112 section 7.1). Over HTTP/1.1 alone: over HTTP/2 frames tell that, which are
+    /// not passed on.
     Malformed,
+    /// Its body ends before it is all there (RFC 9112 section 8): its client has left, or sends no more. Over HTTP/1.1 alone, too.
+    CutShort,
 }
 
-const FAULTS: [Fault; 4] = [
+const FAULTS: [Fault; 5] = [
     Fault::Met(Limit::Body),
     Fault::Met(Limit::BodyRate),
     Fault::Met(Limit::BodyIdleTime),
     Fault::Malformed,
+    Fault::CutShort,
 ];
 
 impl Verdict {
@@ -62,7 +65,7 @@ impl Verdict {
     fn limit(&self) -> Option<Limit> {
         match self.fault()? {
             Fault::Met(limit) => Some(limit),
-            Fault::Malformed => None,
+            Fault::Malformed | Fault::CutShort => None,
         }
     }
 
@@ -165,8 +168,18 @@ impl Reading {
     /// What has come is to the guest.
     fn read(&mut self, read: Read) -> Read {
         let mut frame = read?;
-        if frame.is_err() && !self.activity.is_http2() {
-            self.verdict.set(Fault::Malformed);
+        if let Err(code) = &frame
+            && !self.activity.is_http2()
+        {
+            let is_malformed = matches!(code, ErrorCode::HttpProtocolError);
+            self.verdict.set(if is_malformed {
+                Fault::Malformed
+            } else {
+                Fault::CutShort
+            });
+            if !is_malformed {
+                self.activity.is_cut_short();
+            }
         }
         if let Ok(Some(trailers)) = frame.as_mut().map(Frame::trailers_mut)
             && trailers.contains_key(TRAILERS_BEGIN)
