@@ -325,7 +325,7 @@ fn streams_that_compute_keep_nobody() {
     let (server, _scratch) = {
         let scratch = Scratch::new();
         let manifest = format!(
-            "component = '{}'\n[limits]\ncpu-time = '4s'\nresponse-time = '10m'\n",
+            "component = '{}'\n[limits]\ncpu-time = '1s'\n",
             guest("http-loop").display()
         );
         (Server::start(scratch.write("wharf.toml", manifest), &[]), scratch)
