@@ -105,7 +105,7 @@ fn content_that_a_guest_keeps() {
             "answers",
         );
         peer.until(
-            |seen| seen.windows[&0] as usize + 65_535 >= 2 * CONNECTION_WINDOW - 64 * KIB,
+            |seen| seen.windows[&0] as usize + 65_535 > CONNECTION_WINDOW,
             isolation.flag(),
         );
     }
