@@ -105,7 +105,7 @@ fn content_that_a_guest_keeps() {
             "answers",
         );
         peer.until(
-            // The library says so once it is a third of what is left; a quarter was read ahead, and came back at once.
+            // A quarter was read ahead, and came back by itself; of the rest, not all is told of at once.
             |seen| seen.windows[&0] as usize + 65_535 > CONNECTION_WINDOW + CONNECTION_WINDOW / 2,
             isolation.flag(),
         );
