@@ -177,6 +177,31 @@ fn work_after_the_answer_is_finished() {
     }
 }
 
+/// What a shared instance does for a client that has left is not waited for as long as for one that is there.
+#[test]
+fn work_for_nobody_ends_sooner() {
+    let scratch = Scratch::new();
+    let manifest = format!(
+        "component = '{}'\nisolation = 'shared'\n[limits]\nbackground-time = '500ms'\n",
+        guest("http-slow").display()
+    );
+    let flags = [&ADMIN[..], &["--drain-timeout", "1h"]].concat();
+    let server = Server::start(scratch.write("wharf.toml", manifest), &flags);
+    let admin = admin(&server);
+    let addr = server.addr();
+    let mut left = Connection::open(addr);
+    left.send("GET /?delay=3600000 HTTP/1.1\r\nhost: a.test\r\n\r\n");
+    eventually(|| metric(admin, "wharf_requests") == Some(1.0), "it is at work");
+    drop(left);
+    eventually(|| metric(admin, "wharf_requests") == Some(0.0), "its client has left");
+    // One that is there has its answer, however much later that is than the time for work that nobody waits for.
+    let asking = std::thread::spawn(move || Ask::get("/?delay=3000").over(Protocol::Http1, addr));
+    eventually(|| metric(admin, "wharf_requests") == Some(1.0), "another is at work");
+    server.terminate();
+    assert_eq!(asking.join().expect("it has an answer").text(), "done");
+    assert_eq!(server.wait().code(), Some(0), "{}", server.log());
+}
+
 /// Whoever takes longer than it may is left behind.
 #[test]
 fn the_drain_timeout_ends_it() {

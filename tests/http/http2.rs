@@ -5,10 +5,12 @@
 
 mod clients;
 mod compression;
+mod crowds;
 pub mod fields;
 mod flow;
 mod frames;
 mod hostile;
+mod judged;
 mod messages;
 mod streams;
 pub mod wire;
@@ -51,6 +53,8 @@ enum Then {
     Resets(u32, u32),
     /// Either.
     Refuses(u32, u32),
+    /// Either with one of these codes, or the end.
+    Judged(u32, &'static [u32]),
     /// The stream is reset for a malformed message, or answered with 400 (section 8.1.1); the connection lives.
     Malformed(u32),
     /// A response with this status; the connection lives.
@@ -148,6 +152,11 @@ impl Then {
                 peer.reads_until(|seen| seen.resets.contains_key(&stream) || seen.goaway.is_some());
                 peer.seen.resets.get(&stream).or(peer.seen.goaway.as_ref()) == Some(&code)
             }
+            Self::Judged(stream, codes) => {
+                peer.reads_until(|seen| seen.resets.contains_key(&stream) || seen.closed);
+                let code = peer.seen.resets.get(&stream).or(peer.seen.goaway.as_ref());
+                peer.seen.closed || code.is_some_and(|code| codes.contains(code))
+            }
             Self::Malformed(stream) => {
                 peer.reads_until(|seen| seen.ended.contains(&stream) || seen.resets.contains_key(&stream));
                 let is_refused = peer.seen.status(stream) == Some(400) && peer.seen.ended.contains(&stream);
@@ -166,6 +175,28 @@ impl Then {
             }
         }
     }
+}
+
+/// Begins answers to so many requests; whoever is told to come again (503), since the machine has too much to do, does.
+fn begun(peer: &mut Peer<TcpStream>, count: usize, ask: impl Fn(u32) -> Vec<u8>) -> Vec<u32> {
+    let mut begun = Vec::new();
+    while begun.len() < count {
+        let next = peer.seen.statuses.last_key_value().map_or(1, |(last, _)| last + 2);
+        let asked: Vec<u32> = (next..).step_by(2).take(count - begun.len()).collect();
+        for &stream in &asked {
+            peer.send(ask(stream));
+        }
+        peer.until(
+            |seen| asked.iter().all(|&stream| seen.status(stream).is_some()),
+            "heads",
+        );
+        begun.extend(
+            asked
+                .into_iter()
+                .filter(|&stream| peer.seen.status(stream) == Some(200)),
+        );
+    }
+    begun
 }
 
 /// Runs all cases, over plain TCP and over TLS, and says which do not hold.

@@ -16,6 +16,15 @@ fn of_requests() {
             Ask::post("/", "abc").trailer("x-a", "1").trailer("x-b", "2"),
             "x-a: 1\nx-b: 2\n",
         ),
+        // What comes too late (RFC 9110 section 6.5.1).
+        (Ask::post("/", "abc").trailer("content-length", "7"), "none\n"),
+        (
+            Ask::post("/", "abc")
+                .trailer("content-length", "7")
+                .trailer("x-sum", "294")
+                .trailer("authorization", "Basic eDp4"),
+            "x-sum: 294\n",
+        ),
     ];
     for isolation in Isolation::ALL {
         let server = isolation.serve("http-trailers", &[]);
@@ -50,6 +59,28 @@ fn of_responses() {
             trailers(&reply),
             ["x-bytes: 3", "x-twice: one", "x-twice: two"],
             "{isolation:?} unannounced"
+        );
+    }
+}
+
+/// What comes too late (RFC 9110 section 6.5.1) is left out of what a guest writes, whichever protocol carries it.
+#[test]
+fn of_responses_that_come_too_late() {
+    let fields = "late=content-length:7&late=content-type:text/html&late=set-cookie:a";
+    for (isolation, protocol) in all() {
+        let server = isolation.serve("http-trailers", &[]);
+        let reply = Ask::post(format!("/?{fields}"), "abc").over(protocol, server.addr());
+        let context = format!("{isolation:?} {protocol:?}");
+        assert_eq!(
+            trailers(&reply),
+            ["x-bytes: 3", "x-twice: one", "x-twice: two"],
+            "{context}"
+        );
+        let reply = Ask::post(format!("/?alone&{fields}"), "abc").over(protocol, server.addr());
+        assert_eq!(
+            (reply.text(), trailers(&reply)),
+            ("none\n".to_owned(), vec![]),
+            "{context}"
         );
     }
 }

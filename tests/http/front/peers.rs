@@ -1,10 +1,14 @@
 //! Programs that people put in front of a server, or ask it with: nginx, HAProxy, curl.
 
 use std::fs::File;
+#[cfg(unix)]
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 use wharf_tests::http::Connection;
+#[cfg(unix)]
+use wharf_tests::websocket::{Frame, WebSocket};
 use wharf_tests::{Finished, Scratch, eventually, finish, installed};
 
 use super::Site;
@@ -75,7 +79,7 @@ impl Drop for Proxy {
 fn curl(site: &Site, arguments: &[&str]) -> Finished {
     let mut command = Command::new(installed("curl").expect("curl is a part of every system"));
     command
-        .args(["-sS", "--max-time", "20", "--cacert"])
+        .args(["-sS", "--max-time", "60", "--cacert"])
         .arg(site.scratch.join("certificate.pem"))
         .args(arguments);
     finish(&mut command, "")
@@ -205,6 +209,90 @@ fn nginx_in_front_of_a_file() {
     }
     for spoofed in ["6.6.6.6", "7.7.7.7", "evil.test"] {
         assert!(!said.stdout.contains(spoofed), "{said:?}");
+    }
+}
+
+/// What the page on networks says of nginx: what stands outside of a server, and what inside.
+#[cfg(unix)]
+fn nginx_of_the_page() -> (String, String) {
+    let page = include_str!("../../../docs/concepts/network.md");
+    let (_, snippet) = page.split_once("```nginx\n").expect("it has a snippet");
+    let (snippet, _) = snippet.split_once("```").expect("which ends");
+    let (outside, inside) = snippet.split_once("location").expect("it has a location");
+    (outside.to_owned(), format!("location{inside}"))
+}
+
+/// A server behind nginx as the page has it, but for the file's place.
+#[cfg(unix)]
+fn behind_nginx(component: &str) -> Option<(Site, Proxy)> {
+    let site = Site::serve(
+        component,
+        "listen = ['127.0.0.1:0', 'unix:http.sock']\ntrusted-proxies = ['unix']",
+    );
+    let folder = site.scratch.path().display().to_string();
+    let (outside, inside) = nginx_of_the_page();
+    let inside = inside.replace("/run/wharf", &folder);
+    let proxy = Proxy::start("nginx", |addr| {
+        format!(
+            "daemon off;\nmaster_process off;\npid pid;\nerror_log errors;\nevents {{ worker_connections 256; }}\nhttp {{\n\
+             access_log off;\nclient_body_temp_path body;\nproxy_temp_path proxy;\nfastcgi_temp_path fastcgi;\n\
+             uwsgi_temp_path uwsgi;\nscgi_temp_path scgi;\n{outside}\nserver {{\nlisten {addr};\n{inside}\n}}\n}}\n"
+        )
+    })?;
+    Some((site, proxy))
+}
+
+/// WebSockets through nginx: who may open one, messages, and how either side closes.
+#[cfg(unix)]
+#[test]
+fn websockets_behind_nginx() {
+    let Some((site, proxy)) = behind_nginx("ws") else {
+        return;
+    };
+    let at = proxy.addr;
+    let own = format!("http://{at}");
+    let open = |path: &str| WebSocket::try_open(at, path, &[("origin", &own)]).expect("it is accepted");
+    let refused = WebSocket::try_open(at, "/echo", &[("origin", "http://other.test")]).err();
+    assert_eq!(refused.map(|reply| reply.status), Some(403), "a page of another host");
+    let mut socket = open("/seen");
+    let seen = socket.text();
+    assert!(seen.contains(&at.to_string()), "its host: {seen}");
+    let mut socket = open("/echo");
+    for text in ["", "hello", &"x".repeat(70_000)] {
+        socket.send_text(text);
+        assert_eq!(socket.text(), text);
+    }
+    socket.send(&Frame::close(4000, "done"));
+    assert_eq!(socket.end(), Some(4000), "the client closes");
+    let mut socket = open("/close?code=4001");
+    socket.send_text("now");
+    assert_eq!(socket.end(), Some(4001), "the guest closes");
+    let mut socket = open("/farewell");
+    // Requests that ask for no upgrade are as ever.
+    assert_eq!(wharf_tests::http::get(at, "/").status, 200);
+    site.server.terminate();
+    assert_eq!(socket.text(), "goodbye: 1012");
+    assert_eq!(socket.end(), Some(1012), "the server goes");
+}
+
+/// The first events of a stream that goes on come through nginx while it does.
+#[cfg(unix)]
+#[test]
+fn events_behind_nginx() {
+    let Some((_site, proxy)) = behind_nginx("http-events") else {
+        return;
+    };
+    let mut stream = TcpStream::connect(proxy.addr).expect("nginx listens");
+    stream.set_read_timeout(Some(super::DEADLINE)).expect("it is not zero");
+    stream
+        .write_all(b"GET /?n=2&every=3600000 HTTP/1.1\r\nhost: a.test\r\n\r\n")
+        .expect("nginx reads");
+    let mut come = Vec::new();
+    while !String::from_utf8_lossy(&come).contains("data:000\n\n") {
+        let mut buffer = [0; 4096];
+        let count = stream.read(&mut buffer).expect("an event");
+        assert!(count > 0, "it ended: {}", String::from_utf8_lossy(&come));
+        come.extend_from_slice(&buffer[..count]);
     }
 }
 

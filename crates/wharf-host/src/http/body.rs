@@ -1,10 +1,11 @@
 //! Bodies, in both directions.
 //!
 //! A [`Payload`] is a body as everything outside the guest sees it. How one comes about that a guest writes is in
-//! `body/written.rs`, how a guest reads one in `body/received.rs`.
+//! `body/written.rs`, how a guest reads one in `body/received.rs`, what its trailers may say in `body/trailers.rs`.
 
 mod lent;
 mod received;
+mod trailers;
 mod written;
 
 use std::io;
@@ -206,6 +207,10 @@ impl http_body::Body for Payload {
             Kind::Guest(body) => Pin::new(body).poll_frame(cx),
             Kind::Lent(body) => Pin::new(body).poll_frame(cx),
         };
+        let frame = frame.map(|frame| match frame {
+            Some(Ok(frame)) => trailers::permitted(frame).map(Ok),
+            other => other,
+        });
         // Ended or broken off by its writer, who may go on with other work.
         if matches!(frame, Poll::Ready(None | Some(Err(_)))) {
             self.owner = None;

@@ -5,10 +5,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use wasmtime::AsContextMut as _;
 use wasmtime::component::{Access, GuestTaskId, HasSelf};
 
@@ -35,21 +38,61 @@ impl Callers {
     }
 }
 
+/// What a request has of a shared instance: a place in it, and as long as somebody waits for its answer a word in when it may end.
+#[derive(Debug)]
+pub(crate) struct Place {
+    _permit: OwnedSemaphorePermit,
+    wanted: Option<TaskTrackerToken>,
+    /// For how long after its answer has ended the guest may go on reading what the client sends.
+    reads_on: Duration,
+}
+
+impl Place {
+    pub(crate) fn new(permit: OwnedSemaphorePermit, wanted: TaskTrackerToken, reads_on: Duration) -> Self {
+        Self {
+            _permit: permit,
+            wanted: Some(wanted),
+            reads_on,
+        }
+    }
+
+    /// The client has left; the guest may be at work for it all the same.
+    pub(crate) fn is_not_wanted(&mut self) {
+        self.wanted = None;
+    }
+}
+
 /// What a response's body holds of the request it answers in a shared instance.
 #[derive(Debug)]
 pub(crate) struct Caller {
     gone: Arc<Gone>,
     /// A request is in the instance as long as its response has not ended.
-    _place: OwnedSemaphorePermit,
+    place: Place,
 }
 
 impl Caller {
-    pub(crate) fn new(gone: Arc<Gone>, place: OwnedSemaphorePermit) -> Self {
-        Self { gone, _place: place }
+    pub(crate) fn new(gone: Arc<Gone>, place: Place) -> Self {
+        Self { gone, place }
     }
 
     pub(super) fn leave(&self) {
         self.gone.leave();
+    }
+}
+
+impl Drop for Caller {
+    /// The response has ended. A guest that keeps content which it does not read would hold what the client may send on its
+    /// connection, for as long as the instance lives.
+    fn drop(&mut self) {
+        let holds_content = self.gone.content.as_ref().is_some_and(Lender::is_lent);
+        // Without a runtime nothing comes of the connection any more.
+        if let (true, Ok(runtime)) = (holds_content, Handle::try_current()) {
+            let (gone, reads_on) = (self.gone.clone(), self.place.reads_on);
+            runtime.spawn(async move {
+                tokio::time::sleep(reads_on).await;
+                gone.take_content_back();
+            });
+        }
     }
 }
 
@@ -74,6 +117,10 @@ impl Gone {
     pub(crate) fn leave(&self) {
         self.left.store(true, Ordering::Release);
         self.told.notify_waiters();
+        self.take_content_back();
+    }
+
+    fn take_content_back(&self) {
         if let Some(content) = &self.content {
             content.take_back();
         }

@@ -18,7 +18,7 @@ use super::failure::{BackgroundTimeout, Failure};
 use super::socket;
 use crate::component::Component;
 use crate::http::bindings::{Service as Service3, ServicePre as Service3Pre};
-use crate::http::body::Settled;
+use crate::http::body::{Lender, Settled};
 use crate::http::host::{Request, Response};
 use crate::http::{Payload, legacy};
 use crate::limits::{CpuTimeExceeded, Refused};
@@ -249,13 +249,34 @@ async fn begin(live: &mut Live, service: &Inner) -> wasmtime::Result<()> {
     live.instantiate(&service.handler).await.map_err(not_instantiated)
 }
 
-async fn call(live: &mut Live, service: &Inner, request: http::Request<Payload>, head: Head) -> wasmtime::Result<()> {
+async fn call(
+    live: &mut Live,
+    service: &Inner,
+    mut request: http::Request<Payload>,
+    head: Head,
+) -> wasmtime::Result<()> {
     begin(live, service).await?;
-    match &live.instance {
+    let content = lend(request.body_mut());
+    let result = match &live.instance {
         Some(Instance::V3(instance)) => call3(&mut live.store, &instance.http, request, head, &service.blueprint).await,
         Some(Instance::V2(instance)) => call2(&mut live.store, instance, request, head).await,
         None => Err(Failure::NoResponse.into()),
+    };
+    if let Some(content) = content {
+        content.take_back();
     }
+    result
+}
+
+/// A guest that is used again may have kept the request: its content must not be kept from the connection that brings it. What is
+/// all there is of no connection.
+fn lend(body: &mut Payload) -> Option<Lender> {
+    if body.is_whole() {
+        return None;
+    }
+    let (lent, lender) = std::mem::take(body).lend();
+    *body = lent;
+    lender
 }
 
 async fn call3(

@@ -6,7 +6,7 @@
 //! were ever sent (safe methods, RFC 9110 section 9.2.1, without a body) are answered once more by an instance of their own.
 
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
@@ -14,17 +14,18 @@ use std::task::Poll;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio_util::task::TaskTracker;
 use wasmtime::Store;
 use wasmtime::component::Accessor;
 
 use super::call::{Answer, Handler, Instance3};
-use super::failure::Failure;
+use super::failure::{BackgroundTimeout, Failure};
 use super::socket;
 use super::{Deadline, Service};
 use crate::http::Payload;
 use crate::http::bindings::Service as Service3;
 use crate::http::body::Owner;
-use crate::http::callers::{Caller, Gone};
+use crate::http::callers::{Caller, Gone, Place};
 use crate::http::host::Request;
 use crate::running::Running;
 use crate::state::{Blueprint, InstanceState};
@@ -44,6 +45,8 @@ struct Worker {
 
 struct State {
     ended: AtomicBool,
+    /// A token for each answer that somebody waits for, or reads.
+    wanted: TaskTracker,
     reason: Mutex<Arc<str>>,
 }
 
@@ -51,12 +54,12 @@ enum Job {
     Request {
         request: http::Request<Payload>,
         answer: oneshot::Sender<Answer>,
-        place: OwnedSemaphorePermit,
+        place: Place,
     },
     Handshake {
         request: http::Request<()>,
         decision: oneshot::Sender<Result<Decision, Failure>>,
-        place: OwnedSemaphorePermit,
+        place: Place,
     },
 }
 
@@ -72,6 +75,7 @@ impl Service {
         let place = self.place_among_requests(deadline).await?;
         let again = replayable(&request);
         let worker = self.worker();
+        let place = self.occupy(place, &worker);
         let (answer, answered) = oneshot::channel();
         if worker.mailbox.send(Job::Request { request, answer, place }).is_ok() {
             let answered = tokio::select! {
@@ -100,6 +104,7 @@ impl Service {
     ) -> Result<Decision, Failure> {
         let place = self.place_among_requests(deadline).await?;
         let worker = self.worker();
+        let place = self.occupy(place, &worker);
         let (decision, decided) = oneshot::channel();
         let job = Job::Handshake {
             request,
@@ -130,6 +135,10 @@ impl Service {
         place.map_err(|_| Failure::NoResponse)
     }
 
+    fn occupy(&self, permit: OwnedSemaphorePermit, worker: &Worker) -> Place {
+        Place::new(permit, worker.state.wanted.token(), self.limits().background_timeout)
+    }
+
     /// The live instance's task, or a new one.
     fn worker(&self) -> Arc<Worker> {
         let mut current = self.0.shared.worker.lock().unwrap_or_else(PoisonError::into_inner);
@@ -142,6 +151,7 @@ impl Service {
         let (mailbox, jobs) = mpsc::unbounded_channel();
         let state = Arc::new(State {
             ended: AtomicBool::new(false),
+            wanted: TaskTracker::new(),
             reason: Mutex::new("".into()),
         });
         let worker = Arc::new(Worker {
@@ -213,62 +223,88 @@ async fn serve(
         return Err(Failure::NoResponse);
     };
     let instance = handler.instantiate(&mut store).await.map_err(Failure::Instantiate)?;
-    let result = take_jobs(&mut store, &instance, &busy, &mut jobs).await;
+    let crowd = Crowd {
+        instance: &instance,
+        busy: &busy,
+        blueprint: &blueprint,
+        wanted: &state.wanted,
+    };
+    let result = crowd.take_jobs(&mut store, &mut jobs).await;
     // From here on the mailbox takes no more; what is in it finds its answer channel closed.
     state.ended.store(true, Ordering::Release);
     result.map_err(|error| Failure::of(error, store.data().refused()))
 }
 
-/// Takes requests as long as the guest's own backpressure allows, until the service is gone.
-async fn take_jobs(
-    store: &mut Store<InstanceState>,
-    instance: &Instance3,
-    busy: &Arc<AtomicU64>,
-    jobs: &mut mpsc::UnboundedReceiver<Job>,
-) -> wasmtime::Result<()> {
-    let handle = *instance.http.wasi_http_handler().func_handle().func();
-    let work = async |accessor: &Accessor<InstanceState>| {
-        let mut calls = FuturesUnordered::new();
-        poll_fn(|cx| {
-            loop {
-                match calls.poll_next_unpin(cx) {
-                    Poll::Ready(Some(Ok(()))) => continue,
-                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
-                    Poll::Ready(None) | Poll::Pending => {}
-                }
-                if accessor.poll_ready_for_concurrent_call(handle, cx).is_pending() {
-                    return Poll::Pending;
-                }
-                match jobs.poll_recv(cx) {
-                    Poll::Ready(Some(job)) => calls.push(take(accessor, instance, busy, job)),
-                    Poll::Ready(None) if calls.is_empty() => {
-                        return accessor.poll_no_interesting_tasks(cx).map(|()| Ok(()));
-                    }
-                    Poll::Ready(None) | Poll::Pending => return Poll::Pending,
-                }
-            }
-        })
-        .await
-    };
-    store.run_concurrent(work).await?
+/// The requests of an instance.
+struct Crowd<'a> {
+    instance: &'a Instance3,
+    busy: &'a Arc<AtomicU64>,
+    blueprint: &'a Blueprint,
+    wanted: &'a TaskTracker,
 }
 
-async fn take(
-    accessor: &Accessor<InstanceState>,
-    instance: &Instance3,
-    busy: &Arc<AtomicU64>,
-    job: Job,
-) -> wasmtime::Result<()> {
-    match job {
-        Job::Request { request, answer, place } => self::answer(accessor, &instance.http, request, answer, place).await,
-        // Boxed: requests are moved about without room for it.
-        Job::Handshake {
-            request,
-            decision,
-            place,
-        } => {
-            let accept = socket::accept_beside_others(accessor, instance, busy, request, decision, place);
-            Box::pin(accept).await
+impl Crowd<'_> {
+    /// Takes requests as long as the guest's own backpressure allows, until the service is gone, and goes on until the guest has no
+    /// work left. What it does for nobody has as much time as work after a response has elsewhere: a client that leaves ends no
+    /// task here, and must not keep the server from ending, or an old version in memory.
+    async fn take_jobs(
+        &self,
+        store: &mut Store<InstanceState>,
+        jobs: &mut mpsc::UnboundedReceiver<Job>,
+    ) -> wasmtime::Result<()> {
+        let handle = *self.instance.http.wasi_http_handler().func_handle().func();
+        let work = async |accessor: &Accessor<InstanceState>| {
+            let mut calls = FuturesUnordered::new();
+            let mut late = pin!(self.late());
+            poll_fn(|cx| {
+                loop {
+                    match calls.poll_next_unpin(cx) {
+                        Poll::Ready(Some(Ok(()))) => continue,
+                        Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                        Poll::Ready(None) | Poll::Pending => {}
+                    }
+                    if accessor.poll_ready_for_concurrent_call(handle, cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                    match jobs.poll_recv(cx) {
+                        Poll::Ready(Some(job)) => calls.push(self.take(accessor, job)),
+                        Poll::Ready(None) if calls.is_empty() && accessor.poll_no_interesting_tasks(cx).is_ready() => {
+                            return Poll::Ready(Ok(()));
+                        }
+                        Poll::Ready(None) => return late.as_mut().poll(cx).map(|late| Err(late.into())),
+                        Poll::Pending => return Poll::Pending,
+                    }
+                }
+            })
+            .await
+        };
+        store.run_concurrent(work).await?
+    }
+
+    /// Ready once nobody has waited for an answer for as long as work may go on for nobody.
+    async fn late(&self) -> BackgroundTimeout {
+        self.wanted.close();
+        self.wanted.wait().await;
+        let limit = self.blueprint.limits.background_timeout;
+        tokio::time::sleep(limit).await;
+        self.blueprint.background_ended.fetch_add(1, Ordering::Relaxed);
+        BackgroundTimeout { limit }
+    }
+
+    async fn take(&self, accessor: &Accessor<InstanceState>, job: Job) -> wasmtime::Result<()> {
+        match job {
+            Job::Request { request, answer, place } => {
+                self::answer(accessor, &self.instance.http, request, answer, place).await
+            }
+            // Boxed: requests are moved about without room for it.
+            Job::Handshake {
+                request,
+                decision,
+                place,
+            } => {
+                let accept = socket::accept_beside_others(accessor, self.instance, self.busy, request, decision, place);
+                Box::pin(accept).await
+            }
         }
     }
 }
@@ -290,7 +326,7 @@ async fn answer(
     instance: &Service3,
     request: http::Request<Payload>,
     mut sender: oneshot::Sender<Answer>,
-    place: OwnedSemaphorePermit,
+    mut place: Place,
 ) -> wasmtime::Result<()> {
     let handle = instance.wasi_http_handler().func_handle();
     let (head, body) = request.into_parts();
@@ -305,12 +341,13 @@ async fn answer(
         callers.enter(task, gone.clone());
         Ok::<_, wasmtime::Error>(call)
     })?;
-    let mut called = std::pin::pin!(handle.finish_call_concurrent(accessor, call));
+    let mut called = pin!(handle.finish_call_concurrent(accessor, call));
     let answered = match while_wanted(called.as_mut(), &mut sender).await {
         Some(answered) => answered,
         None => {
             // The client left: what the guest still does for it can reach nothing outside any more.
             gone.leave();
+            place.is_not_wanted();
             called.await
         }
     };

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::task::Poll;
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use wasmtime::component::{Accessor, FutureReader, StreamReader};
 use wasmtime::{AsContextMut, Store};
 
@@ -18,7 +18,7 @@ use super::Answered;
 use super::call::{Head, Instance3, no_tasks_left, respond};
 use super::failure::{BackgroundTimeout, Failure};
 use crate::http::body::Owner;
-use crate::http::callers::{Caller, Gone};
+use crate::http::callers::{Caller, Gone, Place};
 use crate::http::host::Request;
 use crate::state::{Blueprint, InstanceState};
 use crate::websocket::handler::{self, Params};
@@ -139,7 +139,7 @@ pub(super) async fn accept_beside_others(
     busy: &Arc<AtomicU64>,
     request: http::Request<()>,
     mut sender: oneshot::Sender<Result<Decision, Failure>>,
-    place: OwnedSemaphorePermit,
+    mut place: Place,
 ) -> wasmtime::Result<()> {
     let Some(handle) = &instance.sockets else {
         return Err(Failure::NoResponse.into());
@@ -163,6 +163,7 @@ pub(super) async fn accept_beside_others(
             // The client left.
             link.leave();
             gone.leave();
+            place.is_not_wanted();
             called.await
         }
     };

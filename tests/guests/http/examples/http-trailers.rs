@@ -1,5 +1,6 @@
 //! Reports the request's trailers in the body, and sends trailers of its own: announced ones unless `unannounced` is
-//! asked for, an error in their place with `error`, a body-less message with `empty`.
+//! asked for, an error in their place with `error`, a body-less message with `empty`. `late=NAME:VALUE` adds trailers that nobody may
+//! send, and `alone` leaves it at those.
 
 use guests_http::{Query, collect, describe, fields, reply};
 use wasip3::http::types::{ErrorCode, Fields, Request, Response};
@@ -32,11 +33,13 @@ async fn handle(request: Request) -> Result<Response, ErrorCode> {
         let trailers = if query.has("error") {
             Err(ErrorCode::InternalError(Some("the guest gave up".to_owned())))
         } else {
-            Ok(Some(fields(&[
-                ("x-bytes", &bytes.to_string()),
-                ("x-twice", "one"),
-                ("x-twice", "two"),
-            ])))
+            let bytes = bytes.to_string();
+            let mut trailers = vec![("x-bytes", &*bytes), ("x-twice", "one"), ("x-twice", "two")];
+            if query.has("alone") {
+                trailers.clear();
+            }
+            trailers.extend(query.all("late").filter_map(|field| field.split_once(':')));
+            Ok(Some(fields(&trailers)))
         };
         reply.finish(trailers).await;
     });

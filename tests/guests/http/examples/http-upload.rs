@@ -1,5 +1,5 @@
 //! Counts the request's body and sums its bytes. `wait` milliseconds before the first read; `limit` bytes and no more;
-//! `unread` answers without taking the body; `progress` is called after every MiB.
+//! `unread` answers without taking the body, `keep` does and keeps it; `progress` is called after every MiB.
 
 use guests_http::{CHUNK_BYTES, Query, post, sleep_ms, text};
 use wasip3::http::types::{ErrorCode, Request, Response};
@@ -15,6 +15,10 @@ async fn handle(request: Request) -> Result<Response, ErrorCode> {
     sleep_ms(query.number("wait").unwrap_or(0)).await;
     if query.has("unread") {
         return Ok(text("not read"));
+    }
+    if query.has("keep") {
+        std::mem::forget(request);
+        return Ok(text("kept"));
     }
     let limit = query.number("limit").unwrap_or(u64::MAX);
     // What became of the request is said once its content has been read.

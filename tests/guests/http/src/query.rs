@@ -32,6 +32,12 @@ impl Query {
             .map(|(_, value)| value.as_str())
     }
 
+    /// All values of `name`.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let named = self.pairs.iter().filter(move |(other, _)| other == name);
+        named.map(|(_, value)| value.as_str())
+    }
+
     /// The number called `name`, if it is there.
     pub fn number(&self, name: &str) -> Option<u64> {
         let value = self.text(name)?;

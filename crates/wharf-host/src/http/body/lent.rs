@@ -1,7 +1,7 @@
 //! A body that can be taken back from who holds it.
 //!
-//! A guest that several requests share may keep a request's body without reading it, also when the client has left; what the body
-//! holds of the connection, and has buffered, must not be kept with it.
+//! A guest that several requests share, or that is used again, may keep a request's body without reading it, also when the client has
+//! left or has its answer; what the body holds of the connection, and has buffered, must not be kept with it.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,6 +37,11 @@ struct Slot {
 }
 
 impl Lender {
+    /// Whether somebody still holds the body.
+    pub fn is_lent(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).body.is_some()
+    }
+
     /// Drops the body, whoever holds it.
     pub fn take_back(&self) {
         let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
