@@ -375,6 +375,55 @@ fn a_change_during_a_build_makes_another_build() {
     eventually(|| get(server.addr(), "/", BROWSER).status == 200, "the error to go");
 }
 
+/// Nobody can tell who has written a file; what changes with each build, and alone, is no reason for another one.
+#[test]
+fn a_command_that_writes_among_its_sources_is_not_run_for_ever() {
+    let scratch = project();
+    scratch.write("source", "http-hello");
+    let manifest = std::fs::read_to_string(scratch.join("wharf.toml")).unwrap();
+    let writes = manifest.replace("name=$(cat source);", "echo again >> stamp; name=$(cat source);");
+    scratch.write("wharf.toml", writes);
+    let server = develop(&scratch, &[], |_| {});
+    server.says("wharf | stamp changes each time that the command of shop runs");
+    for (source, expected) in [("http-echo", ""), ("http-hello", "hello, "), ("http-echo", "")] {
+        scratch.write("source", source);
+        eventually(
+            || text(&server).starts_with(expected) && (text(&server).is_empty() == expected.is_empty()),
+            source,
+        );
+    }
+    let times = std::fs::read_to_string(scratch.join("stamp")).unwrap().lines().count();
+    assert!(times < 30, "{times} builds: {}", server.log());
+}
+
+#[test]
+fn an_app_that_comes_into_a_servers_folder_is_built() {
+    let scratch = Scratch::new();
+    scratch.write("wharf.toml", "[server]\nlisten = '127.0.0.1:0'\napps = 'apps'\n");
+    let add = |name: &str, manifest: &str| {
+        let build = "[build]\ncommand = ['sh', '-c', 'cp \"$GUESTS/$(cat source).wasm\" \"$WHARF_COMPONENT\"']\n";
+        let route = format!("component = 'app.wasm'\nroutes = [{{ path = '/{name}' }}]\n{manifest}{build}");
+        scratch.write(format!("apps/{name}/wharf.toml"), route);
+        scratch.write(format!("apps/{name}/source"), "http-hello");
+    };
+    add("first", "");
+    let server = develop(&scratch, &[], |_| {});
+    let answers = |path: &str| {
+        let answered = || get(server.addr(), path, "").text().starts_with("hello, ");
+        eventually(answered, &format!("an answer at {path}; {}", server.log()));
+    };
+    answers("/first");
+    add("second", "");
+    answers("/second");
+    // One that is wrong holds none of the others up, and is built once it is right.
+    add("third", "wrong = 1\n");
+    server.says("wrong");
+    add("fourth", "");
+    answers("/fourth");
+    add("third", "");
+    answers("/third");
+}
+
 /// Prints what docs/concepts/dev.md says of it.
 #[test]
 fn from_saving_to_the_new_answer() {

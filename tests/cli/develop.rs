@@ -1,6 +1,8 @@
 //! From nothing to an answer: `wharf new`, `wharf doctor` and `wharf build`, in every language. What the templates make and do is in
 //! `templates`.
 
+mod install;
+mod linked;
 mod templates;
 
 use std::ffi::OsString;

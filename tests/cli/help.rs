@@ -159,6 +159,39 @@ fn help_of_inspect_names_every_flag_and_exit_status() {
 }
 
 #[test]
+fn help_of_compose_build_and_doctor_name_every_flag_and_exit_status() {
+    let parts = [
+        "Usage: wharf compose [OPTIONS] --output <OUT> <FILE> [WITH]...",
+        "--output <OUT>",
+        "--middleware <FILE>",
+        "--component <NAME>",
+        "Exit status:",
+        "Examples:",
+    ];
+    check_help(&["compose", "--help"], &parts);
+    check_all_flags_are_known(&["compose", "--help"], &parts);
+    let parts = [
+        "Usage: wharf build [OPTIONS] [FILE]",
+        "--only <NAME>",
+        "--jobs <NUMBER>",
+        "--install",
+        "WHARF_COMPONENT",
+        "Exit status:",
+        "Examples:",
+    ];
+    check_help(&["build", "--help"], &parts);
+    check_all_flags_are_known(&["build", "--help"], &parts);
+    let parts = [
+        "Usage: wharf doctor [OPTIONS] [FILE]",
+        "--install",
+        "Exit status:",
+        "Examples:",
+    ];
+    check_help(&["doctor", "--help"], &parts);
+    check_all_flags_are_known(&["doctor", "--help"], &parts);
+}
+
+#[test]
 fn help_of_compile_and_call_name_every_flag_and_exit_status() {
     let parts = [
         "Usage: wharf compile [OPTIONS] <FILE>",

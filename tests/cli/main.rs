@@ -6,6 +6,7 @@ mod cache;
 mod call;
 mod compile;
 mod components;
+mod compose;
 #[cfg(unix)]
 mod dev;
 #[cfg(unix)]

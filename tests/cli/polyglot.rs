@@ -27,6 +27,8 @@ fn an_app_in_four_languages_is_built_and_does_what_its_readme_says() {
         check_entries_outlive_requests(&one);
         check_rows_come_as_they_are_made(&built.serve(database, AN_HOUR, "600"));
     }
+    check_panics_are_failures(&built.serve(r#"instance = "own""#, "0", "600"));
+    check_panics_end_the_caller(&built.serve(r#"instance = "joined""#, "0", "600"));
     check_calls_overlap(&built.serve(r#"instance = "own""#, "20", "600"));
     check_entries_end(&built.serve(r#"instance = "own""#, "0", "1"));
     check_javascript(&built.serve(r#"instance = "own""#, "0", "1"));
@@ -135,6 +137,29 @@ fn check_answers(server: &Server) {
     assert!(both.contains("Albatross") && both.contains("Gannet"), "{both}");
     let all = get(server.addr(), "/ships").text();
     assert_eq!((all.lines().count(), all.lines().next()), (6, albatross.lines().next()));
+}
+
+/// A panic of Go's is an exception in Python; the next call meets a new instance.
+fn check_panics_are_failures(server: &Server) {
+    for path in ["/ships/0", "/both/0/1", "/ships/0"] {
+        assert_eq!(get(server.addr(), "/ships/1").status, 200);
+        assert!(counted(server, "calls") <= 1);
+        let reply = get(server.addr(), path);
+        let text = reply.text();
+        let is_told = text.starts_with("the database failed: ") && text.contains("database");
+        assert!(reply.status == 502 && is_told, "{path}: {} {text}", reply.status);
+    }
+    server.says("there is no berth 0");
+}
+
+/// Joined, both are one instance: there is no caller left who could say what happened.
+fn check_panics_end_the_caller(server: &Server) {
+    let reply = get(server.addr(), "/ships/0");
+    assert_eq!(reply.status, 502);
+    let id = reply.header("wharf-error-id").expect("an id").to_owned();
+    server.says(&id);
+    server.says("there is no berth 0");
+    assert_eq!(get(server.addr(), "/ships/1").status, 200);
 }
 
 /// The handler has an instance for each request, and the cache remembers.

@@ -1,8 +1,9 @@
-//! Builds an example and serves it until Ctrl-C.
+//! Builds an example and serves it: until Ctrl-C, or, one whose README shows calls of several languages, until those are made.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{ChildStderr, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
@@ -19,16 +20,27 @@ pub fn demo(workspace: &Workspace, args: &[String]) -> Result<()> {
         Some((name, flags)) if !name.starts_with('-') => (name.as_str(), flags),
         _ => (FIRST, args),
     };
-    let known = examples::names(workspace)?;
+    let (known, mixed) = (examples::names(workspace)?, examples::mixed(workspace)?);
     ensure!(
-        known.iter().any(|name| name == example),
+        known.iter().chain(&mixed).any(|name| name == example),
         "there is no example {example}, but {}",
-        known.join(", ")
+        [known, mixed].concat().join(", ")
     );
-    println!("Building the example {example}");
-    let served = examples::place(workspace, example)?;
-    println!("Building wharf (development profile; the first build takes minutes, most of them for the engine)");
-    let mut command = Command::new(examples::program(workspace, example)?);
+    let is_mixed = mixed.iter().any(|name| name == example);
+    let (program, served) = match is_mixed {
+        true => {
+            let program = program(workspace, example)?;
+            println!("Building the example {example}");
+            let served = examples::build_mixed(workspace, &program, example)?;
+            (program, served)
+        }
+        false => {
+            println!("Building the example {example}");
+            let served = examples::place(workspace, example)?;
+            (program(workspace, example)?, served)
+        }
+    };
+    let mut command = Command::new(program);
     command.arg("serve");
     // Any free port, unless somebody wants one.
     if !args.iter().any(|arg| arg == "--addr" || arg.starts_with("--addr=")) {
@@ -39,7 +51,61 @@ pub fn demo(workspace: &Workspace, args: &[String]) -> Result<()> {
         command.args(["--drain-timeout", "1s"]);
     }
     command.args(args).arg(&served);
-    serve(command, &served)
+    match is_mixed {
+        true => show(command, &served),
+        false => serve(command, &served),
+    }
+}
+
+fn program(workspace: &Workspace, example: &str) -> Result<PathBuf> {
+    println!("Building wharf (development profile; the first build takes minutes, most of them for the engine)");
+    examples::program(workspace, example)
+}
+
+/// Serves, makes the calls that the README shows, and ends.
+fn show(mut command: Command, served: &Path) -> Result<()> {
+    command.stdin(Stdio::null()).stderr(Stdio::piped());
+    let mut server = command.spawn().context("cannot start wharf")?;
+    let shown = server
+        .stderr
+        .take()
+        .context("the log is piped")
+        .and_then(|log| make_calls(BufReader::new(log), served));
+    // Nothing is under way any more.
+    server.kill().context("cannot stop the server")?;
+    server.wait().context("cannot wait for the server")?;
+    shown?;
+    println!("\nThat was all. To go on by yourself: wharf serve {}", served.display());
+    Ok(())
+}
+
+fn make_calls(mut log: BufReader<ChildStderr>, served: &Path) -> Result<()> {
+    let mut first = String::new();
+    log.read_line(&mut first).context("cannot read the server's log")?;
+    eprint!("{first}");
+    let url = url(&first)
+        .context("the server does not say where it listens")?
+        .to_owned();
+    std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::stderr()));
+    let readme = fs::read_to_string(served.join("README.md")).context("the example has no README.md")?;
+    for call in calls(&readme, &url) {
+        println!("\n$ {call}");
+        let status = Command::new("sh")
+            .arg("-c")
+            .arg(format!("{call} --silent --show-error"))
+            .status();
+        ensure!(status.context("cannot start sh")?.success(), "`{call}` failed");
+    }
+    Ok(())
+}
+
+/// The calls of curl in a README, of the server at `url` in the place of the usual one.
+fn calls(readme: &str, url: &str) -> Vec<String> {
+    let lines = readme.lines().filter(|line| line.starts_with("curl "));
+    let command = |line: &str| line.split(" #").next().unwrap_or(line).trim_end().to_owned();
+    lines
+        .map(|line| command(line).replace("http://127.0.0.1:8080", url))
+        .collect()
 }
 
 fn serve(mut command: Command, served: &Path) -> Result<()> {
@@ -127,6 +193,13 @@ mod stopping {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn calls_are_taken_from_a_readme() {
+        let readme = "Text.\n\n```sh\nwharf build\ncurl -i http://127.0.0.1:8080/a    # what it is\ncurl -d 'x' http://127.0.0.1:8080/b\n```\n";
+        let expected = ["curl -i http://h:1/a", "curl -d 'x' http://h:1/b"];
+        assert_eq!(calls(readme, "http://h:1"), expected);
+    }
 
     #[test]
     fn the_url_is_found_in_the_first_line() {

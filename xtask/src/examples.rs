@@ -1,14 +1,17 @@
 //! Builds the examples: each folder of `examples` with a `Cargo.toml` is one, a package with one component. Those with a
-//! `wharf.toml` are apps with pages; the others are services, which need none.
+//! `wharf.toml` are apps with pages; the others are services, which need none. Those with a `wharf.toml` alone are of several languages.
 
 use std::env::consts::EXE_SUFFIX;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use wharf_build::cargo::artifacts;
 
+use crate::bench_guests;
 use crate::toolchain::{GUEST_TARGET, add_target};
+use crate::tools;
 use crate::workspace::{Workspace, output, run};
 
 /// The names of all examples.
@@ -23,6 +26,45 @@ pub fn names(workspace: &Workspace) -> Result<Vec<String>> {
     }
     names.sort();
     Ok(names)
+}
+
+/// The names of those that are apps of several languages, which `wharf build` builds.
+pub fn mixed(workspace: &Workspace) -> Result<Vec<String>> {
+    let folder = workspace.root().join("examples");
+    let mut names = Vec::new();
+    for entry in folder.read_dir().context("there is no folder examples")? {
+        let path = entry?.path();
+        if path.join("wharf.toml").is_file() && !path.join("Cargo.toml").is_file() {
+            names.extend(path.file_name().map(|name| name.to_string_lossy().into_owned()));
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Builds the app `name` of several languages with `program`; returns its folder. What its languages need of tools is installed below
+/// the target folder, not into the example's.
+pub fn build_mixed(workspace: &Workspace, program: &Path, name: &str) -> Result<PathBuf> {
+    add_target(GUEST_TARGET)?;
+    let python = bench_guests::python_packages(workspace)?;
+    ensure!(
+        tools::npm_package(workspace, "componentize-qjs", "0.4.5"),
+        "componentize-qjs cannot be had"
+    );
+    let npm = tools::folder(workspace).join("npm/node_modules/.bin");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = [python.join("go/bin"), python.join("bin"), npm];
+    let path = std::env::join_paths(folders.into_iter().chain(std::env::split_paths(&path)))?;
+    let folder = workspace.root().join("examples").join(name);
+    let mut command = Command::new(program);
+    command
+        .arg("build")
+        .arg(&folder)
+        .env("PATH", path)
+        .env("PYTHONPATH", python);
+    command.env("CARGO_TARGET_DIR", workspace.target().join("guests-build"));
+    run(&mut command)?;
+    Ok(folder)
 }
 
 /// The manifest of the example `name`.

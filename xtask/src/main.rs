@@ -32,7 +32,8 @@ Usage: cargo xtask TASK
 
 Tasks:
   demo [EXAMPLE] [FLAGS]
-                    Builds an example and serves it; FLAGS are those of `wharf serve`
+                    Builds an example and serves it; FLAGS are those of `wharf serve`. With polyglot, shows the calls of its
+                    README and ends
   test [ARGS]       Sets up and passes all tests; ARGS are those of `cargo test`, such as `-- http::echo`. Where nginx,
                     haproxy, slowhttptest or chromium cannot be had, the tests that need them are left out
   check [--here]    Checks formatting, lints, the repository's own rules, documentation and, but for --here, that

@@ -6,6 +6,7 @@
 
 mod assemble;
 mod own;
+mod plug;
 
 use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions, NodeId, PackageId, Processor};
@@ -14,6 +15,7 @@ use crate::inspect::{InspectError, Inspection};
 
 pub use assemble::{AssembleError, LinkFault, assemble};
 pub use own::{DROP, OwnLink, own_interfaces, own_links};
+pub use plug::plugged;
 
 /// The interface that passes a request on.
 const HANDLER: &str = "wasi:http/handler";

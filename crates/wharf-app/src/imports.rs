@@ -371,7 +371,7 @@ impl Reason {
             Reason::Service => "put it in front of a service: wharf serve --middleware FILE SERVICE",
             Reason::NotInPackage => "see which version of the package has it, and build against that",
             Reason::Unknown | Reason::NotAnInterface => {
-                "join the component with one that exports it, for example with `wac plug`"
+                "join the component with one that exports it: `wharf compose`, or `links` of a manifest"
             }
         }
     }
@@ -574,7 +574,7 @@ mod tests {
     fn what_wharf_does_not_know_is_said_to_be_unknown() {
         check("wasi:http/handler@0.3.0", Reason::Service, "--middleware");
         check("wasi:http/websocket@0.3.0", Reason::NotInPackage, "no such interface");
-        check("acme:cache/store@1.0.0", Reason::Unknown, "wac plug");
+        check("acme:cache/store@1.0.0", Reason::Unknown, "wharf compose");
         check("helper", Reason::NotAnInterface, "bare name");
     }
 
@@ -586,10 +586,10 @@ mod tests {
             "the component needs 2 imports that nothing meets\n\
              \n  acme:cache/store@1.0.0\
              \n    Wharf has no interface of this name\
-             \n    help: join the component with one that exports it, for example with `wac plug`\n\
+             \n    help: join the component with one that exports it: `wharf compose`, or `links` of a manifest\n\
              \n  wasi:nn/graph@0.2.0\
              \n    Wharf has no interface of this name\
-             \n    help: join the component with one that exports it, for example with `wac plug`"
+             \n    help: join the component with one that exports it: `wharf compose`, or `links` of a manifest"
         );
     }
 }

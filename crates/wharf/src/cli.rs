@@ -108,6 +108,7 @@ pub enum Command {
     Schema(Schema),
     Secrets(secrets::Secrets),
     Inspect(tools::Inspect),
+    Compose(tools::Compose),
     Compile(tools::Compile),
     Call(Box<tools::Call>),
     Wit(tools::Wit),

@@ -4,6 +4,7 @@ pub mod build;
 pub mod call;
 pub mod check;
 pub mod compile;
+pub mod compose;
 pub mod dev;
 pub mod doctor;
 pub mod inspect;

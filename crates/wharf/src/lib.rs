@@ -42,6 +42,7 @@ pub fn main(kinds: Vec<Arc<dyn Kind>>) -> ExitCode {
         cli::Command::Schema(schema) => command::check::schema(&schema, &kinds),
         cli::Command::Secrets(secrets) => command::secrets::secrets(&secrets),
         cli::Command::Inspect(inspect) => command::inspect::inspect(&inspect, &kinds),
+        cli::Command::Compose(compose) => command::compose::compose(&compose, &kinds),
         cli::Command::Compile(compile) => command::compile::compile(&compile),
         cli::Command::Call(call) => command::call::call(&call, &kinds),
         cli::Command::Wit(wit) => command::wit::wit(&wit, &kinds),

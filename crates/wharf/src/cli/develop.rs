@@ -21,12 +21,12 @@ Examples:
   wharf new --list";
 
 const BUILD_EXAMPLES: &str = "\
-A command of the manifest's own (`command = [\"make\"]` under [build]) writes the component to the file that
+A command of the manifest's own (`command = [\"make\"]` under [build]) writes the component to the file that \
 WHARF_COMPONENT names, or to its place.
 
-Tools that are missing are named with the command that installs them. Some can be installed without the rights of root, from the
-package registry of their language: componentize-py and Go into .venv, componentize-qjs into node_modules, both of the project;
-a target of Rust's by rustup. --install does so, and on a terminal you are asked.
+Tools that are missing are named with the command that installs them. --install installs those that can be had without the \
+rights of root, from the package registries of their languages: componentize-py and Go into .venv, componentize-qjs into \
+node_modules, both of the project; a target of Rust's by rustup. On a terminal you are asked.
 
 Exit status:
   0  every component is built
@@ -40,11 +40,11 @@ Examples:
   wharf build --install";
 
 const DEV_EXAMPLES: &str = "\
-What is built, and how, is what `wharf build` builds; what is served, what `wharf serve` serves. A change that builds takes the
-place of what was there without dropping a request. While the newest source does not build, the compiler's text is here and in
+What is built, and how, is what `wharf build` builds; what is served, what `wharf serve` serves. A change that builds takes the \
+place of what was there without dropping a request. While the newest source does not build, the compiler's text is here and in \
 the browser, in the place of the page; programs, scripts and styles are answered by the last version that did build.
 
-Pages get a script that loads them again, from /.wharf/dev/reload.js; others may listen to /.wharf/dev/events, whose events
+Pages get a script that loads them again, from /.wharf/dev/reload.js; others may listen to /.wharf/dev/events, whose events \
 are `reload`, `failed` and `fixed`.
 
 Ctrl-C or SIGTERM: end a build, stop accepting, finish what has begun, exit. A second one exits at once.

@@ -21,6 +21,17 @@ Examples:
   wharf inspect --wit app.wasm > app.wit
   wharf inspect app-1.0.wasm app-1.1.wasm || echo 'a new major version'";
 
+const COMPOSE_EXAMPLES: &str = "\
+Exit status:
+  0  composed; stdout says who calls whom
+  1  could not be composed or written; stderr says why
+  2  wrong usage
+
+Examples:
+  wharf compose api.wasm cache.wasm database.wasm -o shop.wasm
+  wharf compose service.wasm --middleware guard.wasm -o guarded.wasm
+  wharf compose . --component api -o shop.wasm";
+
 const COMPILE_EXAMPLES: &str = "\
 Exit status:
   0  compiled
@@ -97,6 +108,35 @@ impl Call {
             [] => (Path::new(""), None, &[]),
         }
     }
+}
+
+/// Join components into one
+///
+/// Each import of FILE that one of WITH exports leads there, and so do theirs among each other: where several export it, to the first
+/// behind it. Or FILE is a manifest, whose `links` and `middleware` say who is joined with whom. What comes out is a component
+/// like any other, for any host. All parts live in one instance, also those with `instance = \"own\"` in a manifest.
+#[derive(Debug, Args)]
+#[command(after_help = COMPOSE_EXAMPLES)]
+pub struct Compose {
+    /// The component whose exports the whole has; or a manifest (.toml), or the folder of one
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// Components that export what it imports, or what others of them import
+    #[arg(value_name = "WITH")]
+    pub with: Vec<PathBuf>,
+
+    /// Where to write the whole
+    #[arg(short, long, value_name = "OUT")]
+    pub output: PathBuf,
+
+    /// A component that stands in front of FILE, which is a service; the first given is outermost
+    #[arg(long, value_name = "FILE")]
+    pub middleware: Vec<PathBuf>,
+
+    /// Which component of the manifest [default: the one that links to others or has middleware]
+    #[arg(long, value_name = "NAME")]
+    pub component: Option<String>,
 }
 
 /// Compile a component to a file that starts without a compiler

@@ -7,7 +7,7 @@ use std::thread;
 
 use wharf_build::{BuildError, Children, Job, tools::Toolbox};
 use wharf_server::manifest::app::{App, AppComponent};
-use wharf_server::manifest::{self, Problems};
+use wharf_server::manifest::{self, Configuration, Problems};
 
 use crate::assemble::name_of;
 use crate::cli::Build;
@@ -72,13 +72,17 @@ pub fn build(build: &Build, kinds: &Kinds) -> ExitCode {
 
 /// The apps of a manifest. One that is wrong is not built around.
 pub fn apps(file: &Path, kinds: &Kinds) -> Result<Vec<App>, Problems> {
-    // Paths in it are made absolute by where it is: tools run in other folders.
-    let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-    let mut configuration = manifest::read(&file, kinds.sections())?;
+    let mut configuration = configuration(file, kinds)?;
     match configuration.broken.is_empty() {
         true => Ok(configuration.apps),
         false => Err(configuration.broken.remove(0).problems),
     }
+}
+
+/// What a manifest says, with absolute paths: tools run in other folders.
+pub fn configuration(file: &Path, kinds: &Kinds) -> Result<Configuration, Problems> {
+    let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    manifest::read(&file, kinds.sections())
 }
 
 /// What there is to build among `children`, and by which names one may ask for it.

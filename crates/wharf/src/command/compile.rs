@@ -42,7 +42,7 @@ fn try_compile(compile: &Compile) -> anyhow::Result<String> {
 }
 
 /// Writes beside the place and renames into it: nobody sees half a file, and a server that has the old one mapped keeps it.
-fn put(output: &Path, code: &[u8]) -> io::Result<()> {
+pub(super) fn put(output: &Path, code: &[u8]) -> io::Result<()> {
     let mut draft = OsString::from(output);
     draft.push(format!(".{}.draft", std::process::id()));
     let draft = PathBuf::from(draft);

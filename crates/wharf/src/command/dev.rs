@@ -3,6 +3,7 @@
 //! How a new version takes the place of the old one is a reload's business (`serve/reload.rs`), what browsers see of it,
 //! `wharf_server::Development`'s. Here is what is built when.
 
+mod echo;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,15 +15,16 @@ use std::thread;
 use anyhow::Context as _;
 use wharf_build::{Children, Event, Job, Outcome, tools::Toolbox};
 use wharf_server::Development;
-use wharf_server::manifest::FILE_NAME;
-use wharf_server::manifest::app::{Answer, App};
+use wharf_server::manifest::app::{Answer, App, Recipe};
+use wharf_server::manifest::{Configuration, FILE_NAME};
 
 use crate::cli::Dev;
-use crate::command::build::{apps, jobs};
+use crate::command::build::{configuration, jobs};
 use crate::kinds::Kinds;
 use crate::log::Lines;
 use crate::prefix::Prefixes;
 use crate::progress;
+use echo::{Echoes, Heard};
 use watch::Watch;
 
 /// What Wharf's own lines begin with.
@@ -56,8 +58,12 @@ pub struct Session {
 struct Places {
     /// The manifest's files: with them, everything may be another.
     manifests: Vec<PathBuf>,
+    /// The folder that a server's apps are in.
+    apps: Option<PathBuf>,
     /// What a component is made of, by its name.
     sources: BTreeMap<String, Vec<PathBuf>>,
+    /// Components that a command of the user's makes.
+    commands: BTreeSet<String>,
     /// Folders that are served as they are.
     folders: Vec<PathBuf>,
 }
@@ -126,8 +132,8 @@ impl Session {
     /// Builds everything for the first time. What is wrong with the manifest is said by who serves it.
     pub fn begin(&self) -> anyhow::Result<()> {
         let mut watch = Watch::new().context("cannot watch files for changes")?;
-        if let Ok(apps) = apps(&self.file, &self.kinds) {
-            let places = Places::of(&self.file, &apps);
+        if let Ok(configuration) = configuration(&self.file, &self.kinds) {
+            let places = Places::of(&self.file, &configuration);
             self.look_at(&mut watch, &places);
             if places.sources.is_empty() {
                 self.say(
@@ -135,7 +141,7 @@ impl Session {
                     "no component has a section `[build]`: what changes is served, and nothing is built",
                 );
             }
-            self.build(&apps, &|_| true);
+            self.build(&configuration, &|_| true);
         }
         *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(watch);
         Ok(())
@@ -154,17 +160,23 @@ impl Session {
     }
 
     fn follow(&self, mut watch: Watch, tell: &mpsc::Sender<()>) {
-        let mut places = match apps(&self.file, &self.kinds) {
-            Ok(apps) => Places::of(&self.file, &apps),
-            Err(_) => Places::of(&self.file, &[]),
-        };
+        let configuration = configuration(&self.file, &self.kinds).unwrap_or_default();
+        let mut places = Places::of(&self.file, &configuration);
         self.look_at(&mut watch, &places);
+        let mut echoes = Echoes::default();
+        let mut built = BTreeSet::new();
+        // What has changed during a build, where something has.
+        let mut during: Option<Option<BTreeSet<PathBuf>>> = None;
         loop {
-            let changed = watch.next();
+            let is_during = during.is_some();
+            let changed = during.take().unwrap_or_else(|| watch.next());
             if self.children.have_ended() {
                 return;
             }
-            let due = places.due(&changed);
+            let mut due = places.due(&changed);
+            if is_during {
+                self.leave_out_echoes(&mut due, &mut echoes, &places, &changed, &built);
+            }
             if due == Due::default() {
                 continue;
             }
@@ -173,33 +185,83 @@ impl Session {
                 continue;
             }
             self.say(OWN, &places.said(&changed));
-            match apps(&self.file, &self.kinds) {
-                Ok(apps) => {
-                    places = Places::of(&self.file, &apps);
-                    // Before the build, which may find what is in a new folder, and after which it may change again.
-                    self.look_at(&mut watch, &places);
-                    let is_new = self.build(&apps, &|job| due.all || due.components.contains(&job.name));
-                    if due.folders {
-                        self.development.touched();
-                    }
-                    if (is_new || due.all) && tell.send(()).is_err() {
-                        return;
-                    }
+            let Some(is_new) = self.take_in(&due, &mut places, &mut watch) else {
+                continue;
+            };
+            if (is_new || due.all) && tell.send(()).is_err() {
+                return;
+            }
+            built = match due.all {
+                true => places.sources.keys().cloned().collect(),
+                false => due.components,
+            };
+            during = Some(watch.so_far()).filter(|changed| changed.as_ref().is_none_or(|changed| !changed.is_empty()));
+        }
+    }
+
+    /// Reads the manifest and builds what is due; whether something is another than before. `None`: the manifest is wrong.
+    fn take_in(&self, due: &Due, places: &mut Places, watch: &mut Watch) -> Option<bool> {
+        // What comes into a folder of apps after it was read is seen.
+        self.look_at(watch, &places.again());
+        match configuration(&self.file, &self.kinds) {
+            Ok(configuration) => {
+                *places = Places::of(&self.file, &configuration);
+                // Before the build, which may find what is in a new folder, and after which it may change again.
+                self.look_at(watch, places);
+                let is_new = self.build(&configuration, &|job| due.all || due.components.contains(&job.name));
+                if due.folders {
+                    self.development.touched();
                 }
-                Err(problems) => {
-                    let problems = problems.to_string();
-                    self.say(OWN, &problems);
-                    self.development.built(Some(problems));
-                }
+                Some(is_new)
+            }
+            Err(problems) => {
+                let problems = problems.to_string();
+                self.say(OWN, &problems);
+                self.development.built(Some(problems));
+                None
             }
         }
     }
 
+    /// Leaves out components that were built just now, and whose commands have written all that changed meanwhile.
+    fn leave_out_echoes(
+        &self,
+        due: &mut Due,
+        echoes: &mut Echoes,
+        places: &Places,
+        changed: &Option<BTreeSet<PathBuf>>,
+        built: &BTreeSet<String>,
+    ) {
+        due.components.retain(|name| {
+            if !(places.commands.contains(name) && built.contains(name)) {
+                return true;
+            }
+            let written: BTreeSet<_> = changed.iter().flatten().filter(|path| places.is_source(name, path)).cloned().collect();
+            let first = written.first().map(|path| places.near(path).display().to_string());
+            let heard = echoes.hear(name, written);
+            if heard == Heard::First {
+                let text = format!(
+                    "{} changes each time that the command of {name} runs, and is among its sources: nothing is built for that alone. Have the \
+                     command write below a folder called target or one that is hidden; if it was you, save once more",
+                    first.unwrap_or_default()
+                );
+                self.say(OWN, &text);
+            }
+            heard == Heard::News
+        });
+    }
+
     /// Builds what is wanted; true where a component is another than before.
-    fn build(&self, apps: &[App], is_wanted: &dyn Fn(&Job) -> bool) -> bool {
-        let all: Vec<Job> = jobs(apps, &self.children).map(|(_, job)| job).collect();
+    fn build(&self, configuration: &Configuration, is_wanted: &dyn Fn(&Job) -> bool) -> bool {
+        let all: Vec<Job> = jobs(&configuration.apps, &self.children).map(|(_, job)| job).collect();
         self.failures()
             .retain(|name, _| all.iter().any(|job| job.name == *name));
+        // The others of the server are built all the same.
+        for broken in &configuration.broken {
+            let problems = broken.problems.to_string();
+            self.say(OWN, &problems);
+            self.failures().insert(broken.name.clone(), problems);
+        }
         let wanted: Vec<Job> = all.into_iter().filter(is_wanted).collect();
         let report = |job: &Job, event: Event<'_>| self.report(job, &event);
         let results = wharf_build::build(&wanted, &self.toolbox, self.threads, &report);
@@ -238,7 +300,7 @@ impl Session {
     }
 
     fn look_at(&self, watch: &mut Watch, places: &Places) {
-        for trouble in watch.look_at(places.all()) {
+        for trouble in watch.look_at(places.all().iter().map(PathBuf::as_path)) {
             self.say(OWN, &trouble);
         }
     }
@@ -255,33 +317,68 @@ impl Session {
 }
 
 impl Places {
-    fn of(file: &Path, apps: &[App]) -> Self {
+    fn of(file: &Path, configuration: &Configuration) -> Self {
         let manifest = match file.is_dir() {
             true => file.join(FILE_NAME),
             false => file.to_owned(),
         };
-        let mut sources: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+        let apps = &configuration.apps;
+        let (mut sources, mut commands) = (BTreeMap::new(), BTreeSet::new());
         for (_, job) in jobs(apps, &Children::default()) {
             let build = &job.build;
             let places = [&build.folder, &build.wit].into_iter().chain(&build.inputs);
             sources.insert(job.name.clone(), places.map(|place| real(place)).collect());
+            if let Recipe::Command(_) = build.recipe {
+                commands.insert(job.name);
+            }
         }
-        let routes = apps.iter().flat_map(|app| &app.routes);
-        let folders = routes.filter_map(|route| match &route.answer {
-            Answer::Files(files) => Some(real(&files.folder)),
-            Answer::Component(_) => None,
-        });
         Self {
             manifests: vec![real(&manifest)],
+            apps: configuration.server.apps.as_deref().map(real),
             sources,
-            folders: folders.collect(),
+            commands,
+            folders: folders(apps),
         }
     }
 
-    fn all(&self) -> impl Iterator<Item = &Path> {
+    /// The manifests alone: those that are there now.
+    fn again(&self) -> Self {
+        Self {
+            manifests: self.manifests.clone(),
+            apps: self.apps.clone(),
+            ..Self::default()
+        }
+    }
+
+    fn all(&self) -> Vec<PathBuf> {
         let sources = self.sources.values().flatten();
         let all = self.manifests.iter().chain(sources).chain(&self.folders);
-        all.map(PathBuf::as_path)
+        let mut all: Vec<_> = all.cloned().collect();
+        // As files: what is in the folder of apps is not watched, but for apps and their manifests.
+        if let Some(folder) = &self.apps {
+            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+            let apps = entries.map(|entry| entry.path()).filter(|path| path.is_dir());
+            all.extend(apps.chain([folder.clone()]).map(|folder| folder.join(FILE_NAME)));
+        }
+        all
+    }
+
+    /// Whether this says what there is to serve: a manifest, or an app as a whole.
+    fn is_manifest(&self, path: &Path) -> bool {
+        let is_in_folder = |path: &Path| self.apps.is_some() && path.parent() == self.apps.as_deref();
+        // A folder, a file of an app's, or one that is gone; components may lie there as well.
+        let is_toml = path.extension().is_some_and(|extension| extension == "toml");
+        let is_app = is_in_folder(path)
+            && !wharf_build::is_derived(path, path.is_dir())
+            && (is_toml || path.is_dir() || !path.exists());
+        let of_app = is_toml && path.ends_with(FILE_NAME) && path.parent().is_some_and(is_in_folder);
+        self.manifests.iter().any(|manifest| manifest == path) || of_app || is_app
+    }
+
+    /// Whether the component of this name is made of it.
+    fn is_source(&self, name: &str, path: &Path) -> bool {
+        let places = self.sources.get(name).into_iter().flatten();
+        !wharf_build::is_derived(path, path.is_dir()) && places.into_iter().any(|place| path.starts_with(place))
     }
 
     /// What these changes ask for; `None` stands for changes that nobody knows.
@@ -294,7 +391,7 @@ impl Places {
         };
         let mut due = Due::default();
         for path in changed {
-            due.all |= self.manifests.contains(path);
+            due.all |= self.is_manifest(path);
             let folder = self.folders.iter().filter(|folder| path.starts_with(folder));
             let folder = folder.max_by_key(|folder| folder.as_os_str().len());
             due.folders |= folder.is_some();
@@ -321,15 +418,28 @@ impl Places {
         let Some(first) = written.next() else {
             return "files have changed".to_owned();
         };
-        let folder = self.manifests.first().and_then(|manifest| manifest.parent());
-        let first = folder
-            .and_then(|folder| first.strip_prefix(folder).ok())
-            .unwrap_or(first);
+        let first = self.near(first);
         match written.count() {
             0 => format!("{} has changed", first.display()),
             more => format!("{} and {more} more have changed", first.display()),
         }
     }
+
+    /// A path as seen from the manifest's folder.
+    fn near<'a>(&self, path: &'a Path) -> &'a Path {
+        let folder = self.manifests.first().and_then(|manifest| manifest.parent());
+        folder.and_then(|folder| path.strip_prefix(folder).ok()).unwrap_or(path)
+    }
+}
+
+/// Folders that are served as they are.
+fn folders(apps: &[App]) -> Vec<PathBuf> {
+    let routes = apps.iter().flat_map(|app| &app.routes);
+    let folders = routes.filter_map(|route| match &route.answer {
+        Answer::Files(files) => Some(real(&files.folder)),
+        Answer::Component(_) => None,
+    });
+    folders.collect()
 }
 
 /// Without links on the way, as changes are told.
@@ -346,6 +456,8 @@ mod tests {
     fn only_what_a_change_is_about_is_built() {
         let places = Places {
             manifests: vec!["/shop/wharf.toml".into()],
+            apps: Some("/shop/apps".into()),
+            commands: BTreeSet::new(),
             sources: BTreeMap::from([
                 ("api".to_owned(), vec!["/shop".into(), "/shared".into()]),
                 ("cache".to_owned(), vec!["/shop/cache".into(), "/shared".into()]),
@@ -363,6 +475,9 @@ mod tests {
             assert_eq!(places.due(&Some(changed)), expected, "{paths:?}");
         };
         check(&["/shop/wharf.toml"], true, &["api"], false);
+        check(&["/shop/apps/new"], true, &["api"], false);
+        check(&["/shop/apps/new/wharf.toml"], true, &["api"], false);
+        check(&["/shop/apps/new/wit/wharf.toml"], false, &["api"], false);
         check(&["/shop/src/lib.rs"], false, &["api"], false);
         check(&["/shop/cache/a.go"], false, &["api", "cache"], false);
         check(&["/shared/a"], false, &["api", "cache"], false);

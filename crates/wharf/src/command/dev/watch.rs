@@ -77,14 +77,24 @@ impl Watch {
 
     /// Waits until something has changed, and until that rests. `None`: the system lost count of what.
     pub fn next(&mut self) -> Option<BTreeSet<PathBuf>> {
+        self.next_within(None)
+    }
+
+    /// What has changed by now, and until that rests; nothing, perhaps.
+    pub fn so_far(&mut self) -> Option<BTreeSet<PathBuf>> {
+        self.next_within(Some(REST))
+    }
+
+    fn next_within(&mut self, wait: Option<Duration>) -> Option<BTreeSet<PathBuf>> {
         let mut changed = BTreeSet::new();
         let mut is_known = true;
         let mut since: Option<Instant> = None;
         loop {
-            let event = match since {
-                None => self.events.recv().ok(),
-                Some(since) if since.elapsed() > REST_MAX => None,
-                Some(_) => self.events.recv_timeout(REST).ok(),
+            let event = match (since, wait) {
+                (None, None) => self.events.recv().ok(),
+                (None, Some(wait)) => self.events.recv_timeout(wait).ok(),
+                (Some(since), _) if since.elapsed() > REST_MAX => None,
+                (Some(_), _) => self.events.recv_timeout(REST).ok(),
             };
             match event {
                 Some(Ok(event)) if event.need_rescan() => is_known = false,

@@ -15,9 +15,13 @@ import (
 	wit "go.bytecodealliance.org/pkg/wit/types"
 )
 
-// Find reads one row. While it waits, other calls go on.
+// Find reads one row. While it waits, other calls go on. Berths are counted from 1: a mistake of its callers' ends in a panic here, which
+// ends this instance with all its calls. Each caller meets it as a failure, `unavailable`, where the instance is not a part of its own.
 func Find(berth uint32) wit.Result[database.Ship, database.Failure] {
 	defer load.Begin()()
+	if berth == 0 {
+		panic("there is no berth 0")
+	}
 	pause()
 	ship, err := table.Find(berth)
 	if errors.Is(err, table.ErrNotFound) {

@@ -1,0 +1,207 @@
+//! `--install`, and the question at a terminal: what is missing is installed among the project's files. The tools that install are
+//! stand-ins here, which write down how they were called; what they install is one, too.
+
+use std::ffi::OsString;
+use std::fs::{self, File, Permissions};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use wharf_tests::{Finished, Scratch, eventually, finish, wharf};
+
+use super::project;
+
+/// Makes an environment whose `pip` installs what writes a component.
+const PYTHON: &str = r#"#!/bin/sh
+echo "$PWD: python3 $*" >> "$LOG"
+mkdir -p "$3/bin"
+cat > "$3/bin/pip" << 'END'
+#!/bin/sh
+echo "$PWD: pip $*" >> "$LOG"
+test -z "$BROKEN" || { echo "no such package" >&2; exit 1; }
+cp "$TOOL" "${0%/*}/componentize-py"
+END
+chmod +x "$3/bin/pip"
+"#;
+
+const NPM: &str = r#"#!/bin/sh
+echo "$PWD: npm $*" >> "$LOG"
+mkdir -p node_modules/.bin
+cp "$TOOL" node_modules/.bin/componentize-qjs
+"#;
+
+/// What both install: its last argument is where the component goes.
+const TOOL: &str = "#!/bin/sh\nfor last; do :; done\ncase $last in *.wasm) cp \"$COMPONENT\" \"$last\";; esac\n";
+
+/// A machine that has what installs, and none of what is installed.
+struct Machine(Scratch);
+
+impl Machine {
+    fn new() -> Self {
+        let scratch = Scratch::new();
+        for (name, text) in [
+            ("bin/python3", PYTHON),
+            ("bin/npm", NPM),
+            ("bin/node", "#!/bin/sh\necho v20\n"),
+            ("tool", TOOL),
+        ] {
+            let file = scratch.write(name, text);
+            fs::set_permissions(file, Permissions::from_mode(0o755)).unwrap();
+        }
+        Self(scratch)
+    }
+
+    fn wharf(&self, words: &[&str], folder: &Path) -> Command {
+        let mut command = wharf();
+        let path: OsString =
+            std::env::join_paths([&*self.0.join("bin"), Path::new("/usr/bin"), Path::new("/bin")]).unwrap();
+        command
+            .args(words)
+            .arg(folder)
+            .env("PATH", path)
+            .env_remove("VIRTUAL_ENV")
+            .env("LOG", self.0.join("log"))
+            .env("TOOL", self.0.join("tool"))
+            .env("COMPONENT", wharf_tests::guest("http-hello"));
+        command
+    }
+
+    fn run(&self, words: &[&str], folder: &Path) -> Finished {
+        finish(&mut self.wharf(words, folder), "")
+    }
+
+    /// How the tools were called, without the folders above the project.
+    fn log(&self, scratch: &Scratch) -> String {
+        let log = fs::read_to_string(self.0.join("log")).unwrap_or_default();
+        log.replace(&format!("{}/", scratch.display()), "")
+    }
+}
+
+const BY_PIP: &str = "greeter: python3 -m venv .venv\ngreeter: pip install -r greeter/requirements.txt\n";
+const BY_NPM: &str = "greeter: npm install --prefix .\n";
+
+#[test]
+fn what_is_missing_is_installed_among_the_projects_files() {
+    for (language, tool, expected) in [
+        ("python", ".venv/bin/componentize-py", BY_PIP),
+        ("javascript", "node_modules/.bin/componentize-qjs", BY_NPM),
+    ] {
+        for command in ["build", "doctor"] {
+            let (machine, scratch) = (Machine::new(), project("greeter", "http", language));
+            let folder = scratch.join("greeter");
+            let without = machine.run(&[command], &folder);
+            assert_eq!(without.code(), Some(1), "{without:?}");
+            let hint = format!("`wharf {command} --install` installs componentize-");
+            assert!(without.stderr.contains(&hint), "{without:?}");
+            assert_eq!(machine.log(&scratch), "");
+
+            let with = machine.run(&[command, "--install"], &folder);
+            assert_eq!(with.code(), Some(0), "{with:?}");
+            assert!(with.stderr.contains("installing componentize-"), "{with:?}");
+            assert_eq!(machine.log(&scratch), expected);
+            assert!(folder.join(tool).is_file());
+            assert_eq!(folder.join("greeter.wasm").is_file(), command == "build");
+
+            // What is there is not installed again.
+            let again = machine.run(&[command, "--install"], &folder);
+            assert_eq!(again.code(), Some(0), "{again:?}");
+            assert_eq!(machine.log(&scratch), expected);
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_installed_is_said() {
+    let (machine, scratch) = (Machine::new(), project("greeter", "http", "python"));
+    let folder = scratch.join("greeter");
+    let broken = finish(machine.wharf(&["build", "--install"], &folder).env("BROKEN", "yes"), "");
+    assert_eq!(broken.code(), Some(1), "{broken:?}");
+    let said = [
+        "error: componentize-py is not installed: ",
+        "no such package",
+        "not all tools are there",
+    ];
+    assert!(
+        said.iter().all(|said| broken.stderr.contains(said)),
+        "{}",
+        broken.stderr
+    );
+
+    // What wants the rights of root is left to who has them.
+    let (machine, scratch) = (Machine::new(), project("greeter", "http", "c"));
+    let folder = scratch.join("greeter");
+    let mut build = machine.wharf(&["build", "--install"], &folder);
+    let build = finish(build.env("PATH", machine.0.join("bin")), "");
+    assert_eq!(build.code(), Some(1), "{build:?}");
+    assert!(
+        build.stderr.contains("install it: apt-get install clang-19"),
+        "{}",
+        build.stderr
+    );
+    assert!(!build.stderr.contains("--install"), "{}", build.stderr);
+    assert_eq!(machine.log(&scratch), "");
+
+    // Nobody's project.
+    let nowhere = Scratch::new();
+    let doctor = finish(wharf().args(["doctor", "--install"]).current_dir(&nowhere), "");
+    assert_eq!(doctor.code(), Some(1), "{doctor:?}");
+    assert!(
+        doctor.stderr.contains("there is no wharf.toml here"),
+        "{}",
+        doctor.stderr
+    );
+}
+
+/// Whoever sits at a terminal is asked, and only a yes is one.
+#[test]
+fn at_a_terminal_one_is_asked() {
+    for (answer, expected) in [("y\n", BY_PIP), ("Yes\n", BY_PIP), ("\n", ""), ("no\n", "")] {
+        let (machine, scratch) = (Machine::new(), project("greeter", "http", "python"));
+        let folder = scratch.join("greeter");
+        let mut terminal = terminal();
+        let mut command = machine.wharf(&["build"], &folder);
+        command.stdin(terminal.1.try_clone().unwrap()).stdout(Stdio::null());
+        let mut child = command.stderr(terminal.1).spawn().unwrap();
+        drop(command);
+        let mut said = String::new();
+        while !said.contains("[y/N]") {
+            let mut bytes = [0; 1024];
+            let count = terminal.0.read(&mut bytes).expect("a question");
+            said += &String::from_utf8_lossy(&bytes[..count]);
+        }
+        assert!(
+            said.contains("python3 -m venv .venv && .venv/bin/pip install"),
+            "{said}"
+        );
+        terminal.0.write_all(answer.as_bytes()).unwrap();
+        // Someone has to read what it goes on to say.
+        std::thread::spawn(move || std::io::copy(&mut terminal.0, &mut std::io::sink()));
+        let mut status = None;
+        eventually(
+            || {
+                status = child.try_wait().unwrap();
+                status.is_some()
+            },
+            "the build to end",
+        );
+        assert_eq!(machine.log(&scratch), expected, "{answer:?}");
+        assert_eq!(status.unwrap().success(), !expected.is_empty(), "{answer:?}");
+    }
+}
+
+/// Both ends of a terminal: that of who sits there, and that of the program.
+fn terminal() -> (File, File) {
+    use rustix::fs::{Mode, OFlags, open};
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let own = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&own).unwrap();
+    unlockpt(&own).unwrap();
+    let name = ptsname(&own, Vec::new()).unwrap();
+    let other = File::options()
+        .read(true)
+        .write(true)
+        .open(name.to_str().unwrap())
+        .unwrap();
+    (File::from(own), other)
+}
