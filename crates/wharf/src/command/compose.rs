@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
-use wharf_host::Inspection;
+use wharf_app::inspect::Inspection;
 use wharf_server::manifest::app::{App, AppComponent, LinkedAs};
 use wharf_server::manifest::{compose, read};
 

@@ -73,11 +73,14 @@ fn content(_: &Metadata, _: &blake3::Hash) -> Option<Vec<u8>> {
     None
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use std::time::Instant;
 
     use super::*;
+
+    type Change = fn(&Path);
 
     fn meta(path: &Path) -> Metadata {
         fs::metadata(path).expect("it is there")
@@ -85,7 +88,7 @@ mod tests {
 
     #[test]
     fn what_was_compared_is_known_until_it_changes() {
-        let changes: [(&str, fn(&Path)); 5] = [
+        let changes: [(&str, Change); 5] = [
             ("written in place", |path| {
                 fs::write(path, "edoc").expect("it is ours");
             }),
