@@ -124,9 +124,9 @@ fn time_until_the_response_of_a_body_that_drips() {
 /// What the body took is not given to the guest on top.
 #[test]
 fn time_that_the_body_took_is_gone() {
-    let limited = Limited::serve("http-slow", "", "response-time = '10s'");
+    let limited = Limited::serve("http-slow", "", "response-time = '15s'");
     let mut connection = limited.open();
-    connection.send("POST /?delay=9000 HTTP/1.1\r\nhost: a.test\r\ncontent-length: 2\r\n\r\nx");
+    connection.send("POST /?delay=14000 HTTP/1.1\r\nhost: a.test\r\ncontent-length: 2\r\n\r\nx");
     std::thread::sleep(Duration::from_secs(4));
     connection.send("y");
     assert_eq!(connection.reply().status, 504);
