@@ -600,7 +600,9 @@ fn ten_thousand() {
     let server = serve_with(
         "ws",
         "isolation = 'shared'\nlimits.requests = 11000",
-        "[apps.main.websocket]\nsockets = 11000\n[server.limits]\nconnections = 11000\nconnections-per-client = 6000",
+        // However long it takes until the last is open: nobody is pinged meanwhile.
+        "[apps.main.websocket]\nsockets = 11000\nping-time = '1h'\n\
+         [server.limits]\nconnections = 11000\nconnections-per-client = 6000",
     );
     let request = handshake(&[]);
     let mut sockets = Vec::new();
@@ -625,7 +627,11 @@ fn ten_thousand() {
 #[test]
 fn a_thousand() {
     for isolation in [Isolation::Serial, Isolation::Shared] {
-        let server = isolation.serve("ws", &["--max-instances", "1100"]);
+        let server = serve_with(
+            "ws",
+            &format!("isolation = '{}'", isolation.flag()),
+            "[apps.main.websocket]\nping-time = '1h'\n[server.limits]\ninstances = 1100",
+        );
         let mut sockets: Vec<WebSocket> = (0..1000).map(|_| WebSocket::open(server.addr(), "/echo")).collect();
         for round in ["one", "two"] {
             sockets.iter_mut().for_each(|socket| socket.send_text(round));
