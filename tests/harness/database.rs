@@ -3,13 +3,13 @@
 //! There is one database, `shop`, and one user, `wharf`, whose password is `secret`.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::installed::installed;
+use crate::port::HeldPort;
 use crate::program::finish;
 use crate::scratch::Scratch;
 use crate::wait::eventually_within;
@@ -34,7 +34,7 @@ pub enum Brand {
 pub struct DatabaseServer {
     brand: Brand,
     scratch: Scratch,
-    port: u16,
+    port: HeldPort,
     more: Vec<String>,
     child: Mutex<Option<Child>>,
 }
@@ -77,12 +77,10 @@ impl DatabaseServer {
     /// When its folder cannot be made.
     pub fn new(brand: Brand, more: &[&str]) -> Option<Self> {
         brand.program()?;
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let port = listener.local_addr().expect("it is bound").port();
         let server = Self {
             brand,
             scratch: Scratch::new(),
-            port,
+            port: HeldPort::new(),
             more: more.iter().map(|flag| (*flag).to_owned()).collect(),
             child: Mutex::default(),
         };
@@ -97,7 +95,7 @@ impl DatabaseServer {
             Brand::Mariadb => "mariadb",
         };
         let file = self.scratch.write("password", PASSWORD);
-        let (port, file) = (self.port, file.display());
+        let (port, file) = (self.port(), file.display());
         format!("url = '{scheme}://127.0.0.1:{port}/shop'\nuser = 'wharf'\npassword = {{ file = '{file}' }}\n")
     }
 
@@ -108,7 +106,7 @@ impl DatabaseServer {
 
     /// Where it listens, on 127.0.0.1.
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.addr().port()
     }
 
     /// Writes a file that the server may read, and nobody else.
@@ -166,6 +164,7 @@ impl DatabaseServer {
             }
             Brand::Mariadb => {
                 let mut command = Command::new(installed("mariadb-install-db").expect("it comes with the server"));
+                self.keep_apart(&mut command);
                 command.args([
                     "--no-defaults",
                     "--auth-root-authentication-method=normal",
@@ -178,6 +177,11 @@ impl DatabaseServer {
         };
         let made = finish(&mut command, "");
         assert_eq!(made.code(), Some(0), "{command:?}: {made:?}");
+    }
+
+    /// One that starts deletes what it takes for left over in the folder of temporary files, also what another has just made.
+    fn keep_apart(&self, command: &mut Command) {
+        command.env("TMPDIR", self.scratch.path());
     }
 
     /// A command of a user who may run a server.
@@ -199,7 +203,7 @@ impl DatabaseServer {
     pub fn run(&self) {
         let program = self.brand.program().expect("it was there before");
         let mut command = self.as_user(&program);
-        let (port, folder) = (self.port, self.scratch.display());
+        let (port, folder) = (self.port(), self.scratch.display());
         match self.brand {
             Brand::Postgres => {
                 command.args(["-D", &self.data().to_string_lossy(), "-p", &port.to_string()]);
@@ -210,6 +214,7 @@ impl DatabaseServer {
                              CREATE USER IF NOT EXISTS wharf@'%' IDENTIFIED BY 'secret';\n\
                              GRANT ALL ON shop.* TO wharf@'%';\nGRANT PROCESS ON *.* TO wharf@'%';\n";
                 let first = self.scratch.write("first.sql", first);
+                self.keep_apart(&mut command);
                 command.args(["--no-defaults", "--bind-address=127.0.0.1", "--skip-name-resolve"]);
                 command.args(["--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=32M"]);
                 command.arg(format!("--user={}", user(self.brand)));
@@ -294,7 +299,7 @@ impl DatabaseServer {
     }
 
     fn try_sql_in(&self, database: &str, sql: &str) -> Result<String, String> {
-        let port = self.port.to_string();
+        let port = self.port().to_string();
         let mut command = match self.brand {
             Brand::Postgres => {
                 let mut command = Command::new(installed("psql").expect("it comes with the server"));

@@ -11,6 +11,8 @@ pub mod http;
 pub mod http2;
 mod installed;
 mod origin;
+#[cfg(unix)]
+mod port;
 mod program;
 #[cfg(unix)]
 mod redis;

@@ -1,16 +1,18 @@
 //! A Redis server of a test's own.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
 use crate::installed::installed;
+use crate::port::HeldPort;
 use crate::scratch::Scratch;
 use crate::wait::eventually;
 
 /// A running `redis-server` on a free port of 127.0.0.1. It is killed when this value is dropped.
 #[derive(Debug)]
 pub struct Redis {
-    addr: SocketAddr,
+    port: Arc<HeldPort>,
     child: Child,
     _folder: Scratch,
 }
@@ -18,7 +20,7 @@ pub struct Redis {
 /// One that was killed, and may come back at the same place, empty.
 #[derive(Debug)]
 pub struct KilledRedis {
-    addr: SocketAddr,
+    port: Arc<HeldPort>,
 }
 
 impl Redis {
@@ -38,13 +40,11 @@ impl Redis {
     /// As [`Redis::start`].
     pub fn start_with(more: &[&str]) -> Option<Self> {
         installed("redis-server")?;
-        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-        let addr = listener.local_addr().expect("a listener has an address");
-        drop(listener);
-        Some(Self::start_at(addr, more))
+        Some(Self::start_at(Arc::new(HeldPort::new()), more))
     }
 
-    fn start_at(addr: SocketAddr, more: &[&str]) -> Self {
+    fn start_at(port: Arc<HeldPort>, more: &[&str]) -> Self {
+        let addr = port.addr();
         let program = installed("redis-server").expect("it was there a moment ago");
         let folder = Scratch::new();
         let mut command = Command::new(program);
@@ -58,7 +58,7 @@ impl Redis {
         let child = command.spawn().expect("redis-server starts");
         eventually(|| TcpStream::connect(addr).is_ok(), "redis-server to listen");
         Self {
-            addr,
+            port,
             child,
             _folder: folder,
         }
@@ -66,12 +66,19 @@ impl Redis {
 
     /// What a manifest calls it.
     pub fn url(&self) -> String {
-        format!("redis://{}", self.addr)
+        format!("redis://{}", self.port.addr())
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.port.addr()
     }
 
     /// Kills it, as a power cut would.
     pub fn kill(self) -> KilledRedis {
-        KilledRedis { addr: self.addr }
+        KilledRedis {
+            port: self.port.clone(),
+        }
     }
 
     /// Stops it: it takes connections, and answers nothing.
@@ -104,7 +111,7 @@ impl Redis {
 
     fn run(&self, options: &[&str], command: &str) -> String {
         let mut cli = Command::new("redis-cli");
-        cli.args(["-p", &self.addr.port().to_string()]).args(options);
+        cli.args(["-p", &self.addr().port().to_string()]).args(options);
         let output = cli.args(command.split(' ')).output().expect("redis-cli is there");
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
@@ -113,7 +120,7 @@ impl Redis {
 impl KilledRedis {
     /// What a manifest calls it.
     pub fn url(&self) -> String {
-        format!("redis://{}", self.addr)
+        format!("redis://{}", self.port.addr())
     }
 
     /// Starts it again, empty.
@@ -122,7 +129,7 @@ impl KilledRedis {
     ///
     /// As [`Redis::start`].
     pub fn restart(self) -> Redis {
-        Redis::start_at(self.addr, &[])
+        Redis::start_at(self.port, &[])
     }
 }
 

@@ -141,10 +141,25 @@ impl Server {
     /// When it has ended.
     #[cfg(target_os = "linux")]
     pub fn resident_bytes(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most it ever held, in bytes.
+    ///
+    /// # Panics
+    ///
+    /// When it has ended.
+    #[cfg(target_os = "linux")]
+    pub fn most_resident_bytes(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    #[cfg(target_os = "linux")]
+    fn memory(&self, which: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the server runs");
         let line = status
             .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .find_map(|line| line.strip_prefix(which))
             .expect("a running process has memory");
         let kib: u64 = line
             .trim()

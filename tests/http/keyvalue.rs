@@ -179,6 +179,8 @@ fn redis_comes_and_goes() {
     stores.server.says("section=\"keyvalue\"");
     let redis = redis.restart();
     eventually(|| stores.steps("set a 1") == "ok", "the store to be there");
+    let redis = redis.kill().restart();
+    eventually(|| stores.steps("set a 1") == "ok", "the store to be there again");
     redis.pause();
     stores.check(&format!(
         "get a => {away}\nget a => {away}\nget a => {away}\nget a => {away}"

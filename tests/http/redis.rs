@@ -1,5 +1,6 @@
 //! The ways to a Redis server: TLS, a Unix socket, a user of its own. The same for caches and for key-value stores.
 
+use wharf_tests::http::Connection;
 use wharf_tests::{Redis, Scratch, eventually};
 
 use crate::certificates::{Authority, free_port};
@@ -128,6 +129,21 @@ fn over_a_unix_socket() {
     check(&keys, &[("password", "first-hunter2\n")], None);
     check(&keys, &[("password", "wrong-hunter2\n")], Some("uthentication failed"));
     check("url = 'unix:///nowhere/redis.sock'", &[], Some("No such file"));
+}
+
+/// Others have all connections that it takes.
+#[test]
+fn a_full_server_says_so() {
+    let Some(redis) = Redis::start() else { return };
+    redis.cli("CONFIG SET maxclients 1");
+    let mut other = Connection::open(redis.addr());
+    other.send("PING\r\n");
+    let keys = format!("url = '{}'", redis.url());
+    // Its own words, or ours.
+    check(&keys, &[], Some("number of clients"));
+    drop(other);
+    eventually(|| redis.cli("PING") == "PONG", "a place to be free again");
+    check(&keys, &[], None);
 }
 
 /// Not the server's user `default`.

@@ -128,7 +128,7 @@ impl Site {
         let isolation = isolation.flag();
         let component = guest("sql");
         let manifest = format!(
-            "name = 'shop'\ncomponent = '{}'\nisolation = '{isolation}'\n[sql.main]\n{place}{patience}{keys}\n",
+            "name = 'shop'\ncomponent = '{}'\nisolation = '{isolation}'\n[limits]\nresponse-time = '10m'\n[sql.main]\n{place}{patience}{keys}\n",
             component.display()
         );
         let manifest = scratch.write("wharf.toml", manifest);
@@ -151,6 +151,15 @@ impl Site {
         let reply = post(self.server.addr(), "/", self.engine.script(script));
         assert_eq!(reply.status, 200, "{script}: {}", reply.text());
         reply.text().trim_end().to_owned()
+    }
+
+    /// Waits until the operator has been told of which database, and why, there is no connection.
+    #[track_caller]
+    fn says_why(&self, reason: &str) {
+        let is_it =
+            |line: &str| line.contains("app shop, database main: no connection: 127.0.0.1:") && line.contains(reason);
+        let what = format!("{reason:?} to be said");
+        eventually(|| self.server.log().lines().any(is_it), &what);
     }
 
     fn metric(&self, name: &str, label: &str) -> f64 {

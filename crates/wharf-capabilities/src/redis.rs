@@ -86,12 +86,20 @@ struct Connected {
 enum ConnectError {
     #[error("{0}")]
     Redis(#[from] RedisError),
+    /// It does say that it has too many clients, unless we come to know first that it has hung up.
+    #[error("{0}: it closes new connections, perhaps because the number of clients is at its limit (`maxclients`)")]
+    Closed(RedisError),
     #[error("its password: {0}")]
     Secret(#[from] SecretError),
     #[error("no connection within {0:?}")]
     Timeout(Duration),
     #[error("{0}")]
     Thread(#[from] tokio::task::JoinError),
+}
+
+/// Whether there was a connection, and the server has ended it.
+fn was_closed(error: &RedisError) -> bool {
+    error.is_connection_dropped() && !error.is_connection_refusal()
 }
 
 impl Redis {
@@ -248,6 +256,7 @@ impl Redis {
     ) -> Result<MultiplexedConnection, ConnectError> {
         let dialled = client.get_multiplexed_async_connection_with_config(config);
         match timeout(self.options.timeout, dialled).await {
+            Ok(Err(error)) if was_closed(&error) => Err(ConnectError::Closed(error)),
             Ok(connection) => Ok(connection?),
             Err(_) => Err(ConnectError::Timeout(self.options.timeout)),
         }

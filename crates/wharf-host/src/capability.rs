@@ -25,6 +25,8 @@ pub use wharf_app::manifest::field;
 pub use wharf_app::secret;
 pub use wharf_app::section::{Fault, Section, Sections, Written, is_meant};
 
+pub use crate::http::callers::ServedClient;
+
 use crate::component::Component;
 use crate::http::HttpClient;
 use crate::state::InstanceState;

@@ -1,6 +1,5 @@
 //! Connections to a server that are encrypted, or ought to be.
 
-use wharf_tests::eventually;
 use wharf_tests::{Brand, DatabaseServer};
 
 use super::{Engine, Site};
@@ -40,8 +39,7 @@ fn a_server_is_known_by_its_certificate() {
                 site.server.log()
             );
             if refused.is_some() {
-                let said = || site.server.log().contains("app shop, database main: no connection");
-                eventually(said, "it to be said");
+                site.says_why("certificate");
                 continue;
             }
             let encrypted = match brand {

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::net::TcpStream;
 use std::time::Duration;
 
-use wharf_tests::{Brand, eventually};
+use wharf_tests::eventually;
 
 use super::{ENGINES, Engine, request};
 use crate::axes::Isolation;
@@ -39,11 +39,7 @@ fn results_of_any_size_take_no_memory() {
 /// they work.
 #[test]
 fn ten_thousand_cancelled_requests_leave_nothing() {
-    // PostgreSQL is not among them: see what is missing in docs/concepts/sql.md.
-    for engine in ENGINES
-        .into_iter()
-        .filter(|engine| *engine != Engine::Server(Brand::Postgres))
-    {
+    for engine in ENGINES {
         let Some(site) = engine.serve_with(&[], "connections = 4", Isolation::Serial) else {
             continue;
         };

@@ -13,6 +13,7 @@ use wasmtime::component::{
     StreamProducer, StreamReader, StreamResult, VecBuffer,
 };
 use wharf_host::InstanceState;
+use wharf_host::capability::ServedClient;
 
 use super::Databases;
 use super::consume::lists;
@@ -56,13 +57,15 @@ fn add_database(interface: &mut LinkerInstance<'_, InstanceState>) -> wasmtime::
     })?;
     interface.func_wrap_concurrent("[method]database.query", |store, (this, sql, params): OfDatabase| {
         Box::pin(async move {
-            let answer = database(store, &this)?.query(&sql, params);
+            let client = ServedClient::of(store)?;
+            let answer = wanted_by(client, database(store, &this)?.query(&sql, params));
             Ok((rows(store, answer).await?,))
         })
     })?;
     interface.func_wrap_concurrent("[method]database.execute", |store, (this, sql, params): OfDatabase| {
         Box::pin(async move {
-            let answer = database(store, &this)?.execute(&sql, params);
+            let client = ServedClient::of(store)?;
+            let answer = wanted_by(client, database(store, &this)?.execute(&sql, params));
             Ok((changed(answer).await,))
         })
     })?;
@@ -70,14 +73,16 @@ fn add_database(interface: &mut LinkerInstance<'_, InstanceState>) -> wasmtime::
     interface.func_wrap_concurrent("[method]database.execute-many", |store, (this, sql, params): Many| {
         Box::pin(async move {
             let lists = lists(store, params)?;
-            let answer = database(store, &this)?.execute_many(&sql, lists);
+            let client = ServedClient::of(store)?;
+            let answer = wanted_by(client, database(store, &this)?.execute_many(&sql, lists));
             Ok((changed(answer).await,))
         })
     })?;
     type Begin = (Resource<Opened>, Option<TransactionOptions>);
     interface.func_wrap_concurrent("[method]database.begin", |store, (this, options): Begin| {
         Box::pin(async move {
-            let begun = database(store, &this)?.begin(options.unwrap_or_default()).await;
+            let client = ServedClient::of(store)?;
+            let begun = database(store, &this)?.begin(options.unwrap_or_default(), client).await;
             Ok((match begun {
                 Ok(transaction) => Ok(store.with(|mut store| store.get().table().push(transaction))?),
                 Err(error) => Err(error),
@@ -94,9 +99,10 @@ fn add_transaction(interface: &mut LinkerInstance<'_, InstanceState>) -> wasmtim
         "[method]transaction.query",
         |store, (this, sql, params): OfTransaction| {
             Box::pin(async move {
+                let client = ServedClient::of(store)?;
                 let sent = transaction(store, &this)?.query(sql, params).await;
                 Ok((match sent {
-                    Ok(answer) => rows(store, answer).await?,
+                    Ok(answer) => rows(store, wanted_by(client, answer)).await?,
                     Err(error) => Err(error),
                 },))
             })
@@ -106,9 +112,10 @@ fn add_transaction(interface: &mut LinkerInstance<'_, InstanceState>) -> wasmtim
         "[method]transaction.execute",
         |store, (this, sql, params): OfTransaction| {
             Box::pin(async move {
+                let client = ServedClient::of(store)?;
                 let sent = transaction(store, &this)?.execute(sql, params).await;
                 Ok((match sent {
-                    Ok(answer) => changed(answer).await,
+                    Ok(answer) => changed(wanted_by(client, answer)).await,
                     Err(error) => Err(error),
                 },))
             })
@@ -120,9 +127,10 @@ fn add_transaction(interface: &mut LinkerInstance<'_, InstanceState>) -> wasmtim
         |store, (this, sql, params): Many| {
             Box::pin(async move {
                 let lists = lists(store, params)?;
+                let client = ServedClient::of(store)?;
                 let sent = transaction(store, &this)?.execute_many(sql, lists).await;
                 Ok((match sent {
-                    Ok(answer) => changed(answer).await,
+                    Ok(answer) => changed(wanted_by(client, answer)).await,
                     Err(error) => Err(error),
                 },))
             })
@@ -162,6 +170,14 @@ fn taken(store: &Store, this: Resource<Transaction>) -> wasmtime::Result<Transac
     store.with(|mut store| Ok(store.get().table().delete(this)?))
 }
 
+/// In an instance that several share nothing is dropped when a client leaves: the answer is unwanted all the same.
+fn wanted_by(client: Option<ServedClient>, answer: Answer) -> Answer {
+    if let Some(client) = client {
+        answer.until(async move { client.left().await });
+    }
+    answer
+}
+
 /// The answer to a call whose rows are wanted, as soon as it is known that there is one.
 async fn rows(store: &Store, answer: Answer) -> Outcome<Rows> {
     let Answer {
@@ -169,6 +185,7 @@ async fn rows(store: &Store, answer: Answer) -> Outcome<Rows> {
         rows,
         end,
         here,
+        ..
     } = answer;
     let Ok(columns) = columns.await else {
         let ended = end.await.unwrap_or_else(|_| Err(broken_off()));

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use wharf_host::capability::ServedClient;
 
 use super::counters::Counters;
 use super::drive;
@@ -207,10 +208,17 @@ impl Database {
         }
     }
 
-    /// Begins a transaction.
-    pub async fn begin(self: &Arc<Self>, options: TransactionOptions) -> Result<Transaction, Error> {
+    /// Begins a transaction, which ends with `client`, where its guest would not.
+    pub async fn begin(
+        self: &Arc<Self>,
+        options: TransactionOptions,
+        client: Option<ServedClient>,
+    ) -> Result<Transaction, Error> {
         // A sink that leads nowhere: dropped with this call.
         let (call, answer) = execute("", Vec::new(), 0);
+        if let Some(client) = client.clone() {
+            answer.until(async move { client.left().await });
+        }
         let database = self.clone();
         let begun = self.runtime.spawn(async move {
             let mut lease = match (&database.readers, options.read_only) {
@@ -219,7 +227,7 @@ impl Database {
             };
             database.control(&mut lease, Control::Begin(options)).await?;
             Counters::add(&database.counters.transactions);
-            Ok::<_, Error>(Transaction::new(&database, lease))
+            Ok::<_, Error>(Transaction::new(&database, lease, client))
         });
         let begun = begun.await.map_err(|error| Error::Other(error.to_string()));
         drop(answer);

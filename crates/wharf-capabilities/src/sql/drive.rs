@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::counters::Counters;
 use super::engine::{Canceller, Connection, Control};
@@ -14,6 +14,10 @@ use super::flow::{Ended, Patience, Sink, Statement, Watch};
 /// How long a database may take to end what it was asked to end. Past it the connection is closed, which ends it, too, only
 /// later.
 const CANCEL_MAX: Duration = Duration::from_secs(5);
+
+/// Where nothing has come of a request to cancel for so long, it is made again: it may have got there before the statement did,
+/// and ended nothing.
+const CANCEL_AGAIN: Duration = Duration::from_millis(500);
 
 /// Runs a statement. A [`Failure::Lost`] means that the connection is not to be used again.
 pub(super) async fn run(
@@ -40,8 +44,8 @@ pub(super) async fn run(
         ended = watch.ended(patience) => ended,
     };
     counters.ended(ended);
-    let outcome = timeout(CANCEL_MAX, cancel(&*canceller, &watch, &mut running)).await;
-    let is_clean = outcome.is_ok_and(|outcome| canceller.has_met(&outcome));
+    let cancelled = timeout(CANCEL_MAX, cancel(&*canceller, &watch, &mut running)).await;
+    let is_clean = cancelled.is_ok_and(|(outcome, asked)| canceller.has_met(&outcome, asked));
     let error = ended.error();
     Err(if is_clean {
         Failure::Refused(error)
@@ -50,14 +54,28 @@ pub(super) async fn run(
     })
 }
 
+/// How the statement ended, and how often that was asked for.
 async fn cancel(
     canceller: &dyn Canceller,
     watch: &Watch,
     running: &mut (impl Future<Output = Result<u64, Failure>> + Unpin),
-) -> Result<u64, Failure> {
+) -> (Result<u64, Failure>, usize) {
     watch.stop();
-    let (_, outcome) = futures_util::future::join(canceller.cancel(), running).await;
-    outcome
+    let mut asked = 0;
+    let ask = async {
+        loop {
+            asked += 1;
+            canceller.cancel(asked).await;
+            sleep(CANCEL_AGAIN).await;
+        }
+    };
+    let outcome = tokio::select! {
+        // A result that comes faster than it is thrown away leaves whoever is polled second nothing of the task's turn.
+        biased;
+        never = ask => never,
+        outcome = running => outcome,
+    };
+    (outcome, asked)
 }
 
 /// Begins, commits or rolls back. How long that may take is the same as for a statement, but nothing ends it halfway: a

@@ -54,11 +54,13 @@ pub(super) struct Dialect {
 
 /// Ends what runs on a connection.
 pub(super) trait Canceller: Send + Sync {
-    /// Asks the database to end it. That it has ended, the statement itself says.
-    fn cancel(&self) -> BoxFuture<'_, ()>;
+    /// Asks the database to end it, for the `nth` time. That it has ended, the statement itself says; what is still being asked
+    /// then is dropped.
+    fn cancel(&self, nth: usize) -> BoxFuture<'_, ()>;
 
-    /// Whether a statement that ended so has met the cancellation: no other that comes later will.
-    fn has_met(&self, outcome: &Result<u64, Failure>) -> bool;
+    /// Whether a statement that ended so, when that had been asked for so often, has met every cancellation: no other that comes
+    /// later will.
+    fn has_met(&self, outcome: &Result<u64, Failure>, asked: usize) -> bool;
 }
 
 /// A transaction's beginning and its ends.

@@ -39,6 +39,20 @@ pub(super) struct Answer {
     /// The number of rows that were changed. Comes after the last row.
     pub end: oneshot::Receiver<Result<u64, Error>>,
     pub here: DropGuard,
+    is_unwanted: CancellationToken,
+}
+
+impl Answer {
+    /// From then on nobody wants it, whether `here` is held or not.
+    pub fn until(&self, left: impl Future<Output = ()> + Send + 'static) {
+        let is_unwanted = self.is_unwanted.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = left => is_unwanted.cancel(),
+                () = is_unwanted.cancelled() => {}
+            }
+        });
+    }
 }
 
 /// Where a statement's rows go. Clones lead to the same place.
@@ -115,7 +129,7 @@ fn call(
         left: CancellationToken::new(),
         stop: CancellationToken::new(),
     });
-    let here = watch.left.clone().drop_guard();
+    let is_unwanted = watch.left.clone();
     let sink = Sink {
         columns: Arc::new(Mutex::new(Some(columns))),
         rows: rows.map(Arc::new),
@@ -130,7 +144,8 @@ fn call(
         columns: columns_receiver,
         rows: reader,
         end: end_receiver,
-        here,
+        here: is_unwanted.clone().drop_guard(),
+        is_unwanted,
     };
     (Call { statement, sink, end }, answer)
 }

@@ -4,6 +4,7 @@
 mod errors;
 mod values;
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
@@ -82,7 +83,7 @@ impl Mysql {
         let connection = connected.map_err(|error| errors::connect(&self.server, &error))?;
         Ok(MysqlConnection {
             id: connection.id(),
-            connection,
+            connection: Closed(Some(connection)),
             opts,
             read_only: self.read_only,
             is_lost: false,
@@ -100,8 +101,38 @@ impl Engine for Mysql {
     }
 }
 
+/// A connection that is closed when this is dropped.
+///
+/// Left to itself it would first read what the server has still to say, which may be all rows there are, or wait for the end of a
+/// statement. It does so in a task, and does not where there is nothing that could run one.
+struct Closed(Option<Conn>);
+
+impl Drop for Closed {
+    fn drop(&mut self) {
+        let connection = self.0.take();
+        // A thread that cannot be made leaves it to itself.
+        let _ = std::thread::Builder::new().spawn(move || drop(connection));
+    }
+}
+
+impl Deref for Closed {
+    type Target = Conn;
+
+    #[allow(clippy::expect_used, reason = "only `drop` takes it")]
+    fn deref(&self) -> &Conn {
+        self.0.as_ref().expect("it has not been dropped")
+    }
+}
+
+impl DerefMut for Closed {
+    #[allow(clippy::expect_used, reason = "as above")]
+    fn deref_mut(&mut self) -> &mut Conn {
+        self.0.as_mut().expect("it has not been dropped")
+    }
+}
+
 struct MysqlConnection {
-    connection: Conn,
+    connection: Closed,
     /// What the server calls this connection.
     id: u32,
     opts: Opts,
@@ -238,11 +269,13 @@ struct Kill {
 }
 
 impl Canceller for Kill {
-    fn cancel(&self) -> BoxFuture<'_, ()> {
+    fn cancel(&self, nth: usize) -> BoxFuture<'_, ()> {
+        // What has not begun is not ended by the former, and is by the latter.
+        let what = if nth == 1 { "QUERY" } else { "CONNECTION" };
         async move {
             // Where that fails, the connection is closed after a while.
             if let Ok(mut connection) = Conn::new(self.opts.clone()).await {
-                let _ = connection.query_drop(format!("KILL QUERY {}", self.id)).await;
+                let _ = connection.query_drop(format!("KILL {what} {}", self.id)).await;
                 let _ = connection.disconnect().await;
             }
         }
@@ -251,7 +284,7 @@ impl Canceller for Kill {
 
     /// The server may come to it when the statement has ended already. Only where one says that it was interrupted, nobody else
     /// will be.
-    fn has_met(&self, outcome: &Result<u64, Failure>) -> bool {
-        *outcome == Err(Failure::Refused(Error::Cancelled))
+    fn has_met(&self, outcome: &Result<u64, Failure>, asked: usize) -> bool {
+        asked == 1 && *outcome == Err(Failure::Refused(Error::Cancelled))
     }
 }

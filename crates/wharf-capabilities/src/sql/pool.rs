@@ -5,9 +5,9 @@
 //! closed.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use deadpool::Runtime;
 use deadpool::managed::{Manager, Metrics, Object, PoolError, QueueMode, RecycleError, RecycleResult, TimeoutType};
@@ -17,6 +17,9 @@ use super::error::Error;
 
 /// A connection that was not used for so long is asked whether it still stands before it is used.
 const UNCHECKED_MAX: Duration = Duration::from_secs(5);
+
+/// How often it is said that there are too few.
+const SAID_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// How many may be open, and how long one may be waited for.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +38,8 @@ pub(super) struct Pool {
     pool: deadpool::managed::Pool<Opener>,
     limits: PoolLimits,
     waiting: AtomicUsize,
+    /// When it was last said that there are too few.
+    said_exhausted: Mutex<Option<Instant>>,
 }
 
 /// A connection that somebody uses.
@@ -116,6 +121,7 @@ impl Pool {
             pool,
             limits,
             waiting: AtomicUsize::new(0),
+            said_exhausted: Mutex::default(),
         }
     }
 
@@ -125,7 +131,8 @@ impl Pool {
         let _waiting = Waiting::new(&self.waiting);
         let is_crowded = self.waiting.load(Ordering::Relaxed) > self.limits.queue.saturating_add(status.available);
         if is_crowded && status.size >= status.max_size {
-            return Err(Error::PoolExhausted);
+            let queue = self.limits.queue;
+            return Err(self.exhausted(&format!("more than {queue} calls wait for one")));
         }
         match self.pool.get().await {
             Ok(connection) => Ok(Lease(Some(connection))),
@@ -135,7 +142,9 @@ impl Pool {
 
     fn refused(&self, error: PoolError<ConnectError>) -> Error {
         match error {
-            PoolError::Timeout(TimeoutType::Wait) => Error::PoolExhausted,
+            PoolError::Timeout(TimeoutType::Wait) => {
+                self.exhausted(&format!("none came free within {:?}", self.limits.acquire))
+            }
             PoolError::Timeout(TimeoutType::Create | TimeoutType::Recycle) => {
                 let limit = self.limits.acquire;
                 self.pool.manager().is_down(&format!("no answer within {limit:?}"));
@@ -147,6 +156,17 @@ impl Pool {
                 Error::Other("the pool of connections is not set up".to_owned())
             }
         }
+    }
+
+    /// Said now and then, however many calls are refused.
+    fn exhausted(&self, reason: &str) -> Error {
+        let mut said = self.said_exhausted.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.is_none_or(|at| at.elapsed() >= SAID_AGAIN_AFTER) {
+            *said = Some(Instant::now());
+            let (label, most) = (&self.pool.manager().label, self.limits.connections);
+            tracing::warn!("{label}: all connections are in use, of which there may be {most}: {reason}");
+        }
+        Error::PoolExhausted
     }
 
     /// Closes those that nobody has used for long.

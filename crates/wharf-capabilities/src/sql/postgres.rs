@@ -11,12 +11,16 @@ mod values;
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{CancelToken, Client, Config, NoTls, RowStream};
 use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::engine::{Canceller, ConnectError, Connection, Control, Dialect, Engine, TransactionOptions};
 use super::error::{Error, Failure};
@@ -33,6 +37,16 @@ const DIALECT: Dialect = Dialect {
     unlock: "",
     params: ["$1", "$2"],
 };
+
+/// For a statement that nobody could cancel, because the server did not answer, or because we were killed: it ends when the server
+/// sees that its connection is closed.
+const LOOK_AFTER_CLIENTS: &str = "SET client_connection_check_interval = '5s'";
+
+/// The version of the server that knows this.
+const LOOKS_AFTER_CLIENTS_SINCE: u32 = 14;
+
+/// How long a connection may take to say that it ends.
+const FAREWELL_MAX: Duration = Duration::from_secs(1);
 
 /// Makes connections to one server.
 pub(super) struct Postgres {
@@ -72,24 +86,27 @@ impl Postgres {
     async fn connect(&self) -> Result<PostgresConnection, ConnectError> {
         let mut config = self.config().await?;
         let failed = |error: tokio_postgres::Error| errors::connect(&self.server, &error);
-        let (client, tls) = match &self.server.tls {
+        let (client, driver, tls) = match &self.server.tls {
             Tls::Off => {
                 config.ssl_mode(SslMode::Disable);
                 let (client, connection) = config.connect(NoTls).await.map_err(failed)?;
-                spawn(connection);
-                (client, None)
+                (client, Driver::spawn(connection), None)
             }
             Tls::Verify(file) => {
                 config.ssl_mode(SslMode::Require);
                 let settings = tls::client(file.clone()).await.map_err(ConnectError::tls)?;
                 let tls = MakeRustlsConnect::new(settings);
                 let (client, connection) = config.connect(tls.clone()).await.map_err(failed)?;
-                spawn(connection);
-                (client, Some(tls))
+                (client, Driver::spawn(connection), Some(tls))
             }
         };
+        if driver.looks_after_clients {
+            // A server whose system cannot tell says no: it goes without.
+            let _ = client.batch_execute(LOOK_AFTER_CLIENTS).await;
+        }
         Ok(PostgresConnection {
             client,
+            _driver: driver,
             tls,
             statements: Statements::default(),
             read_only: self.read_only,
@@ -99,9 +116,40 @@ impl Postgres {
     }
 }
 
-/// Drives the connection until its client is dropped. How it ends, the client's calls hear.
-fn spawn(connection: impl Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static) {
-    tokio::spawn(connection);
+/// Drives a connection until this is dropped. How it ends, the client's calls hear.
+///
+/// Left to itself it would end with the client's last answer, and a statement that could not be cancelled have its connection
+/// for as long as it takes.
+struct Driver {
+    /// Whether this server can see, while a statement runs, that its client has gone.
+    looks_after_clients: bool,
+    _dropped: DropGuard,
+}
+
+impl Driver {
+    fn spawn<S, T>(connection: tokio_postgres::Connection<S, T>) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let version = connection.parameter("server_version").unwrap_or_default();
+        let major = version.split(['.', ' ']).next().and_then(|major| major.parse().ok());
+        let looks_after_clients = major >= Some(LOOKS_AFTER_CLIENTS_SINCE);
+        let dropped = CancellationToken::new();
+        let guard = dropped.clone().drop_guard();
+        tokio::spawn(async move {
+            let mut connection = pin!(connection);
+            tokio::select! {
+                _ = &mut connection => return,
+                () = dropped.cancelled() => {}
+            }
+            let _ = timeout(FAREWELL_MAX, connection).await;
+        });
+        Self {
+            looks_after_clients,
+            _dropped: guard,
+        }
+    }
 }
 
 impl Engine for Postgres {
@@ -116,6 +164,7 @@ impl Engine for Postgres {
 
 struct PostgresConnection {
     client: Client,
+    _driver: Driver,
     tls: Option<MakeRustlsConnect>,
     statements: Statements,
     read_only: bool,
@@ -294,7 +343,7 @@ struct Cancel {
 }
 
 impl Canceller for Cancel {
-    fn cancel(&self) -> BoxFuture<'_, ()> {
+    fn cancel(&self, _: usize) -> BoxFuture<'_, ()> {
         async move {
             // Where that fails, the connection is closed after a while.
             let _ = match self.tls.clone() {
@@ -307,7 +356,7 @@ impl Canceller for Cancel {
 
     /// A request to cancel arrives at some time after it was sent. Only where a statement says that it was cancelled, nobody else
     /// will be.
-    fn has_met(&self, outcome: &Result<u64, Failure>) -> bool {
-        *outcome == Err(Failure::Refused(Error::Cancelled))
+    fn has_met(&self, outcome: &Result<u64, Failure>, asked: usize) -> bool {
+        asked == 1 && *outcome == Err(Failure::Refused(Error::Cancelled))
     }
 }

@@ -187,13 +187,13 @@ impl Connection for SqliteConnection {
 struct Interrupt(Arc<InterruptHandle>);
 
 impl Canceller for Interrupt {
-    fn cancel(&self) -> BoxFuture<'_, ()> {
+    fn cancel(&self, _: usize) -> BoxFuture<'_, ()> {
         self.0.interrupt();
         futures_util::future::ready(()).boxed()
     }
 
     /// An interruption meets what runs when it is called, and nothing that begins later.
-    fn has_met(&self, _: &Result<u64, Failure>) -> bool {
+    fn has_met(&self, _: &Result<u64, Failure>, _: usize) -> bool {
         true
     }
 }

@@ -277,7 +277,7 @@ async fn slow_statements_and_idle_guests_are_ended() {
         let answer = database.query(ENDLESS, Vec::new());
         rest(&database).await;
         assert_eq!(answer.end.await.unwrap(), Err(Error::Timeout));
-        let transaction = database.begin(TransactionOptions::default()).await.unwrap();
+        let transaction = database.begin(TransactionOptions::default(), None).await.unwrap();
         rest(&database).await;
         assert_eq!(transaction.commit().await, Err(Error::TransactionEnded));
         assert_eq!(database.counters.timed_out.load(Ordering::Relaxed), 2);
@@ -312,7 +312,7 @@ async fn calls_wait_for_a_connection_but_not_for_ever() {
 async fn transactions_are_committed_or_rolled_back() {
     on_both(LIMITS, |database| async move {
         execute(&database, "CREATE TABLE a (b)").await.unwrap();
-        let begin = || database.begin(TransactionOptions::default());
+        let begin = || database.begin(TransactionOptions::default(), None);
         let insert = |transaction: super::transaction::Transaction| async move {
             let answer = transaction
                 .execute("INSERT INTO a VALUES (1)".to_owned(), Vec::new())
@@ -376,7 +376,7 @@ async fn writers_queue_and_readers_do_not() {
     let scratch = Scratch::new();
     let database = open(scratch.place(), LIMITS, Vec::new());
     execute(&database, "CREATE TABLE a (b)").await.unwrap();
-    let transaction = database.begin(TransactionOptions::default()).await.unwrap();
+    let transaction = database.begin(TransactionOptions::default(), None).await.unwrap();
     let writes: Vec<_> = (0..4)
         .map(|_| database.execute("INSERT INTO a VALUES (1)", Vec::new()))
         .collect();

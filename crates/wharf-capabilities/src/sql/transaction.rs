@@ -2,10 +2,13 @@
 //!
 //! A task has the connection, and takes commands one after another. When nobody can send one any more, it rolls back.
 
+use std::future::pending;
+use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
+use wharf_host::capability::ServedClient;
 
 use super::counters::Counters;
 use super::database::{Database, Lists};
@@ -35,7 +38,7 @@ enum Command {
 
 impl Transaction {
     /// On a connection on which it has begun.
-    pub fn new(database: &Arc<Database>, lease: Lease) -> Self {
+    pub fn new(database: &Arc<Database>, lease: Lease, client: Option<ServedClient>) -> Self {
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
         let work = Work {
             database: database.clone(),
@@ -43,7 +46,7 @@ impl Transaction {
             is_tainted: false,
             is_lost: false,
         };
-        database.runtime().spawn(work.through(receiver));
+        database.runtime().spawn(work.through(receiver, client));
         Self {
             commands,
             row_bytes_max: database.limits.row_bytes_max,
@@ -100,10 +103,21 @@ struct Work {
 }
 
 impl Work {
-    async fn through(mut self, mut commands: mpsc::Receiver<Command>) {
+    async fn through(mut self, mut commands: mpsc::Receiver<Command>, client: Option<ServedClient>) {
         let idle = self.database.limits.patience.idle;
+        let mut left = pin!(async {
+            match client {
+                Some(client) => client.left().await,
+                None => pending().await,
+            }
+        });
         loop {
-            let Ok(command) = timeout(idle, commands.recv()).await else {
+            let command = tokio::select! {
+                biased;
+                () = &mut left => Ok(None),
+                command = timeout(idle, commands.recv()) => command,
+            };
+            let Ok(command) = command else {
                 self.database.counters.ended(Ended::Unread);
                 let label = &self.database.label;
                 tracing::warn!("{label}: a transaction without a call for {idle:?} is rolled back");

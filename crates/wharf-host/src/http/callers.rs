@@ -1,4 +1,4 @@
-//! In an instance that several requests share: which client a guest's outgoing call is for, and whether it has left.
+//! In an instance that several requests share: which client a guest's call is for, and whether it has left.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use wasmtime::AsContextMut as _;
-use wasmtime::component::{Access, GuestTaskId, HasSelf};
+use wasmtime::component::{Access, Accessor, GuestTaskId, HasSelf};
 
 use super::body::Lender;
 use super::{Body, ErrorCode, Payload, Sending};
@@ -93,6 +93,26 @@ impl Drop for Caller {
                 gone.take_content_back();
             });
         }
+    }
+}
+
+/// The client that a guest makes a call for, in an instance that several share.
+#[derive(Clone, Debug)]
+pub struct ServedClient(Arc<Gone>);
+
+impl ServedClient {
+    /// Asked when the call begins, before anything is waited for. `None` where an instance has one request at a time, and a client
+    /// that leaves ends the call as well; and where the guest calls for nobody.
+    ///
+    /// # Errors
+    /// When the engine does not know its own tasks.
+    pub fn of(store: &Accessor<InstanceState>) -> wasmtime::Result<Option<Self>> {
+        Ok(store.with(|mut store| caller(&mut store))?.map(Self))
+    }
+
+    /// Waits until it has left: nobody wants what the call was for.
+    pub async fn left(&self) {
+        self.0.wait().await;
     }
 }
 
