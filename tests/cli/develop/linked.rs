@@ -19,6 +19,7 @@ wasip3::wit_bindgen::generate!({
     path: "wit",
     world: "client",
     runtime_path: "wasip3::wit_bindgen::rt",
+    generate_all,
 });
 
 struct Service;
