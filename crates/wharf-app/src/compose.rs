@@ -15,7 +15,7 @@ use crate::inspect::{InspectError, Inspection};
 
 pub use assemble::{AssembleError, LinkFault, assemble};
 pub use own::{DROP, OwnLink, own_interfaces, own_links};
-pub use plug::plugged;
+pub use plug::{PlugError, plugged};
 
 /// The interface that passes a request on.
 const HANDLER: &str = "wasi:http/handler";

@@ -93,12 +93,31 @@ pub(crate) fn build(job: &Job, tools: &Tools) -> Result<Artifact, BuildError> {
     if let Some(package) = &job.build.entry {
         command.args(["--package", package]);
     }
-    let messages = job.children.run(&mut command)?;
+    let messages = job.children.run(&mut command).map_err(without_messages)?;
     let built = artifacts(&messages).map_err(|error| BuildError::Unexpected {
         command: shown(&command),
         what: error.to_string(),
     })?;
     choose(built, &job.component, &shown(&command))
+}
+
+/// What Cargo says to people: what it says to programs stands on its standard output, a line for each crate.
+fn without_messages(error: BuildError) -> BuildError {
+    match error {
+        BuildError::Failed {
+            command,
+            status,
+            output,
+        } => {
+            let lines = output.lines().filter(|line| !line.starts_with("{\"reason\":"));
+            BuildError::Failed {
+                command,
+                status,
+                output: lines.collect::<Vec<_>>().join("\n"),
+            }
+        }
+        error => error,
+    }
 }
 
 /// The one component that was built, or that of the name that is asked for.

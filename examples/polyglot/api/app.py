@@ -43,10 +43,13 @@ async def ship(berth):
 
 async def both(one, other):
     """Two rows, asked for at once."""
-    try:
-        rows = await asyncio.gather(database.find(one), database.find(other))
-    except Err as error:
-        return failed(error.value)
+    # Both are waited for, whatever comes of one: a call that is still under way once the response is returned would trap.
+    rows = await asyncio.gather(database.find(one), database.find(other), return_exceptions=True)
+    for row in rows:
+        if isinstance(row, Err):
+            return failed(row.value)
+        if isinstance(row, BaseException):
+            raise row
     return respond.with_json(json.dumps([asdict(row) for row in rows]))
 
 

@@ -198,10 +198,7 @@ fn terminal() -> (File, File) {
     grantpt(&own).unwrap();
     unlockpt(&own).unwrap();
     let name = ptsname(&own, Vec::new()).unwrap();
-    let other = File::options()
-        .read(true)
-        .write(true)
-        .open(name.to_str().unwrap())
-        .unwrap();
-    (File::from(own), other)
+    // It becomes nobody's controlling terminal.
+    let other = open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).unwrap();
+    (File::from(own), File::from(other))
 }

@@ -19,6 +19,7 @@ wasip3::wit_bindgen::generate!({
     path: "wit",
     world: "client",
     runtime_path: "wasip3::wit_bindgen::rt",
+    generate_all,
 });
 
 struct Service;
@@ -108,10 +109,8 @@ fn write_service(scratch: &Scratch) {
     );
     for package in std::fs::read_dir(library.join("deps")).unwrap() {
         let package = package.unwrap();
-        let file = Path::new("my-linked/wit/deps")
-            .join(package.file_name())
-            .join("package.wit");
-        copy(&package.path().join("package.wit"), scratch, file);
+        let file = Path::new("my-linked/wit/deps").join(package.file_name());
+        copy(&package.path(), scratch, file);
     }
 }
 

@@ -94,6 +94,8 @@ fn breaks(folder: &Path, language: &str, path: &OsString) {
         let failed = build(folder, path);
         assert_eq!(failed.code(), Some(1), "{language}: {failed:?}");
         assert!(failed.stderr.contains("error: my-http: "), "{failed:?}");
+        // What tools say to programs is nothing for people.
+        assert!(!failed.stderr.contains("\"reason\""), "{failed:?}");
         assert!(std::fs::read(&component).unwrap() == before, "{language}");
     }
 }

@@ -1,40 +1,61 @@
 //! Files that are to be one component, with nothing said of who calls whom: whoever exports what another imports meets it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::assemble::export_for;
 use crate::app::{App, AppComponent, Link};
-use crate::inspect::Inspection;
+use crate::inspect::{InspectError, Inspection};
 
-/// An app of these files, whose first component links to the others, and these to each other: an import leads to the first of those
-/// behind it that exports it, or else to the first before it. Components are called as their files are, in full.
+/// Files that cannot be told to be one component.
+#[derive(Debug, thiserror::Error)]
+pub enum PlugError {
+    /// A file is no component.
+    #[error("{}: {error}", file.display())]
+    Inspect {
+        /// The file.
+        file: PathBuf,
+        /// What it is instead.
+        error: InspectError,
+    },
+    /// A file has no part in the whole.
+    #[error("{} exports nothing of what the others import (`wharf inspect` shows both)", .0.display())]
+    Unused(PathBuf),
+}
+
+/// An app of these files, given with their contents, whose first component links to the others, and these to each other: an import
+/// leads to the first of those behind it that exports it, or else to the first before it. Components are called as their files are.
 ///
 /// # Errors
-/// The file, of those behind the first, that exports nothing of what any other imports.
-pub fn plugged(files: &[(PathBuf, Inspection)]) -> Result<App, &Path> {
-    let name = |file: &Path| file.display().to_string();
+/// Where a file is no component, or one behind the first exports nothing of what any other imports.
+pub fn plugged(files: &[(PathBuf, Vec<u8>)]) -> Result<App, PlugError> {
+    let inspect = |(file, content): &(PathBuf, Vec<u8>)| {
+        Inspection::new(content).map_err(|error| PlugError::Inspect {
+            file: file.clone(),
+            error,
+        })
+    };
+    let inspections: Vec<_> = files.iter().map(inspect).collect::<Result<_, _>>()?;
+    let name = |nth: usize| files[nth].0.display().to_string();
     let mut components = Vec::new();
-    for (nth, (file, inspection)) in files.iter().enumerate() {
-        let mut component = AppComponent::new(name(file), file);
+    let mut is_used = vec![false; files.len()];
+    for (nth, inspection) in inspections.iter().enumerate() {
+        let mut component = AppComponent::new(name(nth), &files[nth].0);
         // The first is the one that is called: nobody calls it back.
         let others = (nth + 1..files.len()).chain(1..nth);
         for import in &inspection.imports {
-            let to = others
-                .clone()
-                .find(|other| export_for(&files[*other].1, &import.name).is_some());
-            component.links.extend(to.map(|to| Link {
-                import: import.name.clone(),
-                component: name(&files[to].0),
-            }));
+            let mut others = others.clone();
+            if let Some(to) = others.find(|other| export_for(&inspections[*other], &import.name).is_some()) {
+                is_used[to] = true;
+                component.links.push(Link {
+                    import: import.name.clone(),
+                    component: name(to),
+                });
+            }
         }
         components.push(component);
     }
-    let is_used = |file: &Path| {
-        let mut links = components.iter().flat_map(|component| &component.links);
-        links.any(|link| link.component == name(file))
-    };
-    match files.iter().skip(1).find(|(file, _)| !is_used(file)) {
-        Some((unused, _)) => Err(unused),
+    match (1..files.len()).find(|nth| !is_used[*nth]) {
+        Some(unused) => Err(PlugError::Unused(files[unused].0.clone())),
         None => Ok(App {
             components,
             ..App::default()
@@ -46,7 +67,7 @@ pub fn plugged(files: &[(PathBuf, Inspection)]) -> Result<App, &Path> {
 mod tests {
     use super::*;
 
-    fn file(name: &str, imports: &[&str], exports: &[&str]) -> (PathBuf, Inspection) {
+    fn file(name: &str, imports: &[&str], exports: &[&str]) -> (PathBuf, Vec<u8>) {
         let imports: String = imports
             .iter()
             .map(|name| format!("(import \"{name}\" (instance))"))
@@ -56,30 +77,37 @@ mod tests {
             format!("(instance $e{nth}) (export \"{name}\" (instance $e{nth}))")
         });
         let text = format!("(component {imports}{})", exports.collect::<String>());
-        let bytes = wat::parse_str(&text).unwrap();
-        (name.into(), Inspection::new(&bytes).unwrap())
+        (name.into(), wat::parse_str(&text).unwrap())
+    }
+
+    #[test]
+    fn what_is_no_component_is_named() {
+        let error = plugged(&[("main".into(), b"text".to_vec())]).unwrap_err();
+        assert!(error.to_string().starts_with("main: "), "{error}");
     }
 
     #[test]
     fn imports_lead_to_the_first_who_exports_them() {
         #[track_caller]
-        fn check(files: &[(PathBuf, Inspection)], expected: Result<&[(&str, &str, &str)], &str>) {
-            let app = plugged(files).map_err(|unused| unused.to_str().unwrap());
-            let links = app.as_ref().map(|app| {
-                let links = app.components.iter().flat_map(|component| {
-                    let links = component.links.iter();
-                    links.map(move |link| (&*component.name, &*link.import, &*link.component))
-                });
-                links.collect::<Vec<_>>()
-            });
-            assert_eq!(links.as_deref().map_err(|unused| **unused), expected);
+        fn check(files: &[(PathBuf, Vec<u8>)], expected: Result<&[(&str, &str, &str)], &str>) {
+            match (plugged(files), expected) {
+                (Ok(app), Ok(expected)) => {
+                    let links = app.components.iter().flat_map(|component| {
+                        let links = component.links.iter();
+                        links.map(move |link| (&*component.name, &*link.import, &*link.component))
+                    });
+                    assert_eq!(links.collect::<Vec<_>>(), expected);
+                }
+                (Err(error), Err(expected)) => assert!(error.to_string().starts_with(expected), "{error}"),
+                (found, _) => panic!("{found:?}"),
+            }
         }
         let (a, b) = ("acme:shop/a@1.0.0", "acme:shop/b@1.0.0");
         let main = || file("main", &[a], &[]);
         check(&[main(), file("one", &[], &[a])], Ok(&[("main", a, "one")]));
         check(
             &[main(), file("one", &[], &[a, b]), file("two", &[b], &[a])],
-            Err("two"),
+            Err("two exports nothing"),
         );
         // Each stands in front of the next.
         check(
@@ -94,6 +122,6 @@ mod tests {
             ],
             Ok(&[("main", a, "one"), ("one", b, "two")]),
         );
-        check(&[main(), file("one", &[], &[b])], Err("one"));
+        check(&[main(), file("one", &[], &[b])], Err("one exports nothing"));
     }
 }

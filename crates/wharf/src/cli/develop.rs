@@ -18,6 +18,7 @@ Exit status:
 Examples:
   wharf new my-shop
   wharf new my-shop --language go
+  wharf new my-chat --template websocket --language python
   wharf new --list";
 
 const BUILD_EXAMPLES: &str = "\

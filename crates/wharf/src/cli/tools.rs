@@ -74,7 +74,7 @@ Examples:
 #[command(after_help = CALL_EXAMPLES, override_usage = "wharf call [OPTIONS] <FILE> [EXPORT] [ARGS]...")]
 pub struct Call {
     // One argument, not three: with more, `clap` would take negative numbers for flags.
-    /// The component; the function; a value for each of its parameters, even where it looks like a flag
+    /// The component; the function; a value for each of its parameters, also where it looks like a flag: options stand before
     #[arg(value_names = ["FILE", "EXPORT", "ARGS"], num_args = 1.., required = true, trailing_var_arg = true)]
     words: Vec<OsString>,
 
@@ -114,7 +114,7 @@ impl Call {
 ///
 /// Each import of FILE that one of WITH exports leads there, and so do theirs among each other: where several export it, to the first
 /// behind it. Or FILE is a manifest, whose `links` and `middleware` say who is joined with whom. What comes out is a component
-/// like any other, for any host. All parts live in one instance, also those with `instance = \"own\"` in a manifest.
+/// like any other, for any host. All parts live in one instance, also those with `instance = "own"` in a manifest.
 #[derive(Debug, Args)]
 #[command(after_help = COMPOSE_EXAMPLES)]
 pub struct Compose {
@@ -155,7 +155,7 @@ pub struct Compile {
     #[arg(short, long, value_name = "OUT")]
     pub output: Option<PathBuf>,
 
-    /// The machines to compile for, as a target triple; without it, those with a processor like this one
+    /// The machines to compile for, as a target triple [default: those with a processor like this one]
     #[arg(long, value_name = "TRIPLE")]
     pub target: Option<String>,
 
@@ -176,7 +176,7 @@ pub struct Inspect {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 
-    /// What it became
+    /// A later version of it, to compare it with
     #[arg(value_name = "OTHER")]
     pub other: Option<PathBuf>,
 

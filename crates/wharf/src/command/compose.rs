@@ -1,14 +1,13 @@
 //! `wharf compose`: several components as one file, which any host of components runs.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
-use wharf_app::inspect::Inspection;
 use wharf_server::manifest::app::{App, AppComponent, LinkedAs};
 use wharf_server::manifest::{compose, read};
 
@@ -30,14 +29,16 @@ fn try_compose(asked: &Compose, kinds: &Kinds) -> anyhow::Result<String> {
         false => of_files(asked)?,
     };
     let component = app.component(&wanted).context("the component is not there")?;
-    let mut files = BTreeMap::new();
+    let mut files = BTreeSet::new();
     let whole = compose::assemble(&app, component, |file| {
         let content = read::regular(file, read::COMPONENT_BYTES_MAX)?;
-        files.insert(file.to_owned(), content.len());
+        files.insert(file.to_owned());
         Ok(Cow::from(content))
     })?;
+    let place = fs::canonicalize(&asked.output).ok();
+    let is_part = |file: &PathBuf| place.is_some() && fs::canonicalize(file).ok() == place;
     ensure!(
-        !files.contains_key(&asked.output),
+        !files.iter().any(is_part),
         "{}: the whole would take a part's place: name another file with -o",
         asked.output.display()
     );
@@ -84,7 +85,7 @@ fn of_manifest(asked: &Compose, kinds: &Kinds) -> anyhow::Result<(App, String)> 
         Some(name) => component.name == *name || format!("{}/{}", app.name, component.name) == *name,
         None => !(component.links.is_empty() && component.middleware.is_empty()),
     };
-    let found: Vec<_> = all.iter().filter(|known| is_wanted(known)).collect();
+    let found: Vec<_> = all.iter().filter(|&known| is_wanted(known)).collect();
     let [(app, component)] = found[..] else {
         let names: Vec<_> = all.iter().map(|(_, component)| &*component.name).collect();
         let what = match &asked.component {
@@ -108,26 +109,22 @@ fn of_files(asked: &Compose) -> anyhow::Result<(App, String)> {
         "--component names one of a manifest, and {} is none",
         asked.file.display()
     );
-    let files = std::iter::once(&asked.file).chain(&asked.with);
-    let files: Vec<(PathBuf, Inspection)> = files
-        .map(|file| {
-            let content = read::regular(file, read::COMPONENT_BYTES_MAX);
-            let content = content.with_context(|| format!("cannot read {}", file.display()))?;
-            let inspection = Inspection::new(&content).with_context(|| file.display().to_string())?;
-            Ok((file.clone(), inspection))
-        })
-        .collect::<anyhow::Result<_>>()?;
-    let mut app = compose::plugged(&files).map_err(|unused| {
-        anyhow!(
-            "{} exports nothing of what the others import (`wharf inspect` shows both)",
-            unused.display()
-        )
-    })?;
     ensure!(
-        files.len() > 1 || !asked.middleware.is_empty(),
+        !(asked.with.is_empty() && asked.middleware.is_empty()),
         "{} alone is there: what is it to be joined with?",
         asked.file.display()
     );
+    let files = std::iter::once(&asked.file).chain(&asked.with);
+    let files: Vec<(PathBuf, Vec<u8>)> = files
+        .map(|file| {
+            let content = read::regular(file, read::COMPONENT_BYTES_MAX);
+            Ok((
+                file.clone(),
+                content.with_context(|| format!("cannot read {}", file.display()))?,
+            ))
+        })
+        .collect::<anyhow::Result<_>>()?;
+    let mut app = compose::plugged(&files)?;
     app.components[0].middleware.clone_from(&asked.middleware);
     let wanted = app.components[0].name.clone();
     Ok((app, wanted))

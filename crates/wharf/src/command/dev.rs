@@ -377,8 +377,8 @@ impl Places {
 
     /// Whether the component of this name is made of it.
     fn is_source(&self, name: &str, path: &Path) -> bool {
-        let places = self.sources.get(name).into_iter().flatten();
-        !wharf_build::is_derived(path, path.is_dir()) && places.into_iter().any(|place| path.starts_with(place))
+        let mut places = self.sources.get(name).into_iter().flatten();
+        !wharf_build::is_derived(path, path.is_dir()) && places.any(|place| path.starts_with(place))
     }
 
     /// What these changes ask for; `None` stands for changes that nobody knows.

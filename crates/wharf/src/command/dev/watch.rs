@@ -118,9 +118,11 @@ impl Watch {
             }
             _ => {}
         }
+        // Its parent tells that a folder is there, perhaps after somebody has begun to watch it; what else a folder is told of itself, its
+        // parent is told as well.
+        let is_new = matches!(event.kind, EventKind::Create(_));
         let mut paths = event.paths;
-        // What a folder is told of itself, its parent is told as well.
-        paths.retain(|path| !is_temporary(path) && !self.watched.contains(path));
+        paths.retain(|path| !is_temporary(path) && (is_new || !self.watched.contains(path)));
         paths
     }
 
