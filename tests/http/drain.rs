@@ -23,6 +23,7 @@ fn what_is_under_way_is_finished() {
             let (addr, admin) = (server.addr(), admin(&server));
             let context = format!("{isolation:?} {protocol:?}");
             assert_eq!(get(addr, "/?delay=1").status, 200, "{context}");
+            eventually(|| metric(admin, "wharf_requests") == Some(0.0), "it has ended");
             let asking = [
                 std::thread::spawn(move || Ask::get("/?delay=1500").over(protocol, addr)),
                 std::thread::spawn(move || Ask::get("/?delay=1500&at=body").over(protocol, addr)),
