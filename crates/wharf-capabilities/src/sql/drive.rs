@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::unconstrained;
 use tokio::time::{sleep, timeout};
 
 use super::counters::Counters;
@@ -41,7 +42,8 @@ pub(super) async fn run(
             }
             outcome => return outcome,
         },
-        ended = watch.ended(patience) => ended,
+        // Rows that come faster than they are thrown away use up the task's turn, and what is polled after them has none left.
+        ended = unconstrained(watch.ended(patience)) => ended,
     };
     counters.ended(ended);
     let cancelled = timeout(CANCEL_MAX, cancel(&*canceller, &watch, &mut running)).await;
@@ -70,7 +72,7 @@ async fn cancel(
         }
     };
     let outcome = tokio::select! {
-        // A result that comes faster than it is thrown away leaves whoever is polled second nothing of the task's turn.
+        // First for the same reason.
         biased;
         never = ask => never,
         outcome = running => outcome,
