@@ -31,17 +31,27 @@ pub enum Heard {
 }
 
 impl Echoes {
-    /// Takes in that these files of the component's have changed while it was built.
+    /// Takes in that these files of the component's have changed while it was built. What has not changed each time is news: somebody
+    /// has saved it.
     pub fn hear(&mut self, component: &str, files: BTreeSet<PathBuf>) -> Heard {
         let echo = self.0.entry(component.to_owned()).or_default();
-        if !files.is_subset(&echo.files) {
-            *echo = Echo { files, times: 1 };
+        let common: BTreeSet<_> = echo.files.intersection(&files).cloned().collect();
+        if common.is_empty() {
+            if echo.times < TIMES {
+                *echo = Echo { files, times: 1 };
+            }
             return Heard::News;
         }
-        echo.times = echo.times.saturating_add(1);
+        let is_more = files.len() > common.len();
+        let before = echo.times;
+        *echo = Echo {
+            files: common,
+            times: before.saturating_add(u32::from(!is_more)),
+        };
         match echo.times {
+            _ if is_more => Heard::News,
             ..TIMES => Heard::News,
-            TIMES => Heard::First,
+            TIMES if before < TIMES => Heard::First,
             _ => Heard::Again,
         }
     }
@@ -62,11 +72,16 @@ mod tests {
         check("b", &["stamp"], Heard::News);
         check("a", &["stamp"], Heard::News);
         check("a", &["stamp", "source"], Heard::News);
-        check("a", &["stamp"], Heard::News);
         check("a", &["stamp"], Heard::First);
         check("a", &["stamp"], Heard::Again);
-        check("a", &["source"], Heard::Again);
-        check("a", &["other"], Heard::News);
-        check("b", &["stamp"], Heard::News);
+        // Somebody saves.
+        check("a", &["source"], Heard::News);
+        check("a", &["stamp", "source"], Heard::News);
+        check("a", &["stamp", "source"], Heard::News);
+        check("a", &["stamp"], Heard::Again);
+        // One who saves during each build.
+        check("b", &["other"], Heard::News);
+        check("b", &["source"], Heard::News);
+        check("b", &["other"], Heard::News);
     }
 }
