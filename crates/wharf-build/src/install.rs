@@ -135,7 +135,8 @@ fn shown_path(path: &Path) -> String {
     path.display().to_string()
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -127,7 +127,8 @@ fn failed(command: &Command, output: &Output) -> BuildError {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use std::thread;
     use std::time::{Duration, Instant};
