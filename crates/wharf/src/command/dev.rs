@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread;
+use std::time::SystemTime;
 
 use anyhow::Context as _;
 use wharf_build::{Children, Event, Job, Outcome, tools::Toolbox};
@@ -164,7 +165,7 @@ impl Session {
         let mut places = Places::of(&self.file, &configuration);
         self.look_at(&mut watch, &places);
         let mut echoes = Echoes::default();
-        let mut built = BTreeSet::new();
+        let mut built = Built::default();
         // What has changed during a build, where something has.
         let mut during: Option<Option<BTreeSet<PathBuf>>> = None;
         loop {
@@ -188,13 +189,17 @@ impl Session {
             let Some(is_new) = self.take_in(&due, &mut places, &mut watch) else {
                 continue;
             };
+            built = Built {
+                components: match due.all {
+                    true => places.sources.keys().cloned().collect(),
+                    false => due.components,
+                },
+                // Before anybody hears of the new version, and saves the next.
+                ended: Some(SystemTime::now()),
+            };
             if (is_new || due.all) && tell.send(()).is_err() {
                 return;
             }
-            built = match due.all {
-                true => places.sources.keys().cloned().collect(),
-                false => due.components,
-            };
             during = Some(watch.so_far()).filter(|changed| changed.as_ref().is_none_or(|changed| !changed.is_empty()));
         }
     }
@@ -230,13 +235,17 @@ impl Session {
         echoes: &mut Echoes,
         places: &Places,
         changed: &Option<BTreeSet<PathBuf>>,
-        built: &BTreeSet<String>,
+        built: &Built,
     ) {
         due.components.retain(|name| {
-            if !(places.commands.contains(name) && built.contains(name)) {
+            if !(places.commands.contains(name) && built.components.contains(name)) {
                 return true;
             }
-            let written: BTreeSet<_> = changed.iter().flatten().filter(|path| places.is_source(name, path)).cloned().collect();
+            let written = changed.iter().flatten().filter(|path| places.is_source(name, path));
+            let written: BTreeSet<_> = written.cloned().collect();
+            if written.iter().any(|path| built.ended_before(path)) {
+                return true;
+            }
             let first = written.first().map(|path| places.near(path).display().to_string());
             let heard = echoes.hear(name, written);
             if heard == Heard::First {
@@ -313,6 +322,21 @@ impl Session {
 
     fn failures(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What was built last.
+#[derive(Default)]
+struct Built {
+    components: BTreeSet<String>,
+    ended: Option<SystemTime>,
+}
+
+impl Built {
+    /// Whether the file was written after that: no command did it.
+    fn ended_before(&self, path: &Path) -> bool {
+        let written = path.metadata().and_then(|meta| meta.modified());
+        written.is_ok_and(|written| Some(written) > self.ended)
     }
 }
 
