@@ -103,7 +103,9 @@ fn readers() {
 
 /// No time is over before the test is: nobody leaves the crowd for having been in it too long.
 const PATIENT: &str = "[server.limits]\nhead-timeout = '1h'\nwrite-timeout = '1h'\n";
-const PATIENT_APP: &str = "response-time = '1h'\nbody-idle-time = '1h'\nbody-rate = 1\nrequests = 20000\n";
+/// Nor does one instance run out of memory that has ten thousand responses under way, each in a buffer of the guest's.
+const PATIENT_APP: &str =
+    "response-time = '1h'\nbody-idle-time = '1h'\nbody-rate = 1\nrequests = 20000\nmemory = '2GiB'\n";
 
 /// Asks honestly while a crowd comes and while all of it are there.
 fn check(slow: Slow, isolation: Isolation) {
