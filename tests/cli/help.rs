@@ -36,215 +36,171 @@ fn help_names_every_command_and_shows_examples() {
     check_help(&["help"], &parts);
 }
 
-#[test]
-fn help_of_dev_says_what_it_does_and_names_every_flag() {
-    let parts = [
-        "Usage: wharf dev [OPTIONS] [FILE]",
-        "--addr <HOST:PORT|unix:PATH>",
-        "--jobs <NUMBER>",
-        "--no-script",
-        "--cache <FOLDER>",
-        "--no-cache",
-        "--allow-precompiled",
-        "--log <LEVEL>",
-        "/.wharf/dev/events",
-        "Ctrl-C",
-        "Exit status:",
-        "Examples:\n  wharf dev\n",
-    ];
-    check_help(&["dev", "--help"], &parts);
-    check_help(&["help", "dev"], &parts);
-    check_all_flags_are_known(&["dev", "--help"], &parts);
-}
+/// What a component is given.
+const GRANTS: &[&str] = &[
+    "--env <NAME=VALUE>",
+    "--dir <HOST::GUEST>",
+    "--dir-ro <HOST::GUEST>",
+    "--allow-net <PATTERN>",
+    "--allow-outbound <PATTERN>",
+    "--outbound-ca <FILE>",
+    "--max-memory <SIZE>",
+];
+
+/// What stands in the help of all that run components.
+const MACHINE: &[&str] = &["--cache <FOLDER>", "--no-cache", "--allow-precompiled", "--log <LEVEL>"];
+
+const ENDS: &[&str] = &["Exit status:", "Examples:"];
+
+/// Commands, and what their help says: among it each of their flags.
+const COMMANDS: &[(&[&str], &[&[&str]])] = &[
+    (
+        &["dev"],
+        &[
+            &[
+                "Usage: wharf dev [OPTIONS] [FILE]",
+                "--addr <HOST:PORT|unix:PATH>",
+                "--jobs <NUMBER>",
+                "--no-script",
+                "/.wharf/dev/events",
+                "Ctrl-C",
+                "Examples:\n  wharf dev\n",
+            ],
+            MACHINE,
+            ENDS,
+        ],
+    ),
+    (
+        &["run"],
+        &[
+            &["Usage: wharf run [OPTIONS] <FILE> [ARGS]...", "134", "125"],
+            GRANTS,
+            MACHINE,
+            ENDS,
+        ],
+    ),
+    (
+        &["serve"],
+        &[
+            &[
+                "Usage: wharf serve [OPTIONS] <FILE>",
+                "--addr <HOST:PORT|unix:PATH>",
+                "--tls-certificate <FILE>",
+                "--tls-key <FILE>",
+                "[default: 127.0.0.1:8080]",
+                "--isolation <HOW>",
+                "request",
+                "serial",
+                "shared",
+                "--middleware <FILE>",
+                "--drain-timeout <DURATION>",
+                "[default: 30s]",
+                "--timeout <DURATION>",
+                "--admin <HOST:PORT|unix:PATH|none>",
+                "--head-timeout <DURATION>",
+                "--idle-timeout <DURATION>",
+                "[default: 75s]",
+                "--max-cpu-time <DURATION>",
+                "--max-instances <COUNT>",
+                "--queue-timeout <DURATION>",
+                "--background-timeout <DURATION>",
+                "Limits:",
+            ],
+            GRANTS,
+            MACHINE,
+            ENDS,
+        ],
+    ),
+    (
+        &["check"],
+        &[&["Usage: wharf check [FILE]", "wharf check apps/shop"], ENDS],
+    ),
+    (&["schema"], &[&["Usage: wharf schema [OPTIONS]", "--reference"], ENDS]),
+    (
+        &["inspect"],
+        &[
+            &["Usage: wharf inspect [OPTIONS] <FILE> [OTHER]", "--json", "--wit"],
+            ENDS,
+        ],
+    ),
+    (
+        &["compose"],
+        &[
+            &[
+                "Usage: wharf compose [OPTIONS] --output <OUT> <FILE> [WITH]...",
+                "--output <OUT>",
+                "--middleware <FILE>",
+                "--component <NAME>",
+            ],
+            ENDS,
+        ],
+    ),
+    (
+        &["build"],
+        &[
+            &[
+                "Usage: wharf build [OPTIONS] [FILE]",
+                "--only <NAME>",
+                "--jobs <NUMBER>",
+                "--install",
+                "WHARF_COMPONENT",
+            ],
+            ENDS,
+        ],
+    ),
+    (
+        &["doctor"],
+        &[&["Usage: wharf doctor [OPTIONS] [FILE]", "--install"], ENDS],
+    ),
+    (
+        &["compile"],
+        &[
+            &[
+                "Usage: wharf compile [OPTIONS] <FILE>",
+                "--output <OUT>",
+                "--target <TRIPLE>",
+                "--in-little-space",
+            ],
+            ENDS,
+        ],
+    ),
+    (
+        &["call"],
+        &[
+            &[
+                "Usage: wharf call [OPTIONS] <FILE> [EXPORT] [ARGS]...",
+                "--timeout <DURATION>",
+                "[default: 30s]",
+                "WAVE",
+                "124",
+            ],
+            GRANTS,
+            MACHINE,
+            ENDS,
+        ],
+    ),
+    (
+        &["wit"],
+        &[&["Usage: wharf wit <COMMAND>", "list", "show", "add"], ENDS],
+    ),
+    (
+        &["wit", "add"],
+        &[&[
+            "Usage: wharf wit add [OPTIONS] <PACKAGE>...",
+            "--to <FOLDER>",
+            "--force",
+        ]],
+    ),
+];
 
 #[test]
-fn help_of_run_names_every_flag_and_exit_status() {
-    let parts = [
-        "Usage: wharf run [OPTIONS] <FILE> [ARGS]...",
-        "--env <NAME=VALUE>",
-        "--dir <HOST::GUEST>",
-        "--dir-ro <HOST::GUEST>",
-        "--allow-net <PATTERN>",
-        "--allow-outbound <PATTERN>",
-        "--outbound-ca <FILE>",
-        "--max-memory <SIZE>",
-        "--cache <FOLDER>",
-        "--no-cache",
-        "--allow-precompiled",
-        "--log <LEVEL>",
-        "Exit status:",
-        "134",
-        "125",
-        "Examples:",
-    ];
-    check_help(&["run", "--help"], &parts);
-    check_help(&["help", "run"], &parts);
-    check_all_flags_are_known(&["run", "--help"], &parts);
-}
-
-#[test]
-fn help_of_serve_names_every_flag_with_its_default() {
-    let parts = [
-        "Usage: wharf serve [OPTIONS] <FILE>",
-        "--addr <HOST:PORT|unix:PATH>",
-        "--tls-certificate <FILE>",
-        "--tls-key <FILE>",
-        "[default: 127.0.0.1:8080]",
-        "--isolation <HOW>",
-        "request",
-        "serial",
-        "shared",
-        "--middleware <FILE>",
-        "--drain-timeout <DURATION>",
-        "[default: 30s]",
-        "--env <NAME=VALUE>",
-        "--dir <HOST::GUEST>",
-        "--dir-ro <HOST::GUEST>",
-        "--allow-net <PATTERN>",
-        "--allow-outbound <PATTERN>",
-        "--max-memory <SIZE>",
-        "--timeout <DURATION>",
-        "--admin <HOST:PORT|unix:PATH|none>",
-        "--head-timeout <DURATION>",
-        "--idle-timeout <DURATION>",
-        "[default: 75s]",
-        "--outbound-ca <FILE>",
-        "--max-cpu-time <DURATION>",
-        "--max-instances <COUNT>",
-        "--queue-timeout <DURATION>",
-        "--background-timeout <DURATION>",
-        "--cache <FOLDER>",
-        "--no-cache",
-        "--allow-precompiled",
-        "--log <LEVEL>",
-        "Limits:",
-        "Exit status:",
-        "Examples:",
-    ];
-    check_help(&["serve", "--help"], &parts);
-    check_all_flags_are_known(&["serve", "--help"], &parts);
-}
-
-#[test]
-fn help_of_check_and_schema_says_how_they_end() {
-    let parts = [
-        "Usage: wharf check [FILE]",
-        "Exit status:",
-        "Examples:",
-        "wharf check apps/shop",
-    ];
-    check_help(&["check", "--help"], &parts);
-    check_all_flags_are_known(&["check", "--help"], &parts);
-    let parts = [
-        "Usage: wharf schema [OPTIONS]",
-        "--reference",
-        "Exit status:",
-        "Examples:",
-    ];
-    check_help(&["schema", "--help"], &parts);
-    check_all_flags_are_known(&["schema", "--help"], &parts);
-}
-
-#[test]
-fn help_of_inspect_names_every_flag_and_exit_status() {
-    let parts = [
-        "Usage: wharf inspect [OPTIONS] <FILE> [OTHER]",
-        "--json",
-        "--wit",
-        "Exit status:",
-        "Examples:",
-    ];
-    check_help(&["inspect", "--help"], &parts);
-    check_all_flags_are_known(&["inspect", "--help"], &parts);
-}
-
-#[test]
-fn help_of_compose_build_and_doctor_name_every_flag_and_exit_status() {
-    let parts = [
-        "Usage: wharf compose [OPTIONS] --output <OUT> <FILE> [WITH]...",
-        "--output <OUT>",
-        "--middleware <FILE>",
-        "--component <NAME>",
-        "Exit status:",
-        "Examples:",
-    ];
-    check_help(&["compose", "--help"], &parts);
-    check_all_flags_are_known(&["compose", "--help"], &parts);
-    let parts = [
-        "Usage: wharf build [OPTIONS] [FILE]",
-        "--only <NAME>",
-        "--jobs <NUMBER>",
-        "--install",
-        "WHARF_COMPONENT",
-        "Exit status:",
-        "Examples:",
-    ];
-    check_help(&["build", "--help"], &parts);
-    check_all_flags_are_known(&["build", "--help"], &parts);
-    let parts = [
-        "Usage: wharf doctor [OPTIONS] [FILE]",
-        "--install",
-        "Exit status:",
-        "Examples:",
-    ];
-    check_help(&["doctor", "--help"], &parts);
-    check_all_flags_are_known(&["doctor", "--help"], &parts);
-}
-
-#[test]
-fn help_of_compile_and_call_name_every_flag_and_exit_status() {
-    let parts = [
-        "Usage: wharf compile [OPTIONS] <FILE>",
-        "--output <OUT>",
-        "--target <TRIPLE>",
-        "--in-little-space",
-        "Exit status:",
-        "Examples:",
-    ];
-    check_help(&["compile", "--help"], &parts);
-    check_all_flags_are_known(&["compile", "--help"], &parts);
-    let parts = [
-        "Usage: wharf call [OPTIONS] <FILE> [EXPORT] [ARGS]...",
-        "--timeout <DURATION>",
-        "[default: 30s]",
-        "--env <NAME=VALUE>",
-        "--dir <HOST::GUEST>",
-        "--dir-ro <HOST::GUEST>",
-        "--allow-net <PATTERN>",
-        "--allow-outbound <PATTERN>",
-        "--outbound-ca <FILE>",
-        "--max-memory <SIZE>",
-        "--cache <FOLDER>",
-        "--no-cache",
-        "--allow-precompiled",
-        "--log <LEVEL>",
-        "WAVE",
-        "Exit status:",
-        "124",
-        "Examples:",
-    ];
-    check_help(&["call", "--help"], &parts);
-    check_all_flags_are_known(&["call", "--help"], &parts);
-}
-
-#[test]
-fn help_of_wit_says_how_it_ends() {
-    let parts = [
-        "Usage: wharf wit <COMMAND>",
-        "list",
-        "show",
-        "add",
-        "Exit status:",
-        "Examples:",
-    ];
-    check_help(&["wit", "--help"], &parts);
-    let parts = [
-        "Usage: wharf wit add [OPTIONS] <PACKAGE>...",
-        "--to <FOLDER>",
-        "--force",
-    ];
-    check_help(&["wit", "add", "--help"], &parts);
-    check_all_flags_are_known(&["wit", "add", "--help"], &parts);
+fn help_of_commands_names_every_flag_and_exit_status() {
+    for (command, parts) in COMMANDS {
+        let (parts, words) = (parts.concat(), [command, &["--help"][..]].concat());
+        check_help(&words, &parts);
+        check_all_flags_are_known(&words, &parts);
+        check_help(&[&["help"], *command].concat(), &parts);
+    }
 }
 
 /// A flag that is added is one that a test here names.

@@ -49,6 +49,16 @@ impl Site {
         line.map_or_else(|| format!("{} {text}", reply.status), str::to_owned)
     }
 
+    /// With a new version of `b` beside an `a` that cannot be taken: `b` comes, `a` stays, and the log says why.
+    fn refuses_a_and_takes_b(&self, nth: usize, said: &str) {
+        let version = format!("b{nth}");
+        write_app(&self.scratch, "b", &version, "");
+        self.hang_up("refused");
+        self.comes_to("/b", &version);
+        self.server.says(said);
+        assert_eq!(self.version("/a"), "1", "{said}");
+    }
+
     /// A changed file may be noticed before all of them are changed: what was reloaded then says nothing of the rest.
     fn comes_to(&self, path: &str, version: &str) {
         eventually(
@@ -147,12 +157,7 @@ fn what_cannot_be_taken_leaves_everything_as_it_was() {
     ];
     for (nth, (file, content, said)) in cases.into_iter().enumerate() {
         replace(&app.join(file), content);
-        let version = format!("b{nth}");
-        write_app(&site.scratch, "b", &version, "");
-        site.hang_up("refused");
-        site.comes_to("/b", &version);
-        site.server.says(said);
-        assert_eq!(site.version("/a"), "1", "{said}");
+        site.refuses_a_and_takes_b(nth, said);
         replace(&app.join("app.wasm"), &component);
         write_app(&site.scratch, "a", "1", "");
         site.hang_up("taken");
@@ -373,12 +378,7 @@ fn hostile_components_are_refused_and_the_server_goes_on() {
         replace(&folder.join("front.wasm"), &front);
         replace(&folder.join(file), &hostile);
         write_app(&site.scratch, "a", "hostile", "middleware = ['front.wasm']\n");
-        let version = format!("b{nth}");
-        write_app(&site.scratch, "b", &version, "");
-        site.hang_up("refused");
-        site.comes_to("/b", &version);
-        site.server.says(said);
-        assert_eq!(site.version("/a"), "1", "{said}");
+        site.refuses_a_and_takes_b(nth, said);
         replace(&folder.join("app.wasm"), &component);
         write_app(&site.scratch, "a", "1", "");
         site.hang_up("taken");

@@ -46,3 +46,11 @@ pub(crate) fn first(faults: Vec<Fault>) -> OpenError {
         None => "the section is wrong".into(),
     }
 }
+
+/// What is wrong with the section `value` of a manifest in `/apps`, as its users read it.
+#[cfg(test)]
+pub(crate) fn wrong_with(kind: &impl wharf_host::capability::Section, value: serde_json::Value) -> Vec<String> {
+    let folder = "/apps".into();
+    let written = wharf_host::capability::Written { value, folder };
+    kind.check(&written).iter().map(Fault::to_string).collect()
+}

@@ -3,6 +3,9 @@
 //! What a component is and how it runs is `wharf-host`'s; what a manifest says, `wharf-app`'s; where messages and signals
 //! come from and go to is the program's (`wharf`).
 
+#[macro_use]
+mod one_of;
+
 mod accept;
 mod admin;
 mod app;

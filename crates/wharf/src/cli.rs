@@ -205,19 +205,7 @@ pub struct Run {
     file_and_args: Vec<OsString>,
 
     #[command(flatten)]
-    pub grants: Grants,
-
-    /// How much memory the program may use [default: no limit but the machine's]
-    #[arg(long, value_name = "SIZE", value_parser = value::size, help_heading = "Limits")]
-    pub max_memory: Option<usize>,
-
-    #[command(flatten)]
-    pub machine: Machine,
-
-    /// What to write to stderr: off, error, warn, info, debug or trace, or a list such as info,wharf_host=debug
-    #[arg(long, value_name = "LEVEL", default_value = "warn", env = "WHARF_LOG", hide_env_values = true, value_parser = value::targets)]
-    #[arg(help_heading = "Other")]
-    pub log: Targets,
+    pub alone: Alone,
 }
 
 impl Run {
@@ -389,6 +377,25 @@ impl Serve {
     }
 }
 
+/// What a command has that makes one instance, and ends with it.
+#[derive(Debug, Args)]
+pub struct Alone {
+    #[command(flatten)]
+    pub grants: Grants,
+
+    /// How much memory the component may use [default: no limit but the machine's]
+    #[arg(long, value_name = "SIZE", value_parser = value::size, help_heading = "Limits")]
+    pub max_memory: Option<usize>,
+
+    #[command(flatten)]
+    pub machine: Machine,
+
+    /// What to write to stderr: off, error, warn, info, debug or trace, or a list such as info,wharf_host=debug
+    #[arg(long, value_name = "LEVEL", default_value = "warn", env = "WHARF_LOG", hide_env_values = true, value_parser = value::targets)]
+    #[arg(help_heading = "Other")]
+    pub log: Targets,
+}
+
 /// What the program uses of this machine.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Other")]
@@ -449,7 +456,7 @@ mod tests {
             let Command::Run(run) = parse(&format!("wharf run --env A=1 tool.wasm {arguments}")).command else {
                 panic!("run")
             };
-            assert_eq!(run.grants.variables, ["A=1".parse().unwrap()]);
+            assert_eq!(run.alone.grants.variables, ["A=1".parse().unwrap()]);
             let expected: Vec<OsString> = arguments.split_whitespace().map(OsString::from).collect();
             assert_eq!(run.file_and_arguments(), (Path::new("tool.wasm"), expected.as_slice()));
         }

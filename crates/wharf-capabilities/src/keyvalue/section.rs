@@ -209,12 +209,7 @@ mod tests {
 
     #[track_caller]
     fn check(value: Value, expected: &[&str]) {
-        let written = Written {
-            value,
-            folder: "/apps".into(),
-        };
-        let found: Vec<String> = KeyvalueKind.check(&written).iter().map(Fault::to_string).collect();
-        assert_eq!(found, expected);
+        assert_eq!(crate::section::wrong_with(&KeyvalueKind, value), expected);
     }
 
     #[test]

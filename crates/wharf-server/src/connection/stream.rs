@@ -247,51 +247,14 @@ impl<S: Wire> Drop for Secure<S> {
     }
 }
 
-/// One call for all four kinds.
-macro_rules! each {
-    ($other:expr, $inner:ident => $call:expr) => {
-        match $other {
-            #[cfg(unix)]
-            Other::Unix($inner) => $call,
-            Other::Tls($inner) => $call,
-            #[cfg(unix)]
-            Other::TlsOverUnix($inner) => $call,
-            Other::Tcp($inner) => $call,
-        }
-    };
-}
-
-impl AsyncRead for Other {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        each!(&mut *self, inner => Pin::new(inner).poll_read(cx, buffer))
-    }
-}
-
-impl AsyncWrite for Other {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        each!(&mut *self, inner => Pin::new(inner).poll_write(cx, bytes))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        each!(self, inner => inner.is_write_vectored())
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        each!(&mut *self, inner => Pin::new(inner).poll_write_vectored(cx, parts))
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(&mut *self, inner => Pin::new(inner).poll_flush(cx))
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(&mut *self, inner => Pin::new(inner).poll_shutdown(cx))
-    }
-}
+reads_and_writes_as!(Other {
+    #[cfg(unix)]
+    Unix,
+    Tls,
+    #[cfg(unix)]
+    TlsOverUnix,
+    Tcp,
+});
 
 impl<T> Counted<T> {
     pub fn new(inner: T, activity: Arc<Activity>, agreed: Option<Agreed>) -> Self {

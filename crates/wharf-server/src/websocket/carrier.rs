@@ -1,14 +1,10 @@
 //! What carries a WebSocket: a connection of its own, or a stream of HTTP/2.
 
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use h2::{RecvStream, SendStream};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 
 use crate::connection::streams::{OpenStream, Piece};
@@ -49,44 +45,4 @@ impl Promised {
     }
 }
 
-/// One call for both kinds.
-macro_rules! each {
-    ($carrier:expr, $inner:ident => $call:expr) => {
-        match $carrier {
-            Carrier::Connection($inner) => $call,
-            Carrier::Stream($inner) => $call,
-        }
-    };
-}
-
-impl AsyncRead for Carrier {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        each!(&mut *self, inner => Pin::new(inner).poll_read(cx, buffer))
-    }
-}
-
-impl AsyncWrite for Carrier {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        each!(&mut *self, inner => Pin::new(inner).poll_write(cx, bytes))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        each!(self, inner => inner.is_write_vectored())
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        each!(&mut *self, inner => Pin::new(inner).poll_write_vectored(cx, parts))
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(&mut *self, inner => Pin::new(inner).poll_flush(cx))
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(&mut *self, inner => Pin::new(inner).poll_shutdown(cx))
-    }
-}
+reads_and_writes_as!(Carrier { Connection, Stream });

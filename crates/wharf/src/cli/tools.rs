@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use tracing_subscriber::filter::Targets;
 
-use super::{Grants, Machine, value};
+use super::{Alone, value};
 
 const INSPECT_EXAMPLES: &str = "\
 Exit status:
@@ -83,19 +82,7 @@ pub struct Call {
     pub timeout: Duration,
 
     #[command(flatten)]
-    pub grants: Grants,
-
-    /// How much memory the component may use [default: no limit but the machine's]
-    #[arg(long, value_name = "SIZE", value_parser = value::size, help_heading = "Limits")]
-    pub max_memory: Option<usize>,
-
-    #[command(flatten)]
-    pub machine: Machine,
-
-    /// What to write to stderr: off, error, warn, info, debug or trace, or a list such as info,wharf_host=debug
-    #[arg(long, value_name = "LEVEL", default_value = "warn", env = "WHARF_LOG", hide_env_values = true, value_parser = value::targets)]
-    #[arg(help_heading = "Other")]
-    pub log: Targets,
+    pub alone: Alone,
 }
 
 impl Call {

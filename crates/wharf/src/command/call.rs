@@ -51,7 +51,7 @@ pub fn call(call: &Call, kinds: &Kinds) -> ExitCode {
 fn try_call(call: &Call, kinds: &Kinds) -> Result<u8, Failed> {
     let messages = Lines::new(io::stderr()).map_err(anyhow::Error::from)?;
     messages.open(None);
-    log::install(&messages, call.log.clone());
+    log::install(&messages, call.alone.log.clone());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(anyhow::Error::from)?;
     let done = runtime.block_on(find_and_call(call, kinds));
@@ -67,7 +67,7 @@ async fn find_and_call(call: &Call, kinds: &Kinds) -> Result<u8, Failed> {
         ..EngineOptions::default()
     })
     .map_err(|error| anyhow::Error::msg(format!("cannot run components on this machine: {error:#}")))?;
-    let component = load::component(&engine, &call.machine, file)?;
+    let component = load::component(&engine, &call.alone.machine, file)?;
     let functions = component.functions();
     let Some(wanted) = function else {
         say(&listed(file, &functions));
@@ -92,13 +92,13 @@ async fn find_and_call(call: &Call, kinds: &Kinds) -> Result<u8, Failed> {
 
 async fn instance(call: &Call, kinds: &Kinds, file: &Path, component: &Component) -> anyhow::Result<Instance> {
     let mut app = App::of_component("", file);
-    grants::grant(&mut app, &call.grants);
+    grants::grant(&mut app, &call.alone.grants);
     let mut capabilities = grants::capabilities(&app)?;
     capabilities.extend(kinds.open(&app)?);
     let limits = Limits {
         response_timeout: call.timeout,
         cpu_time_max: call.timeout,
-        ..run::limits(call.max_memory)
+        ..run::limits(call.alone.max_memory)
     };
     let environment = Environment {
         variables: app.environment.clone().into_iter().collect(),

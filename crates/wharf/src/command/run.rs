@@ -37,7 +37,7 @@ pub fn run(run: &Run, kinds: &Kinds) -> ExitCode {
 fn try_run(run: &Run, kinds: &Kinds) -> anyhow::Result<u8> {
     let messages = Lines::new(io::stderr())?;
     messages.open(None);
-    log::install(&messages, run.log.clone());
+    log::install(&messages, run.alone.log.clone());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(start_and_wait(run, kinds));
     // A thread that waits for standard input would hold up the end for as long as nobody types.
@@ -54,13 +54,18 @@ async fn start_and_wait(run: &Run, kinds: &Kinds) -> anyhow::Result<Exit> {
         ..EngineOptions::default()
     })
     .map_err(|error| anyhow::Error::msg(format!("cannot run components on this machine: {error:#}")))?;
-    let component = load::component(&engine, &run.machine, file)?;
+    let component = load::component(&engine, &run.alone.machine, file)?;
     let mut app = App::of_component("", file);
-    grants::grant(&mut app, &run.grants);
+    grants::grant(&mut app, &run.alone.grants);
     let mut capabilities = grants::capabilities(&app)?;
     capabilities.extend(kinds.open(&app)?);
     let environment = environment(file, arguments, &app)?;
-    let command = Command::new(&component, capabilities.into(), environment, limits(run.max_memory))?;
+    let command = Command::new(
+        &component,
+        capabilities.into(),
+        environment,
+        limits(run.alone.max_memory),
+    )?;
     command
         .run()
         .await
