@@ -167,8 +167,8 @@ pub fn request(addr: impl ToSocketAddrs, raw: impl AsRef<[u8]>) -> TcpStream {
 /// When it cannot: not every system has more of 127.0.0.0/8 than its first address.
 #[cfg(target_os = "linux")]
 pub fn connect_from(client: [u8; 4], server: std::net::SocketAddr) -> TcpStream {
-    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
-    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("the system has sockets");
+    use rustix::net::{bind, connect};
+    let socket = crate::unconnected_socket();
     let client = std::net::SocketAddr::from((client, 0));
     bind(&socket, &client).expect("the system has this address");
     connect(&socket, &server).expect("the server accepts connections");

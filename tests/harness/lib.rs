@@ -26,6 +26,8 @@ pub mod websocket;
 pub use database::{Brand, DatabaseServer, PASSWORD};
 pub use installed::{installed, python_package};
 pub use origin::Origin;
+#[cfg(unix)]
+pub use port::unconnected_socket;
 pub use program::{Finished, finish, guest, wharf};
 #[cfg(unix)]
 pub use redis::{KilledRedis, Redis};

@@ -4,7 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use rustix::fd::OwnedFd;
 use rustix::net::sockopt::set_socket_reuseaddr;
-use rustix::net::{AddressFamily, SocketAddrV4, SocketType, bind, getsockname, socket};
+use rustix::net::{SocketAddrV4, bind, getsockname};
+use socket2::{Domain, Socket, Type};
 
 /// A port of 127.0.0.1 that the system gives to nobody who asks for any. Nobody listens there: who connects is refused. A server that
 /// names it may have it (socket(7), `SO_REUSEADDR`), as those of databases do.
@@ -17,7 +18,7 @@ pub(crate) struct HeldPort {
 impl HeldPort {
     /// One that is free.
     pub(crate) fn new() -> Self {
-        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("the system has sockets");
+        let socket = unconnected_socket();
         set_socket_reuseaddr(&socket, true).expect("a socket takes this option");
         bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
         let addr = getsockname(&socket).expect("a bound socket has an address");
@@ -28,6 +29,18 @@ impl HeldPort {
     pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
     }
+}
+
+/// A socket of TCP that is connected with nobody yet. Programs that other tests start meanwhile do not inherit it: ten thousand of
+/// them leave a database's server no files, and a connection stays open for as long as somebody has it.
+///
+/// # Panics
+///
+/// When the system has none.
+pub fn unconnected_socket() -> OwnedFd {
+    Socket::new(Domain::IPV4, Type::STREAM, None)
+        .expect("the system has sockets")
+        .into()
 }
 
 #[cfg(test)]

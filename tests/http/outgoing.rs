@@ -251,8 +251,8 @@ struct Full {
 
 impl Full {
     fn start() -> Self {
-        use rustix::net::{AddressFamily, SocketAddrV4, SocketType, bind, getsockname, listen, socket};
-        let listener = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+        use rustix::net::{SocketAddrV4, bind, getsockname, listen};
+        let listener = wharf_tests::unconnected_socket();
         bind(&listener, &SocketAddrV4::new([127, 0, 0, 1].into(), 0)).expect("loopback has a free port");
         listen(&listener, 0).expect("a bound socket listens");
         let addr = getsockname(&listener).expect("a bound socket has an address");

@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::net::{AddressFamily, SocketType, connect, socket, sockopt};
+use rustix::net::{connect, sockopt};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use wharf_tests::http::get;
-use wharf_tests::{Scratch, Server, eventually, eventually_within, guest, installed};
+use wharf_tests::{Scratch, Server, eventually, eventually_within, guest, installed, unconnected_socket};
 
 use crate::axes::Isolation;
 use crate::operator::{ADMIN, admin, metric};
@@ -179,7 +179,7 @@ fn crowd(slow: Slow, server: SocketAddr, size: usize, over: &AtomicBool, left: &
 
 /// A connection through which little fits, and which leaves nothing behind in the system.
 fn slow_client(nth: usize, server: SocketAddr) -> TcpStream {
-    let client = socket(AddressFamily::INET, SocketType::STREAM, None).expect("the system has sockets");
+    let client = unconnected_socket();
     sockopt::set_socket_recv_buffer_size(&client, 2048).expect("a socket takes this option");
     sockopt::set_socket_linger(&client, Some(Duration::ZERO)).expect("a socket takes this option");
     // One client may have half of all connections.

@@ -205,7 +205,8 @@ fn handed_over(manifest: &str, names: &str, sockets: [&dyn std::os::fd::AsFd; 2]
     let scratch = Scratch::new();
     write_certificate(&scratch);
     let file = scratch.write("wharf.toml", manifest);
-    // Copies are inherited; the shell gives them the numbers, and its own to the server.
+    // The shell gives them the numbers, and its own to the server.
+    #[expect(clippy::disallowed_methods, reason = "these are to be inherited")]
     let copies = sockets.map(|socket| rustix::io::dup(socket.as_fd()).expect("it is open"));
     let numbers = copies.each_ref().map(std::os::fd::AsRawFd::as_raw_fd);
     // A socket may have the number that another one is to get: both are moved out of the way first.

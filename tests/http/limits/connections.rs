@@ -132,10 +132,10 @@ pub fn time_without_a_request() -> Outcome {
 #[cfg(target_os = "linux")]
 #[test]
 fn clients_that_take_more_than_the_least() {
-    use rustix::net::{AddressFamily, SocketType, connect, socket, sockopt};
+    use rustix::net::{connect, sockopt};
     const TIMEOUT: Duration = Duration::from_secs(6);
     let limited = Limited::serve("http-download", "write-timeout = '6s'", "");
-    let client = socket(AddressFamily::INET, SocketType::STREAM, None).expect("the system has sockets");
+    let client = wharf_tests::unconnected_socket();
     sockopt::set_socket_recv_buffer_size(&client, 4096).expect("a socket takes this option");
     connect(&client, &limited.server.addr()).expect("the server accepts connections");
     let mut client = TcpStream::from(client);
