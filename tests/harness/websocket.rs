@@ -146,6 +146,15 @@ pub fn handshake_fields() -> Vec<(&'static str, String)> {
     fields.map(|(name, value)| (name, value.to_owned())).into()
 }
 
+/// The request over HTTP/1.1, with further fields.
+pub fn handshake(addr: SocketAddr, path: &str, fields: &[(&str, &str)]) -> String {
+    let mut all: Vec<(&str, String)> = handshake_fields();
+    all.push(("host", addr.to_string()));
+    all.extend(fields.iter().map(|(name, value)| (*name, (*value).to_owned())));
+    let head: String = all.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    format!("GET {path} HTTP/1.1\r\n{head}\r\n")
+}
+
 impl WebSocket {
     /// Connects over HTTP/1.1.
     ///
@@ -162,11 +171,7 @@ impl WebSocket {
     ///
     /// The response, when the handshake is refused.
     pub fn try_open(addr: SocketAddr, path: &str, fields: &[(&str, &str)]) -> Result<Self, Reply> {
-        let mut all: Vec<(&str, String)> = handshake_fields();
-        all.push(("host", addr.to_string()));
-        all.extend(fields.iter().map(|(name, value)| (*name, (*value).to_owned())));
-        let head: String = all.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        Self::shake(addr, &format!("GET {path} HTTP/1.1\r\n{head}\r\n"))
+        Self::shake(addr, &handshake(addr, path, fields))
     }
 
     /// The same, with a request of the caller's.

@@ -61,6 +61,11 @@ fn a_slow_database_is_not_waited_for() {
         assert_eq!(site.ask(&format!("query {}", engine.silent())), "timeout", "{engine:?}");
         site.rest();
         assert_eq!(site.metric("statements_total", "outcome=\"timeout\""), 1.0);
+        let shown = engine.silent();
+        let said = format!(
+            "app shop, database main: a statement without a row for 2s (statement-time) is cancelled: {shown:?}"
+        );
+        site.server.says(&said);
         eventually(|| site.ask("count SELECT 1").ends_with("end"), "it to be fast again");
     });
 }

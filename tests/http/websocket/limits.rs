@@ -3,7 +3,8 @@
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-use wharf_tests::websocket::{BINARY, CLOSE, CONTINUATION, Frame, PING, PONG, TEXT, WebSocket};
+use wharf_tests::http::Connection;
+use wharf_tests::websocket::{BINARY, CLOSE, CONTINUATION, Frame, PING, PONG, TEXT, WebSocket, handshake};
 use wharf_tests::{eventually, http};
 
 use super::{open, serve, serve_with};
@@ -367,7 +368,12 @@ fn a_guest_that_reads_nothing_holds_the_client_up() {
             isolation.flag()
         );
         let server = serve_with("ws", &app, "");
-        let mut socket = WebSocket::open(server.addr(), "/deaf");
+        let connection = Connection::open(server.addr());
+        // So long it waits at last, and then leaves.
+        let stalls = connection.stream().set_write_timeout(Some(Duration::from_secs(5)));
+        stalls.expect("it is not zero");
+        let request = handshake(server.addr(), "/deaf", &[]);
+        let mut socket = WebSocket::shake_on(connection, &request).expect("it is granted");
         let before = server.resident_bytes();
         let frame = Frame::new(BINARY, vec![0; 64 << 10]).masked();
         let sender = std::thread::spawn(move || {

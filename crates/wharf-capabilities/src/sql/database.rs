@@ -124,7 +124,7 @@ impl Database {
         sink: Sink,
         kind: Kind,
     ) -> Result<u64, Failure> {
-        let outcome = drive::run(&mut *lease, statement, sink, self.limits.patience, &self.counters).await;
+        let outcome = drive::run(&mut *lease, statement, sink, self).await;
         let is_lost = outcome.as_ref().is_err_and(Failure::is_lost);
         if !is_lost && kind != Kind::Taints {
             lease.put_back();
@@ -194,14 +194,7 @@ impl Database {
                     sql: sql.clone(),
                     params,
                 });
-                let outcome = drive::run(
-                    connection,
-                    statement,
-                    sink.clone(),
-                    self.limits.patience,
-                    &self.counters,
-                )
-                .await;
+                let outcome = drive::run(connection, statement, sink.clone(), self).await;
                 self.counters.finished(&outcome);
                 changed += outcome?;
             }

@@ -147,8 +147,7 @@ impl Work {
             Ok(kind) => {
                 self.is_tainted |= kind == Kind::Taints;
                 let Self { database, lease, .. } = self;
-                let patience = database.limits.patience;
-                drive::run(&mut **lease, statement, sink, patience, &database.counters).await
+                drive::run(&mut **lease, statement, sink, database).await
             }
             Err(error) => Err(error.into()),
         };
