@@ -2,9 +2,11 @@
 
 use std::process::{Command, Stdio};
 
-use wharf_tests::{Scratch, Server, installed};
+use wharf_tests::{Scratch, Server, guest, installed};
 
 use crate::axes::Isolation;
+use crate::certificates::tls_addr;
+use crate::tunnel::Secured;
 
 /// Runs a program to its end; `None` where there is none. What it says, on both outputs.
 #[track_caller]
@@ -39,6 +41,48 @@ fn curl() {
         let Some(said) = run("curl", &echo) else { return };
         assert!(said == content, "{isolation:?}: {} bytes", said.len());
     }
+}
+
+/// Whoever is answered before it has sent everything has its answer all the same. curl, told to stop at once, forgets it.
+#[test]
+fn answers_to_those_who_still_send() {
+    let scratch = Scratch::new();
+    let index = scratch.write("public/index.html", "files");
+    let more = format!(
+        "routes = [{{ path = '/hello' }}]\n[apps.little]\ncomponent = {:?}\nroutes = [{{ path = '/little' }}]\nlimits.body = '1KB'\n\
+         [apps.files]\nroutes = [{{ path = '/files', files = {:?} }}]\n",
+        guest("http-upload"),
+        index.parent().expect("it is in a folder"),
+    );
+    let site = Secured::serve("http-hello", &more, &[]);
+    let by_tls = format!("https://localhost:{}", tls_addr(&site.server).port());
+    let wires = [(site.server.url(""), "--http2-prior-knowledge"), (by_tls, "--http2")];
+    let contents = [100_000, 3_000_000].map(|bytes| scratch.write(&bytes.to_string(), "x".repeat(bytes)));
+    let answers = [
+        ("hello", "200"),
+        ("little", "413"),
+        ("files/index.html", "405"),
+        ("nowhere", "404"),
+    ];
+    for ((url, protocol), content, (path, status)) in every(&wires, &contents, &answers) {
+        let (url, content) = (format!("{url}/{path}"), content.display().to_string());
+        // Of known length, and of unknown.
+        for how in [&["-T", &content][..], &["-T", &content, "-H", "content-length:"]] {
+            for _ in 0..3 {
+                let ask = ["-sSk", protocol, "--max-time", "60", "-w", "\n%{http_code}", &url];
+                let Some(said) = run("curl", &[&ask, how].concat()) else {
+                    return;
+                };
+                assert_eq!(said.lines().last(), Some(*status), "{url} {how:?}");
+            }
+        }
+    }
+}
+
+/// Each with each.
+fn every<'a, A, B, C>(a: &'a [A], b: &'a [B], c: &'a [C]) -> impl Iterator<Item = (&'a A, &'a B, &'a C)> {
+    let pairs = a.iter().flat_map(move |a| b.iter().map(move |b| (a, b)));
+    pairs.flat_map(move |(a, b)| c.iter().map(move |c| (a, b, c)))
 }
 
 /// A client of HTTP/1.1 that would rather speak HTTP/2 is answered in what it speaks (RFC 9113 section 3.1 has done away with the

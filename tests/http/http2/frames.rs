@@ -886,6 +886,13 @@ fn prefaces() {
         assert!(peer.reads_until(|seen| seen.closed) || peer.seen.closed, "{wrong:x?}");
         assert!(peer.seen.frames.is_empty(), "{wrong:x?}: {:?}", peer.seen);
     }
+    // Whoever reads frames would take an answer in HTTP/1.1 for the beginning of one.
+    for wrong in ["INVALID CONNECTION PREFACE\r\n\r\n", "PRI . SMTP/2.0\r\n\r\nSM"] {
+        let mut peer = Peer::connect(server.addr());
+        peer.send(wrong.as_bytes());
+        peer.reads_until(|seen| seen.closed);
+        assert_eq!((peer.seen.closed, peer.unread()), (true, 0), "{wrong}");
+    }
     // After a right one, SETTINGS must come.
     for wrong in [
         ping(b"too soon"),

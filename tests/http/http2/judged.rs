@@ -259,6 +259,55 @@ fn messages() {
     ]);
 }
 
+/// What breaks a rule on a stream that was answered before its client had ended it, each frame by itself: the client goes on as if it
+/// had seen nothing, and what it does wrong is still told, however the answer and the frames cross.
+#[test]
+fn answered() {
+    let steps = |frames: &[Vec<u8>]| {
+        let opened = opened(1, post("/"));
+        [&[opened], frames]
+            .concat()
+            .into_iter()
+            .map(Step::Send)
+            .collect::<Vec<_>>()
+    };
+    let trailers = |flags, fields: &[(&str, &str)]| frame(HEADERS, END_HEADERS | flags, 1, block(fields));
+    let cases = || {
+        [
+            ("5.1", "DATA", steps(&[reset(1, CANCEL), data(1, "x")]), CLOSED),
+            (
+                "5.1",
+                "HEADERS",
+                steps(&[reset(1, CANCEL), request(1, get("/"))]),
+                CLOSED,
+            ),
+            (
+                "6.9.1",
+                "a large window",
+                steps(&[window_update(1, i32::MAX as u32), window_update(1, i32::MAX as u32)]),
+                FLOW,
+            ),
+            (
+                "8.1",
+                "HEADERS that are not the end",
+                steps(&[data(1, "x"), trailers(0, &[("x", "y")])]),
+                PROTOCOL,
+            ),
+            (
+                "8.1.2.1",
+                "a pseudo-field in trailers",
+                steps(&[data(1, "x"), trailers(END_STREAM, &[(":method", "200")])]),
+                PROTOCOL,
+            ),
+        ]
+    };
+    let judged = |(rule, what, steps, codes)| Case {
+        steps,
+        ..judged(rule, what, Vec::new(), codes).of("http-hello")
+    };
+    check((0..10).flat_map(|_| cases().map(judged)).collect());
+}
+
 /// RFC 7541.
 #[test]
 fn blocks() {

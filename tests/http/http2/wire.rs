@@ -295,6 +295,11 @@ impl<S: Read + Write> Peer<S> {
         self.input.drain(..at);
     }
 
+    /// Bytes that have come and are no whole frame.
+    pub fn unread(&self) -> usize {
+        self.input.len()
+    }
+
     /// Reads until `holds`.
     #[track_caller]
     pub fn until(&mut self, holds: impl Fn(&Seen) -> bool, what: &str) {

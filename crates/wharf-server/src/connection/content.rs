@@ -2,19 +2,28 @@
 //!
 //! What a request may bring is `reading.rs`'s.
 
+use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
-use h2::{Reason, RecvStream};
+use h2::{Ping, PingPong, Reason, RecvStream};
 use http::HeaderMap;
 use http::header::{self, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::runtime::Handle;
+use tokio::time::timeout;
 use wharf_host::http::ErrorCode;
+
+/// How long a client may go on with content that nobody wants. Clients that are told to stop at once (RST_STREAM after the response, RFC 9113
+/// section 8.1) may take that for the loss of their answer, as curl does; those that have sent more by then than is worth waiting for
+/// are told so.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// What a request brings.
 pub(crate) enum Content {
@@ -24,66 +33,101 @@ pub(crate) enum Content {
 
 /// The content of a request over HTTP/2, whose client may send more of it as it is taken.
 pub(crate) struct Streamed {
-    stream: RecvStream,
+    /// There until whoever has this goes.
+    stream: Option<RecvStream>,
     /// Bytes that are still to come, where the head says how many.
     left: Option<u64>,
     /// Everything came but the trailers.
     is_data_done: bool,
-    invitation: Option<Arc<Invitation>>,
+    /// The client waits to be asked for it (RFC 9110 section 10.1.1).
+    waits: bool,
+    coming: Option<Arc<Coming>>,
+    nudge: Option<Nudge>,
 }
 
-/// Who waits for a client that waits to be asked for its content (RFC 9110 section 10.1.1).
+/// A frame that says nothing (PING, RFC 9113 section 6.7), for clients that have sent and received everything and do not see it until
+/// something comes: curl, where it was answered before it had sent everything.
+#[derive(Clone)]
+pub(super) struct Nudge(Arc<Mutex<PingPong>>);
+
+impl Nudge {
+    pub fn new(ping_pong: PingPong) -> Self {
+        Self(Arc::new(Mutex::new(ping_pong)))
+    }
+
+    fn send(&self) {
+        let mut ping_pong = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // The answer to an earlier one is forgotten. If it is still on its way, that one says the same.
+        let _ = ping_pong.poll_pong(&mut Context::from_waker(Waker::noop()));
+        let _ = ping_pong.send_ping(Ping::opaque());
+    }
+}
+
+/// What whoever answers a request has to know of its content.
 #[derive(Default)]
-pub(super) struct Invitation {
+pub(super) struct Coming {
+    /// The client is to be asked for it.
     is_due: AtomicBool,
     task: AtomicWaker,
+    /// All of it was taken.
+    is_over: AtomicBool,
 }
 
-impl Invitation {
+impl Coming {
+    /// Whether some of it may still be on its way.
+    pub fn is_unread(&self) -> bool {
+        !self.is_over.load(Ordering::Acquire)
+    }
+
     /// Whether the client is to be asked now; wakes the task of `cx` when it is.
     pub fn is_due(&self, cx: &Context<'_>) -> bool {
         self.task.register(cx.waker());
         self.is_due.swap(false, Ordering::AcqRel)
     }
 
-    fn send(&self) {
+    fn ask(&self) {
         self.is_due.store(true, Ordering::Release);
         self.task.wake();
     }
 }
 
 impl Streamed {
-    pub(super) fn new(stream: RecvStream, headers: &HeaderMap) -> Self {
+    pub(super) fn new(stream: RecvStream, headers: &HeaderMap, nudge: Option<Nudge>) -> Self {
         let is_asked_for = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
-        let waits = headers.get(header::EXPECT).is_some_and(is_asked_for);
         Self {
-            stream,
             left: length(headers),
             is_data_done: false,
-            invitation: waits.then(Arc::default),
+            waits: headers.get(header::EXPECT).is_some_and(is_asked_for),
+            coming: (!stream.is_end_stream()).then(Arc::default),
+            stream: Some(stream),
+            nudge,
         }
     }
 
-    pub(super) fn invitation(&self) -> Option<Arc<Invitation>> {
-        self.invitation.clone()
+    /// None where there is no content.
+    pub(super) fn coming(&self) -> Option<Arc<Coming>> {
+        self.coming.clone()
     }
 
     /// The stream itself, for whatever else it carries.
-    pub fn into_stream(self) -> RecvStream {
-        self.stream
+    pub fn into_stream(mut self) -> Option<RecvStream> {
+        self.stream.take()
     }
 
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, h2::Error>>> {
-        let polled = self.stream.poll_data(cx);
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(None);
+        };
+        let polled = stream.poll_data(cx);
         match &polled {
             Poll::Pending => {
-                if let Some(invitation) = self.invitation.take() {
-                    invitation.send();
+                if let (true, Some(coming)) = (std::mem::take(&mut self.waits), &self.coming) {
+                    coming.ask();
                 }
             }
             Poll::Ready(Some(Ok(bytes))) => {
                 // The client may send as much again. A stream that has ended needs no window.
-                let _ = self.stream.flow_control().release_capacity(bytes.len());
+                let _ = stream.flow_control().release_capacity(bytes.len());
                 self.left = self.left.map(|left| left.saturating_sub(bytes.len() as u64));
             }
             Poll::Ready(_) => {}
@@ -95,11 +139,40 @@ impl Streamed {
         if !self.is_data_done {
             match ready!(self.poll_data(cx)) {
                 Some(data) => return Poll::Ready(Some(data.map(Frame::data))),
-                None => self.is_data_done = true,
+                None => {
+                    self.is_data_done = true;
+                    if let Some(coming) = &self.coming {
+                        coming.is_over.store(true, Ordering::Release);
+                    }
+                }
             }
         }
-        let trailers = ready!(self.stream.poll_trailers(cx));
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(None);
+        };
+        let trailers = ready!(stream.poll_trailers(cx));
         Poll::Ready(trailers.map(|trailers| trailers.map(Frame::trailers)).transpose())
+    }
+}
+
+impl Drop for Streamed {
+    /// Nobody wants the rest, which the client may be in the middle of sending.
+    fn drop(&mut self) {
+        let stream = self.stream.take().filter(|stream| !stream.is_end_stream());
+        if let (Some(stream), Ok(runtime)) = (stream, Handle::try_current()) {
+            runtime.spawn(timeout(LINGER, throw_away(stream, self.nudge.take())));
+        }
+    }
+}
+
+/// Takes what still comes, and makes room for more.
+async fn throw_away(mut stream: RecvStream, nudge: Option<Nudge>) {
+    while let Some(data) = poll_fn(|cx| stream.poll_data(cx)).await {
+        let Ok(bytes) = data else { return };
+        let _ = stream.flow_control().release_capacity(bytes.len());
+    }
+    if let Some(nudge) = nudge {
+        nudge.send();
     }
 }
 
@@ -129,7 +202,7 @@ impl Body for Content {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Http1(body) => body.is_end_stream(),
-            Self::Http2(body) => body.stream.is_end_stream(),
+            Self::Http2(body) => body.stream.as_ref().is_none_or(RecvStream::is_end_stream),
         }
     }
 

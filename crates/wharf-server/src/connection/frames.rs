@@ -1,13 +1,14 @@
 //! The frames of an HTTP/2 connection on their way to hyper (RFC 9113 section 4.1), by their heads alone.
 //!
 //! hyper and what stands below it judge frames. Here is what they leave out: a connection begins with SETTINGS (section 3.4);
-//! frames have the size of their type, or the error says that (section 4.2); trailers have no pseudo-fields (section 8.1); and
-//! frames that carry nothing are counted. Whoever is found out is told by the library itself, which is fed something that it
+//! frames have the size of their type, or the error says that (section 4.2); trailers have no pseudo-fields (section 8.1); windows
+//! have a bound also where nothing more is sent (section 6.9.1); and frames that carry nothing are counted. Whoever is found out is told by the library itself, which is fed something that it
 //! refuses with the code that is due: so what is said stands between whole frames, whatever carries them.
 //!
-//! Payloads are not looked at, and nothing is copied, as long as nothing is wrong and no trailers come.
+//! Payloads are not looked at, and nothing is copied, as long as nothing is wrong and no trailers come; but for what windows grow by
+//! once nothing more is sent.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -85,6 +86,10 @@ impl<R> Frames<R> {
         loop {
             match &self.watch {
                 Watch::Heads(_) => return Poll::Ready(Ok(Version::HTTP_2)),
+                Watch::Nothing if is_neither(&self.given) => {
+                    let neither = "what came begins like neither HTTP/1.1 nor HTTP/2";
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, neither)));
+                }
                 Watch::Nothing => return Poll::Ready(Ok(Version::HTTP_11)),
                 Watch::Preface(_) => {}
             }
@@ -110,9 +115,9 @@ impl<R> Frames<R> {
 
     /// Looks at bytes that were written.
     fn look_at_written<'a>(&mut self, parts: impl IntoIterator<Item = &'a [u8]>) {
-        if let Watch::Heads(_) = self.watch {
+        if let Watch::Heads(heads) = &mut self.watch {
             for part in parts {
-                self.sent.look(part, &self.activity);
+                self.sent.look(part, &self.activity, heads);
             }
         }
     }
@@ -140,6 +145,22 @@ impl<R> Frames<R> {
             Watch::Preface(_) | Watch::Nothing => Look::passes(bytes.len()),
         }
     }
+}
+
+/// Whether a line of three words has begun of which the second is no target of a request (RFC 9112 section 3.2) and the third no
+/// protocol's name: a preface gone wrong (RFC 9113 section 3.4), whose sender reads frames, and would take an answer for one.
+fn is_neither(begun: &[u8]) -> bool {
+    const NAME: &[u8] = b"HTTP/";
+    let line = begun.split(|byte| b"\r\n".contains(byte)).next().unwrap_or_default();
+    let mut words = line.splitn(3, |byte| *byte == b' ');
+    let (Some(1..), Some(target @ [_, ..]), Some(protocol)) =
+        (words.next().map(<[u8]>::len), words.next(), words.next())
+    else {
+        return false;
+    };
+    let is_target = target.starts_with(b"/") || target == b"*" || target.contains(&b':');
+    let is_name = protocol.len() < NAME.len() || protocol[..NAME.len()].eq_ignore_ascii_case(NAME);
+    !is_target && !is_name
 }
 
 /// What is written passes as it is.
@@ -211,8 +232,8 @@ impl<R: AsyncRead + Unpin> AsyncRead for Frames<R> {
     }
 }
 
-/// The frames on their way to the client. Of all that the library says by itself one thing is looked for: that it takes no further
-/// stream, since the client has as many as it may.
+/// The frames on their way to the client. Which streams end there is noted; and of all that the library says by itself one thing is
+/// looked for: that it takes no further stream, since the client has as many as it may.
 #[derive(Default)]
 struct Sent {
     /// What is left of the payload of the frame that is passing.
@@ -228,7 +249,7 @@ const CODE_BYTES: usize = 4;
 const REFUSED_STREAM: u32 = 7;
 
 impl Sent {
-    fn look(&mut self, mut bytes: &[u8], activity: &Activity) {
+    fn look(&mut self, mut bytes: &[u8], activity: &Activity, heads: &mut Heads) {
         loop {
             let passes = self.payload.min(bytes.len());
             self.payload -= passes;
@@ -254,6 +275,9 @@ impl Sent {
             }
             if wanted == HEAD_BYTES {
                 self.payload = head.length;
+                if matches!(head.kind, HEADERS | DATA) && head.has(END_STREAM) {
+                    heads.answered(head.stream);
+                }
             } else if u32::from_be_bytes(code) == REFUSED_STREAM {
                 activity.refused_stream();
             }
@@ -294,8 +318,11 @@ struct Heads {
     is_greeted: bool,
     /// The client has said that it goes. Saying it again carries nothing, and the library looks at every stream each time.
     is_left: bool,
-    /// Streams whose content has not ended, as far as their number tells.
-    open: BTreeSet<u32>,
+    /// Streams whose content has not ended, as far as their number tells; and by how much their windows have grown since they were
+    /// answered, if they were.
+    open: BTreeMap<u32, Option<u64>>,
+    /// By how much the window of an answered stream grows, as far as that has come. Nobody else is told: nothing more is sent.
+    growing: Option<(u32, u32)>,
     /// The connection has been refused: nothing more is taken of it.
     is_over: bool,
 }
@@ -308,6 +335,9 @@ enum Verdict {
     Refused(Vec<u8>),
 }
 
+/// Section 6.9.1.
+const WINDOW_MAX: u64 = (1 << 31) - 1;
+
 /// How many open streams are remembered. Above it the eldest is forgotten, as are those that the library has refused; what is
 /// not remembered is judged by the library alone.
 const OPEN_MAX: usize = 1024;
@@ -317,6 +347,11 @@ impl Heads {
         let mut at = 0;
         loop {
             let passes = self.payload.min(bytes.len() - at);
+            if let Some((stream, by)) = self.growing
+                && passes > 0
+            {
+                return self.grow(stream, by, at, &bytes[at..at + passes]);
+            }
             at += passes;
             self.payload -= passes;
             let left = &bytes[at..];
@@ -343,6 +378,31 @@ impl Heads {
         }
     }
 
+    /// Takes the payload of a WINDOW_UPDATE, or a part of it, which comes after `passes` other bytes.
+    fn grow(&mut self, stream: u32, by: u32, passes: usize, bytes: &[u8]) -> Look {
+        let by = bytes.iter().fold(by, |by, byte| by << 8 | u32::from(*byte));
+        self.payload -= bytes.len();
+        self.growing = (self.payload > 0).then_some((stream, by));
+        let mut refused = Vec::new();
+        if self.growing.is_none()
+            && let Some(Some(grown)) = self.open.get_mut(&stream)
+        {
+            *grown += u64::from(by & 0x7fff_ffff);
+            if *grown > WINDOW_MAX {
+                self.is_over = true;
+                refused = flow_control_error();
+            }
+        }
+        self.instead(passes, bytes.len(), refused)
+    }
+
+    /// The server has ended a stream.
+    fn answered(&mut self, stream: u32) {
+        if let Some(grown) = self.open.get_mut(&stream) {
+            *grown = Some(0);
+        }
+    }
+
     fn instead(&self, passes: usize, taken: usize, instead: Vec<u8>) -> Look {
         Look { passes, taken, instead }
     }
@@ -362,16 +422,16 @@ impl Heads {
     /// Whether its stream has begun and not ended.
     fn is_later(&mut self, head: Head) -> bool {
         match head.kind {
-            RST_STREAM => self.open.remove(&head.stream),
-            HEADERS | DATA if head.has(END_STREAM) => self.open.remove(&head.stream),
-            HEADERS => {
-                let is_later = !self.open.insert(head.stream);
+            RST_STREAM => self.open.remove(&head.stream).is_some(),
+            HEADERS | DATA if head.has(END_STREAM) => self.open.remove(&head.stream).is_some(),
+            HEADERS if !self.open.contains_key(&head.stream) => {
+                self.open.insert(head.stream, None);
                 if self.open.len() > OPEN_MAX {
                     self.open.pop_first();
                 }
-                is_later
+                false
             }
-            _ => self.open.contains(&head.stream),
+            _ => self.open.contains_key(&head.stream),
         }
     }
 
@@ -394,6 +454,10 @@ impl Heads {
             HEADERS if is_later && !head.has(PADDED) && !head.has(WITH_PRIORITY) => Verdict::Instead(trailers(head)),
             // The library ends connections for a hundred of these in their whole life, however honest.
             DATA if is_later && head.length == 0 && !head.has(END_STREAM) && !head.has(PADDED) => {
+                Verdict::Instead(Vec::new())
+            }
+            WINDOW_UPDATE if let Some(Some(_)) = self.open.get(&head.stream) => {
+                self.growing = Some((head.stream, 0));
                 Verdict::Instead(Vec::new())
             }
             _ => Verdict::Passes,
@@ -484,6 +548,17 @@ fn protocol_error() -> Vec<u8> {
 /// The head of a frame of 16 MiB.
 fn frame_size_error() -> Vec<u8> {
     vec![0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0]
+}
+
+/// Two windows of the connection's that are as large as one may be.
+fn flow_control_error() -> Vec<u8> {
+    let head = Head {
+        length: 4,
+        kind: WINDOW_UPDATE,
+        flags: 0,
+        stream: 0,
+    };
+    [&head.to_bytes()[..], &[0x7f, 0xff, 0xff, 0xff]].concat().repeat(2)
 }
 
 /// A head of a request that never ends.
@@ -582,27 +657,45 @@ mod tests {
         [head(payload.len(), kind, flags, stream), payload.to_vec()].concat()
     }
 
-    /// What passes of `bytes` after the preface and SETTINGS, read in pieces of `size`.
-    fn passed(bytes: &[u8], size: usize) -> Vec<u8> {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let door = Arc::new(Door::new(
+    fn activity() -> Activity {
+        Activity::new(Arc::new(Door::new(
             ServerLimits::default(),
             ProxyOptions::default(),
             None,
             None,
             Vec::new(),
-        ));
+        )))
+    }
+
+    /// What passes of `bytes` after the preface and SETTINGS, read in pieces of `size`.
+    fn passed(bytes: &[u8], size: usize) -> Vec<u8> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let all = [&PREFACE[..], &head(0, SETTINGS, 0, 0), bytes].concat();
         runtime.block_on(async {
             let pieces = all.chunks(size).map(|piece| Ok::<_, io::Error>(BytesMut::from(piece)));
             let reader = tokio_util::io::StreamReader::new(futures_util::stream::iter(pieces));
-            let mut frames = Frames::new(reader, Arc::new(Activity::new(door)));
+            let mut frames = Frames::new(reader, Arc::new(activity()));
             let mut passed = Vec::new();
             tokio::io::AsyncReadExt::read_to_end(&mut frames, &mut passed)
                 .await
                 .unwrap();
             passed.split_off(PREFACE.len() + HEAD_BYTES)
         })
+    }
+
+    /// What is left of `bytes`, as they come in pieces of `size`.
+    fn through(mut heads: Heads, bytes: &[u8], size: usize) -> Vec<u8> {
+        let activity = activity();
+        let mut left = Vec::new();
+        for mut piece in bytes.chunks(size) {
+            while !piece.is_empty() {
+                let look = heads.look(piece, &activity);
+                left.extend(&piece[..look.passes]);
+                left.extend(&look.instead);
+                piece = &piece[look.passes + look.taken..];
+            }
+        }
+        left
     }
 
     /// However it comes.
@@ -691,6 +784,62 @@ mod tests {
         let more = [&allowed[..], &goodbye].concat();
         assert!(passed(&allowed, 1000) == allowed, "as many as there may be");
         assert!(passed(&more, 1000) != more, "one more");
+    }
+
+    #[test]
+    fn windows_of_answered_streams_have_a_bound() {
+        let grows = |by: u32| frame(WINDOW_UPDATE, 0, 1, &by.to_be_bytes());
+        let ping = frame(PING, 0, 0, &[0; 8]);
+        let most = u32::MAX >> 1;
+        for (grown, refused) in [
+            ([grows(most), ping.clone()], false),
+            ([grows(most), grows(1)], true),
+            ([grows(1), grows(most)], true),
+            ([grows(most - 1), grows(1)], false),
+        ] {
+            let after = frame(DATA, END_STREAM, 1, b"");
+            let mut expected = match (refused, grown[1] == ping) {
+                (true, _) => flow_control_error(),
+                (false, true) => ping.clone(),
+                (false, false) => Vec::new(),
+            };
+            if !refused {
+                expected.extend(&after);
+            }
+            let all = [&grown.concat()[..], &after].concat();
+            for size in [1, 3, 9, 11, 1000] {
+                let mut heads = Heads {
+                    is_greeted: true,
+                    ..Heads::default()
+                };
+                heads.open.insert(1, None);
+                heads.answered(1);
+                assert_eq!(through(heads, &all, size), expected, "{grown:?} in pieces of {size}");
+            }
+        }
+    }
+
+    /// What begins like which protocol, as far as a preface is long.
+    #[test]
+    fn what_is_neither() {
+        for (begun, neither) in [
+            ("INVALID CONNECTION PREFA", true),
+            ("PRI . SMTP/2.0", true),
+            ("GET / HTTP/1.1\r\nhost: a", false),
+            ("GET / HTTQ/1.1\r\nhost: a", false),
+            ("CONNECT a.test:1 HTTQ/1.", false),
+            ("OPTIONS * HTTQ/1.1\r\n", false),
+            ("GET http://a.test/ HTTQ/", false),
+            (" GET / HTTP/1.1\r\n", false),
+            ("GET  / HTTP/1.1\r\n", false),
+            ("GET a HTTP/1.1\r\n", false),
+            ("GET a http/1.1\r\n", false),
+            ("GET a HTT", false),
+            ("GET\r\na b c d e f g h i j", false),
+            ("", false),
+        ] {
+            assert_eq!(is_neither(begun.as_bytes()), neither, "{begun:?}");
+        }
     }
 
     #[test]

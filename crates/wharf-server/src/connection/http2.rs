@@ -22,13 +22,14 @@ use tokio::sync::oneshot;
 
 use super::Handler;
 use super::answer::Answer;
-use super::content::{Content, Invitation, Streamed};
+use super::content::{Coming, Content, Nudge, Streamed};
 use super::streams::{OpenStream, Piece};
 
 /// A connection under way.
 pub(super) struct Http2<T> {
     state: State<T>,
     handler: Handler,
+    nudge: Option<Nudge>,
     is_closing: bool,
 }
 
@@ -43,6 +44,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Http2<T> {
         Self {
             state: State::Begins(library.handshake(io)),
             handler,
+            nudge: None,
             is_closing: false,
         }
     }
@@ -64,12 +66,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Http2<T> {
                     if self.is_closing {
                         connection.graceful_shutdown();
                     }
+                    self.nudge = connection.ping_pong().map(Nudge::new);
                     self.state = State::Serves(connection);
                 }
                 State::Serves(connection) => match ready!(connection.poll_accept(cx)) {
                     Some(accepted) => {
                         let (request, respond) = accepted?;
-                        self.handler.carry(request, respond);
+                        self.handler.carry(request, respond, self.nudge.clone());
                     }
                     None => return Poll::Ready(Ok(())),
                 },
@@ -79,15 +82,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Http2<T> {
 }
 
 impl Handler {
-    fn carry(&self, request: Request<RecvStream>, respond: SendResponse<Piece>) {
+    fn carry(&self, request: Request<RecvStream>, respond: SendResponse<Piece>, nudge: Option<Nudge>) {
         let (head, stream) = request.into_parts();
-        let content = Streamed::new(stream, &head.headers);
-        let invitation = content.invitation();
+        let content = Streamed::new(stream, &head.headers, nudge);
+        let coming = content.coming();
         let answer = self.answer(Request::from_parts(head, Content::Http2(content)));
         tokio::spawn(Carried {
             phase: Phase::Answers { answer },
             respond,
-            invitation,
+            coming,
         });
     }
 }
@@ -99,7 +102,7 @@ pin_project! {
         #[pin]
         phase: Phase<F>,
         respond: SendResponse<Piece>,
-        invitation: Option<Arc<Invitation>>,
+        coming: Option<Arc<Coming>>,
     }
 }
 
@@ -123,9 +126,10 @@ impl<F: Future<Output = Response<Answer>>> Future for Carried<F> {
         let mut carried = self.project();
         if let PhaseProjection::Answers { answer } = carried.phase.as_mut().project() {
             let Poll::Ready(response) = answer.poll(cx) else {
-                return poll_left(carried.respond, carried.invitation.as_deref(), cx);
+                return poll_left(carried.respond, carried.coming.as_deref(), cx);
             };
-            match respond(response, carried.respond) {
+            let is_unread = carried.coming.as_ref().is_some_and(|coming| coming.is_unread());
+            match respond(response, carried.respond, is_unread) {
                 Ok(Some(writing)) => carried.phase.set(Phase::Writes { writing }),
                 Ok(None) => return Poll::Ready(()),
                 Err(error) => {
@@ -147,8 +151,8 @@ impl<F: Future<Output = Response<Answer>>> Future for Carried<F> {
 }
 
 /// Ready once the client wants no answer any more. Asks it for its content meanwhile, when somebody wants that.
-fn poll_left(respond: &mut SendResponse<Piece>, invitation: Option<&Invitation>, cx: &mut Context<'_>) -> Poll<()> {
-    if invitation.is_some_and(|invitation| invitation.is_due(cx)) {
+fn poll_left(respond: &mut SendResponse<Piece>, coming: Option<&Coming>, cx: &mut Context<'_>) -> Poll<()> {
+    if coming.is_some_and(|coming| coming.is_due(cx)) {
         let mut response = Response::new(());
         *response.status_mut() = StatusCode::CONTINUE;
         // The stream may have ended, which the next line tells.
@@ -158,7 +162,14 @@ fn poll_left(respond: &mut SendResponse<Piece>, invitation: Option<&Invitation>,
 }
 
 /// Begins a response. What is left to be written of it, if anything is.
-fn respond(response: Response<Answer>, respond: &mut SendResponse<Piece>) -> Result<Option<Writing>, h2::Error> {
+///
+/// Whoever may still be sending is not told its length: curl then reads no further than that, hears nothing of the windows it is given,
+/// and waits for them without end. The end of the stream says the same.
+fn respond(
+    response: Response<Answer>,
+    respond: &mut SendResponse<Piece>,
+    is_unread: bool,
+) -> Result<Option<Writing>, h2::Error> {
     let (mut head, body) = response.into_parts();
     complete(&mut head.headers);
     if let Some(opening) = head.extensions.remove::<Opening>() {
@@ -166,7 +177,9 @@ fn respond(response: Response<Answer>, respond: &mut SendResponse<Piece>) -> Res
         return Ok(None);
     }
     let is_whole = body.is_end_stream();
-    if let (false, Some(bytes)) = (is_whole, body.size_hint().exact()) {
+    if is_unread && !is_whole {
+        head.headers.remove(header::CONTENT_LENGTH);
+    } else if let (false, Some(bytes)) = (is_whole, body.size_hint().exact()) {
         let length = head.headers.entry(header::CONTENT_LENGTH);
         length.or_insert_with(|| HeaderValue::from(bytes));
     }

@@ -19,7 +19,8 @@ pub(super) enum Carrier {
 pub(super) enum Promised {
     Connection(OnUpgrade),
     Stream {
-        receive: RecvStream,
+        /// There, unless its request was let go of.
+        receive: Option<RecvStream>,
         send: oneshot::Receiver<SendStream<Piece>>,
         stream: Arc<OpenStream>,
     },
@@ -39,7 +40,7 @@ impl Promised {
         match self {
             Self::Connection(upgrade) => Some(Carrier::Connection(TokioIo::new(upgrade.await.ok()?))),
             Self::Stream { receive, send, stream } => {
-                Some(Carrier::Stream(Tunnel::new(send.await.ok()?, receive, stream)))
+                Some(Carrier::Stream(Tunnel::new(send.await.ok()?, receive?, stream)))
             }
         }
     }
