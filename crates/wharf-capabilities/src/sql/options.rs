@@ -50,8 +50,8 @@ pub(super) struct WrittenDatabase {
     connections: Option<field::Count>,
     /// How many calls wait for a connection. One more is `pool-exhausted` at once. Default: 1000.
     queue: Option<field::Count>,
-    /// How long a call waits for a connection to come free, and a connection for the server's answer. Past it the call is
-    /// `pool-exhausted` or `connection-failed`. Default: 5s.
+    /// How long a call waits for a connection to come free, and a connection for the server's answer; or for a file of SQLite's
+    /// that another program has locked. Past it the call is `pool-exhausted`, `connection-failed` or a `conflict`. Default: 5s.
     acquire_time: Option<field::Duration>,
     /// How long the database may work on a statement without producing a row. Past it the statement is cancelled and is a
     /// `timeout`. Default: 30s, the time that a response may take to begin.
