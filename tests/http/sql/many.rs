@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
-use wharf_tests::http::Connection;
+use wharf_tests::http::{Connection, post};
 use wharf_tests::{Brand, eventually};
 
 use super::{ENGINES, Engine, Site, request};
@@ -157,7 +157,12 @@ fn stay(site: &Site, have_left: &AtomicBool) -> usize {
     while !have_left.load(Ordering::Relaxed) {
         let script =
             format!("query {seven}\nbegin\nexecute INSERT INTO kept VALUES (1)\nquery {seven}\ncommit\nquery {seven}");
-        let answer = site.ask(&script);
+        let reply = post(site.server.addr(), "/", &script);
+        if reply.status == 503 {
+            // Before its guest has begun: the machine has more to do than it can.
+            continue;
+        }
+        let answer = reply.text();
         let lines: Vec<_> = answer.lines().filter(|line| !line.starts_with("columns")).collect();
         let expected = [
             "row integer 7",
