@@ -375,6 +375,15 @@ impl DatabaseServer {
     ///
     /// When it does not answer.
     pub fn runs(&self, text: &str) -> bool {
+        self.running_with(text) > 0
+    }
+
+    /// How many statements run now that have this text.
+    ///
+    /// # Panics
+    ///
+    /// When it does not answer.
+    pub fn running_with(&self, text: &str) -> usize {
         let sql = match self.brand {
             Brand::Postgres => {
                 "SELECT query FROM pg_stat_activity WHERE application_name = 'wharf' AND state = 'active'"
@@ -384,7 +393,7 @@ impl DatabaseServer {
                  WHERE user = 'wharf' AND id <> connection_id() AND command IN ('Execute', 'Query')"
             }
         };
-        self.sql(sql).contains(text)
+        self.sql(sql).matches(text).count()
     }
 
     /// How many statements run now, but for the one that asks.

@@ -1,9 +1,13 @@
-//! The ways to a Redis server: TLS, a Unix socket, a user of its own. The same for caches and for key-value stores.
+//! The ways to a Redis server: TLS, a Unix socket, a user of its own. The same for caches and for key-value stores. And what is left of
+//! clients that leave a server which does not answer.
+
+use std::time::Duration;
 
 use wharf_tests::http::Connection;
 use wharf_tests::{Redis, Scratch, eventually};
 
 use crate::certificates::{Authority, free_port};
+use crate::operator::metric;
 use crate::stores::Stores;
 
 /// Who asks, the section that names the server, a step that stores something, and what comes of it while there is no connection.
@@ -164,4 +168,87 @@ fn as_a_user_of_its_own() {
         &[("password", "first-hunter2\n")],
         Some("uthentication failed"),
     );
+}
+
+/// How many calls reach a server that does not answer, and whose client leaves.
+const LEAVE: u64 = 10_000;
+
+/// How many clients ask at a time: as many as there may be calls.
+const AT_A_TIME: usize = 25;
+
+/// What clients ask, in turn, of whom, and the name of the counter on the server, which says how many calls have reached it.
+const LEAVERS: [(&str, &str, &[&str], &str); 2] = [
+    (
+        "cache",
+        "[cache.redis]",
+        &["increment n 1 3600", "increment n 1 3600", "lease a"],
+        "shop:cache:n",
+    ),
+    (
+        "keyvalue-draft2",
+        "[keyvalue.default.redis]",
+        &["increment n 1"],
+        "shop:default:n",
+    ),
+];
+
+/// Ten thousand clients leave a server that does not answer: afterwards nobody holds or waits for anything, every call that may be
+/// under way can be, and there is one connection.
+#[test]
+fn ten_thousand_cancelled_calls_leave_nothing() {
+    std::thread::scope(|scope| {
+        for (guest, section, steps, counter) in LEAVERS {
+            scope.spawn(move || {
+                let Some(redis) = Redis::start() else { return };
+                let keys = format!("timeout = '10m'\nurl = '{}'\ncalls = {AT_A_TIME}", redis.url());
+                let stores = Stores::serve(guest, &format!("{section}\n{keys}\n"));
+                assert_eq!(stores.steps(steps[0]).trim(), "sum 1", "{guest}");
+                let arrived = || redis.cli(&format!("GET {counter}")).parse::<u64>().expect("a number");
+                while arrived() < LEAVE {
+                    redis.pause();
+                    for _ in 0..20 {
+                        let clients = ask(&stores, steps);
+                        std::thread::sleep(Duration::from_millis(20));
+                        drop(clients);
+                    }
+                    redis.go_on();
+                }
+                check_at_rest(&stores, &redis, guest);
+            });
+        }
+    });
+}
+
+/// Clients that ask for the steps in turn.
+fn ask(stores: &Stores, steps: &[&str]) -> Vec<Connection> {
+    let ask = |step: &&str| {
+        let mut client = Connection::open(stores.server.addr());
+        let length = step.len();
+        client.send(format!(
+            "POST / HTTP/1.1\r\nhost: a.test\r\ncontent-length: {length}\r\n\r\n{step}"
+        ));
+        client
+    };
+    steps.iter().cycle().take(AT_A_TIME).map(ask).collect()
+}
+
+fn check_at_rest(stores: &Stores, redis: &Redis, guest: &str) {
+    if guest == "cache" {
+        let gauge = |name: &str| metric(stores.admin, &format!("wharf_cache_{name}{{app=\"shop\"}}"));
+        let are_free = || (gauge("leases"), gauge("waiting")) == (Some(0.0), Some(0.0));
+        eventually(are_free, "nobody to hold or to wait for anything");
+    }
+    // While it stands, all are under way at the same time.
+    eventually(|| stores.steps("get n").starts_with("value"), "it to work again");
+    redis.pause();
+    let clients = ask(stores, &["get n"]);
+    std::thread::sleep(Duration::from_millis(500));
+    redis.go_on();
+    for mut client in clients {
+        let answer = client.reply().text();
+        assert!(answer.starts_with("value "), "{guest}: {answer}");
+    }
+    let clients = redis.cli("CLIENT LIST");
+    let of_wharf = clients.lines().filter(|line| !line.contains("cmd=client"));
+    assert_eq!(of_wharf.count(), 1, "{guest}: {clients}");
 }

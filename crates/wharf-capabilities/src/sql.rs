@@ -18,6 +18,7 @@ mod options;
 mod pool;
 mod postgres;
 mod sqlite;
+mod standing;
 mod statement;
 #[cfg(test)]
 mod tests;
@@ -148,8 +149,8 @@ fn open(label: Arc<str>, options: Options, threads: &TaskTracker) -> Result<Arc<
 fn sqlite_engines(options: sqlite::Options, read_only: bool) -> Result<Engines, OpenError> {
     let engine = |access| Arc::new(Sqlite::new(options.clone(), access));
     Ok(match (&options.place, read_only) {
-        (Place::Memory, read_only) => Engines {
-            all: engine(if read_only { Access::ReadOnly } else { Access::Write }),
+        (Place::Memory, _) => Engines {
+            all: engine(Access::Write),
             readers: None,
         },
         (Place::File(path), true) => {

@@ -38,7 +38,8 @@ impl Counters {
         match outcome {
             Ok(_) => Self::add(&self.succeeded),
             Err(Failure::Refused(error) | Failure::Lost(error)) => self.refused(error),
-            Err(Failure::Writes) => Self::add(&self.failed),
+            Err(Failure::Gone(_)) => Self::add(&self.disconnected),
+            Err(Failure::Locked(_) | Failure::Writes) => Self::add(&self.failed),
         }
     }
 

@@ -18,6 +18,7 @@ use super::error::{Error, Failure};
 use super::flow::{Answer, Call, Patience, Sink, Statement, execute, query};
 use super::migrations::Migrations;
 use super::pool::{Lease, Pool, PoolLimits, Usage};
+use super::standing::Standing;
 use super::statement::{Kind, kind};
 use super::transaction::Transaction;
 use super::value::Value;
@@ -47,6 +48,7 @@ pub(super) struct Database {
     pub label: Arc<str>,
     pub limits: Limits,
     pub counters: Counters,
+    pub standing: Arc<Standing>,
     pool: Arc<Pool>,
     readers: Option<Pool>,
     pub migrations: Migrations,
@@ -64,11 +66,13 @@ impl Database {
             ..limits.pool
         };
         let of_all = if engines.readers.is_some() { single } else { limits.pool };
+        let standing = Arc::new(Standing::new(label.clone()));
         let database = Arc::new(Self {
-            pool: Arc::new(Pool::new(engines.all, label.clone(), of_all)),
+            pool: Arc::new(Pool::new(engines.all, standing.clone(), of_all)),
             readers: engines
                 .readers
-                .map(|engine| Pool::new(engine, label.clone(), limits.pool)),
+                .map(|engine| Pool::new(engine, standing.clone(), limits.pool)),
+            standing,
             label,
             limits,
             counters: Counters::default(),
@@ -149,14 +153,13 @@ impl Database {
     async fn many(&self, sql: &Arc<str>, lists: Lists, sink: &Sink) -> Result<u64, Error> {
         kind(sql, false)?;
         let mut lease = self.acquire(&self.pool, sink).await?;
-        let limit = self.limits.patience.statement;
         self.control(&mut lease, Control::Begin(TransactionOptions::default()))
             .await?;
         let outcome = self.many_on(&mut *lease, sql, lists, sink).await;
         let is_lost = outcome.as_ref().is_err_and(Failure::is_lost);
         let is_wanted = !sink.watch().is_over();
         let outcome = match outcome {
-            Ok(changed) if is_wanted => match drive::control(&mut *lease, Control::Commit, limit).await {
+            Ok(changed) if is_wanted => match drive::control(&mut *lease, Control::Commit, self).await {
                 Ok(()) => Ok(changed),
                 Err(failure) => Err(failure.into_error()),
             },
@@ -164,7 +167,7 @@ impl Database {
             Err(failure) => Err(failure.into_error()),
         };
         let is_clean =
-            !is_lost && (outcome.is_ok() || drive::control(&mut *lease, Control::Rollback, limit).await.is_ok());
+            !is_lost && (outcome.is_ok() || drive::control(&mut *lease, Control::Rollback, self).await.is_ok());
         if is_clean {
             lease.put_back();
         }
@@ -228,8 +231,7 @@ impl Database {
     }
 
     async fn control(&self, lease: &mut Lease, control: Control) -> Result<(), Error> {
-        let limit = self.limits.patience.statement;
-        drive::control(&mut **lease, control, limit)
+        drive::control(&mut **lease, control, self)
             .await
             .map_err(Failure::into_error)
     }

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::task::unconstrained;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::database::Database;
 use super::engine::{Canceller, Connection, Control};
@@ -42,15 +43,19 @@ pub(super) async fn run(
                 database.counters.ended(Ended::Left);
                 return Err(Error::Cancelled.into());
             }
-            outcome => return outcome,
+            outcome => {
+                told(database, &outcome);
+                return outcome;
+            }
         },
         // Rows that come faster than they are thrown away use up the task's turn, and what is polled after them has none left.
         ended = unconstrained(watch.ended(database.limits.patience)) => ended,
     };
     database.counters.ended(ended);
     tell(database, ended, &statement.sql);
-    let cancelled = timeout(CANCEL_MAX, cancel(&*canceller, &watch, &mut running)).await;
-    let is_clean = cancelled.is_ok_and(|(outcome, asked)| canceller.has_met(&outcome, asked));
+    let is_ended = timeout(CANCEL_MAX, cancel(&*canceller, &watch, running)).await == Ok(true);
+    // What the request may still have done to it is done to this, not to what others ask next.
+    let is_clean = is_ended && timeout(CANCEL_MAX, connection.check()).await == Ok(true);
     let error = ended.error();
     Err(if is_clean {
         Failure::Refused(error)
@@ -77,45 +82,69 @@ fn tell(database: &Database, ended: Ended, sql: &str) {
     }
 }
 
-/// How the statement ended, and how often that was asked for.
-async fn cancel(
-    canceller: &dyn Canceller,
-    watch: &Watch,
-    running: &mut (impl Future<Output = Result<u64, Failure>> + Unpin),
-) -> (Result<u64, Failure>, usize) {
-    watch.stop();
-    let mut asked = 0;
-    let ask = async {
-        loop {
-            asked += 1;
-            canceller.cancel(asked).await;
-            sleep(CANCEL_AGAIN).await;
+/// Who operates the database reads why a connection is no more, and who stands in the way, also where a guest hears less of it or
+/// nothing.
+fn told<T>(database: &Database, outcome: &Result<T, Failure>) {
+    match outcome {
+        Err(Failure::Gone(reason) | Failure::Lost(Error::Other(reason))) => database.standing.lost(reason),
+        Err(Failure::Lost(Error::QueryFailed(report))) => database.standing.lost(&report.to_string()),
+        Err(Failure::Locked(report)) => {
+            database
+                .standing
+                .locked(database.limits.pool.acquire, &report.to_string());
         }
-    };
-    let outcome = tokio::select! {
-        // First for the same reason.
-        biased;
-        never = ask => never,
-        outcome = running => outcome,
-    };
-    (outcome, asked)
+        _ => {}
+    }
+}
+
+/// Ends the statement. Whether the database has done all about it that it was asked for, and its connection is to be used again.
+async fn cancel(canceller: &dyn Canceller, watch: &Watch, mut running: BoxFuture<'_, Result<u64, Failure>>) -> bool {
+    watch.stop();
+    let mut is_done = true;
+    let mut asked = 0;
+    loop {
+        asked += 1;
+        let mut asking = canceller.cancel(asked);
+        let outcome = tokio::select! {
+            // First for the same reason.
+            biased;
+            done = &mut asking => {
+                is_done &= done;
+                match timeout(CANCEL_AGAIN, &mut running).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => continue,
+                }
+            }
+            outcome = &mut running => {
+                // What is still under way would meet whoever has the connection next.
+                is_done &= canceller.has_met(&outcome, asked) && asking.await;
+                outcome
+            }
+        };
+        return is_done && canceller.has_met(&outcome, asked);
+    }
 }
 
 /// Begins, commits or rolls back. How long that may take is the same as for a statement, but nothing ends it halfway: a
 /// connection that takes longer is closed.
-pub(super) async fn control(connection: &mut dyn Connection, control: Control, limit: Duration) -> Result<(), Failure> {
-    if !connection.is_usable() {
-        return Err(Failure::Lost(Error::ConnectionFailed(
-            "the connection was lost".to_owned(),
-        )));
-    }
-    let outcome = match timeout(limit, connection.control(control)).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(Failure::Lost(Error::Timeout)),
+pub(super) async fn control(
+    connection: &mut dyn Connection,
+    control: Control,
+    database: &Database,
+) -> Result<(), Failure> {
+    let is_usable = connection.is_usable();
+    let outcome = match is_usable {
+        true => timeout(database.limits.patience.statement, connection.control(control))
+            .await
+            .unwrap_or(Err(Failure::Lost(Error::Timeout))),
+        false => Err(Failure::Gone("it was closed between two calls".to_owned())),
     };
+    told(database, &outcome);
     match outcome {
         // It may have arrived.
-        Err(Failure::Lost(_)) if control == Control::Commit => Err(Failure::Lost(Error::CommitUnknown)),
+        Err(failure) if failure.is_lost() && is_usable && control == Control::Commit => {
+            Err(Failure::Lost(Error::CommitUnknown))
+        }
         outcome => outcome,
     }
 }

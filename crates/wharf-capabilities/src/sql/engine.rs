@@ -37,7 +37,7 @@ pub(super) trait Connection: Send + 'static {
     /// Whether it is as good as new, as far as is known without asking the server.
     fn is_usable(&self) -> bool;
 
-    /// Asks the server whether it is, after a connection has not been used for a while.
+    /// Asks the server whether it is: after a connection has not been used for a while, and after something on it was cancelled.
     fn check(&mut self) -> BoxFuture<'_, bool>;
 }
 
@@ -54,12 +54,12 @@ pub(super) struct Dialect {
 
 /// Ends what runs on a connection.
 pub(super) trait Canceller: Send + Sync {
-    /// Asks the database to end it, for the `nth` time. That it has ended, the statement itself says; what is still being asked
-    /// then is dropped.
-    fn cancel(&self, nth: usize) -> BoxFuture<'_, ()>;
+    /// Asks the database to end it, for the `nth` time, and says whether all has been done about it that ever will be. That it
+    /// has ended, the statement itself says.
+    fn cancel(&self, nth: usize) -> BoxFuture<'_, bool>;
 
-    /// Whether a statement that ended so, when that had been asked for so often, has met every cancellation: no other that comes
-    /// later will.
+    /// Whether a statement that ended so, when that had been asked for so often, leaves its connection to others, once all has
+    /// been done about every request.
     fn has_met(&self, outcome: &Result<u64, Failure>, asked: usize) -> bool;
 }
 

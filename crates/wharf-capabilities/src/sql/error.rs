@@ -86,6 +86,10 @@ pub(super) enum Failure {
     Refused(Error),
     /// The connection is not to be used again.
     Lost(Error),
+    /// There is no connection any more: why, as the operator reads it.
+    Gone(String),
+    /// Another program has the database, and had it for longer than was waited for. The connection is as good as before.
+    Locked(DbError),
     /// This connection only reads; one that writes is to be asked. Nothing has happened.
     Writes,
 }
@@ -95,12 +99,14 @@ impl Failure {
     pub fn into_error(self) -> Error {
         match self {
             Self::Refused(error) | Self::Lost(error) => error,
+            Self::Gone(_) => Error::ConnectionFailed("the connection was lost".to_owned()),
+            Self::Locked(report) => Error::Conflict(report),
             Self::Writes => Error::NotAllowed("the database is read-only".to_owned()),
         }
     }
 
     pub fn is_lost(&self) -> bool {
-        matches!(self, Self::Lost(_))
+        matches!(self, Self::Lost(_) | Self::Gone(_))
     }
 }
 

@@ -190,7 +190,7 @@ impl MysqlConnection {
 
     /// Keeps in mind what has become of the connection.
     fn seen<T>(&mut self, outcome: Result<T, Failure>) -> Result<T, Failure> {
-        self.is_lost |= matches!(outcome, Err(Failure::Lost(_)));
+        self.is_lost |= outcome.as_ref().is_err_and(Failure::is_lost);
         outcome
     }
 }
@@ -269,15 +269,17 @@ struct Kill {
 }
 
 impl Canceller for Kill {
-    fn cancel(&self, nth: usize) -> BoxFuture<'_, ()> {
+    fn cancel(&self, nth: usize) -> BoxFuture<'_, bool> {
         // What has not begun is not ended by the former, and is by the latter.
         let what = if nth == 1 { "QUERY" } else { "CONNECTION" };
         async move {
             // Where that fails, the connection is closed after a while.
-            if let Ok(mut connection) = Conn::new(self.opts.clone()).await {
-                let _ = connection.query_drop(format!("KILL {what} {}", self.id)).await;
-                let _ = connection.disconnect().await;
-            }
+            let Ok(mut connection) = Conn::new(self.opts.clone()).await else {
+                return false;
+            };
+            let killed = connection.query_drop(format!("KILL {what} {}", self.id)).await;
+            let _ = connection.disconnect().await;
+            killed.is_ok()
         }
         .boxed()
     }

@@ -50,8 +50,8 @@ pub(super) struct WrittenDatabase {
     connections: Option<field::Count>,
     /// How many calls wait for a connection. One more is `pool-exhausted` at once. Default: 1000.
     queue: Option<field::Count>,
-    /// How long a call waits for a connection to come free, and a connection for the server's answer. Past it the call is
-    /// `pool-exhausted` or `connection-failed`. Default: 5s.
+    /// How long a call waits for a connection to come free, and a connection for the server's answer; or for a file of SQLite's
+    /// that another program has locked. Past it the call is `pool-exhausted`, `connection-failed` or a `conflict`. Default: 5s.
     acquire_time: Option<field::Duration>,
     /// How long the database may work on a statement without producing a row. Past it the statement is cancelled and is a
     /// `timeout`. Default: 30s, the time that a response may take to begin.
@@ -283,7 +283,12 @@ impl Reading<'_> {
         if backup.is_some() && place == Place::Memory {
             self.fault("backup", "what is in memory is not copied", "leave it out");
         }
-        let size_max = database.size.as_ref().map(|size| self.size("size", size));
+        if place == Place::Memory && database.read_only == Some(true) {
+            let what = "a database in memory begins empty, and would stay so";
+            self.fault("read-only", what, "leave it out, or name a file");
+        }
+        let size = database.size.as_ref();
+        let size_max = size.and_then(|size| self.value("size", size.bytes()));
         Some(Source::Sqlite {
             place,
             size_max,
@@ -369,8 +374,8 @@ impl Reading<'_> {
 
     fn limits(&mut self, database: &WrittenDatabase) -> Limits {
         let row = database.row.as_ref();
-        let row_bytes = row.map_or(16 << 20, |row| self.size("row", row));
-        if !(1024..=ROW_BYTES_MAX).contains(&row_bytes) {
+        let row_bytes = row.map_or(Some(16 << 20), |row| self.value("row", row.bytes()));
+        if row_bytes.is_some_and(|bytes| !(1024..=ROW_BYTES_MAX).contains(&bytes)) {
             self.fault("row", "a row may have from 1KiB to 1GiB", "say a size between the two");
         }
         let acquire = self.duration("acquire-time", database.acquire_time.as_ref(), 5);
@@ -386,7 +391,7 @@ impl Reading<'_> {
                 statement: self.duration("statement-time", database.statement_time.as_ref(), 30),
                 idle: self.duration("idle-time", database.idle_time.as_ref(), 30),
             },
-            row_bytes_max: usize::try_from(row_bytes).unwrap_or(usize::MAX),
+            row_bytes_max: usize::try_from(row_bytes.unwrap_or_default()).unwrap_or(usize::MAX),
         }
     }
 
@@ -394,15 +399,11 @@ impl Reading<'_> {
         let Some(written) = written else {
             return Duration::from_secs(default_seconds);
         };
-        let duration = self.value(key, written.get()).unwrap_or_default();
-        if duration.is_zero() {
+        let duration = self.value(key, written.get());
+        if duration.is_some_and(|duration| duration.is_zero()) {
             self.fault(key, "it is longer than nothing", "say at least `1ms`");
         }
-        duration
-    }
-
-    fn size(&mut self, key: &str, written: &field::Size) -> u64 {
-        self.value(key, written.bytes()).unwrap_or_default()
+        duration.unwrap_or_default()
     }
 
     fn value<T>(&mut self, key: &str, value: Result<T, ValueError>) -> Option<T> {

@@ -5,21 +5,19 @@
 //! closed.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use deadpool::Runtime;
 use deadpool::managed::{Manager, Metrics, Object, PoolError, QueueMode, RecycleError, RecycleResult, TimeoutType};
 
 use super::engine::{ConnectError, Connection, Engine};
 use super::error::Error;
+use super::standing::{Seldom, Standing};
 
 /// A connection that was not used for so long is asked whether it still stands before it is used.
 const UNCHECKED_MAX: Duration = Duration::from_secs(5);
-
-/// How often it is said that there are too few.
-const SAID_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// How many may be open, and how long one may be waited for.
 #[derive(Clone, Copy, Debug)]
@@ -38,19 +36,17 @@ pub(super) struct Pool {
     pool: deadpool::managed::Pool<Opener>,
     limits: PoolLimits,
     waiting: AtomicUsize,
-    /// When it was last said that there are too few.
-    said_exhausted: Mutex<Option<Instant>>,
+    /// That there are too few.
+    says_exhausted: Seldom,
 }
 
 /// A connection that somebody uses.
 pub(super) struct Lease(Option<Object<Opener>>);
 
-/// Makes connections, and tells the operator when that fails and when it works again.
+/// Makes connections, and notes when that fails and when it works again.
 struct Opener {
     engine: Arc<dyn Engine>,
-    /// The app and the database, for the log.
-    label: Arc<str>,
-    is_down: AtomicBool,
+    standing: Arc<Standing>,
 }
 
 /// How many connections there are.
@@ -68,8 +64,8 @@ impl Manager for Opener {
     async fn create(&self) -> Result<Self::Type, ConnectError> {
         let connected = self.engine.connect().await;
         match &connected {
-            Ok(_) => self.is_up(),
-            Err(error) => self.is_down(&error.reason),
+            Ok(_) => self.standing.connected(),
+            Err(error) => self.standing.is_down(&error.reason),
         }
         connected
     }
@@ -77,34 +73,18 @@ impl Manager for Opener {
     async fn recycle(&self, connection: &mut Self::Type, metrics: &Metrics) -> RecycleResult<ConnectError> {
         let is_fresh = metrics.last_used() < UNCHECKED_MAX;
         match connection.is_usable() && (is_fresh || connection.check().await) {
-            true => Ok(()),
+            true => {
+                self.standing.works();
+                Ok(())
+            }
             false => Err(RecycleError::message("it does not stand any more")),
         }
     }
 }
 
-impl Opener {
-    /// Said once, however many ask.
-    fn is_down(&self, reason: &str) {
-        if !self.is_down.swap(true, Ordering::Relaxed) {
-            tracing::warn!("{}: no connection: {reason}", self.label);
-        }
-    }
-
-    fn is_up(&self) {
-        if self.is_down.swap(false, Ordering::Relaxed) {
-            tracing::info!("{}: connected again", self.label);
-        }
-    }
-}
-
 impl Pool {
-    pub fn new(engine: Arc<dyn Engine>, label: Arc<str>, limits: PoolLimits) -> Self {
-        let opener = Opener {
-            engine,
-            label,
-            is_down: AtomicBool::new(false),
-        };
+    pub fn new(engine: Arc<dyn Engine>, standing: Arc<Standing>, limits: PoolLimits) -> Self {
+        let opener = Opener { engine, standing };
         let limit = Some(limits.acquire);
         let built = deadpool::managed::Pool::builder(opener)
             .max_size(limits.connections)
@@ -121,7 +101,7 @@ impl Pool {
             pool,
             limits,
             waiting: AtomicUsize::new(0),
-            said_exhausted: Mutex::default(),
+            says_exhausted: Seldom::default(),
         }
     }
 
@@ -147,7 +127,10 @@ impl Pool {
             }
             PoolError::Timeout(TimeoutType::Create | TimeoutType::Recycle) => {
                 let limit = self.limits.acquire;
-                self.pool.manager().is_down(&format!("no answer within {limit:?}"));
+                self.pool
+                    .manager()
+                    .standing
+                    .is_down(&format!("no answer within {limit:?}"));
                 Error::ConnectionFailed("the database does not answer".to_owned())
             }
             PoolError::Backend(failed) => failed.error,
@@ -160,10 +143,8 @@ impl Pool {
 
     /// Said now and then, however many calls are refused.
     fn exhausted(&self, reason: &str) -> Error {
-        let mut said = self.said_exhausted.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.is_none_or(|at| at.elapsed() >= SAID_AGAIN_AFTER) {
-            *said = Some(Instant::now());
-            let (label, most) = (&self.pool.manager().label, self.limits.connections);
+        if self.says_exhausted.now() {
+            let (label, most) = (&self.pool.manager().standing.label, self.limits.connections);
             tracing::warn!("{label}: all connections are in use, of which there may be {most}: {reason}");
         }
         Error::PoolExhausted

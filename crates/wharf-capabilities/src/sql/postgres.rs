@@ -9,15 +9,19 @@ mod numeric;
 mod statements;
 mod values;
 
+use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_postgres::config::SslMode;
+use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{CancelToken, Client, Config, NoTls, RowStream};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -64,8 +68,6 @@ impl Postgres {
         let server = &self.server;
         let mut config = Config::new();
         config
-            .host(&server.host)
-            .port(server.port)
             .dbname(&server.database)
             .user(&server.user)
             .application_name("wharf");
@@ -85,18 +87,26 @@ impl Postgres {
 
     async fn connect(&self) -> Result<PostgresConnection, ConnectError> {
         let mut config = self.config().await?;
+        let Server { host, port, .. } = &self.server;
         let failed = |error: tokio_postgres::Error| errors::connect(&self.server, &error);
+        let unreachable = |error: io::Error| ConnectError::unreachable(format!("{host}:{port}: {error}"));
+        let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(unreachable)?;
+        stream.set_nodelay(true).map_err(unreachable)?;
+        let addr = stream.peer_addr().map_err(unreachable)?;
         let (client, driver, tls) = match &self.server.tls {
             Tls::Off => {
                 config.ssl_mode(SslMode::Disable);
-                let (client, connection) = config.connect(NoTls).await.map_err(failed)?;
+                let (client, connection) = config.connect_raw(stream, NoTls).await.map_err(failed)?;
                 (client, Driver::spawn(connection), None)
             }
             Tls::Verify(file) => {
                 config.ssl_mode(SslMode::Require);
                 let settings = tls::client(file.clone()).await.map_err(ConnectError::tls)?;
-                let tls = MakeRustlsConnect::new(settings);
-                let (client, connection) = config.connect(tls.clone()).await.map_err(failed)?;
+                let tls = Encryption {
+                    tls: MakeRustlsConnect::new(settings),
+                    host: host.clone(),
+                };
+                let (client, connection) = config.connect_raw(stream, tls.connect()).await.map_err(failed)?;
                 (client, Driver::spawn(connection), Some(tls))
             }
         };
@@ -107,12 +117,28 @@ impl Postgres {
         Ok(PostgresConnection {
             client,
             _driver: driver,
+            addr,
             tls,
             statements: Statements::default(),
             read_only: self.read_only,
             in_transaction: false,
             has_failed: false,
         })
+    }
+}
+
+/// How connections to one server are encrypted.
+#[derive(Clone)]
+struct Encryption {
+    tls: MakeRustlsConnect,
+    /// The name that its certificate holds for.
+    host: String,
+}
+
+impl Encryption {
+    fn connect(&self) -> <MakeRustlsConnect as MakeTlsConnect<TcpStream>>::TlsConnect {
+        let Ok(connect) = MakeTlsConnect::<TcpStream>::make_tls_connect(&mut self.tls.clone(), &self.host);
+        connect
     }
 }
 
@@ -165,7 +191,9 @@ impl Engine for Postgres {
 struct PostgresConnection {
     client: Client,
     _driver: Driver,
-    tls: Option<MakeRustlsConnect>,
+    /// Where the server is: of several with one name, the one that this connection is to.
+    addr: SocketAddr,
+    tls: Option<Encryption>,
     statements: Statements,
     read_only: bool,
     in_transaction: bool,
@@ -181,10 +209,19 @@ impl PostgresConnection {
         }
         self.script("BEGIN READ ONLY").await?;
         let outcome = self.run_fresh(statement, sink).await;
-        if !matches!(outcome, Err(Failure::Lost(_))) {
-            self.script("ROLLBACK").await?;
+        if !outcome.as_ref().is_err_and(Failure::is_lost) {
+            self.roll_back().await?;
         }
         outcome
+    }
+
+    /// A request to cancel what was run before may meet this, too ([`Cancel::cancel`]), and has then been met.
+    async fn roll_back(&mut self) -> Result<(), Failure> {
+        let outcome = match self.script("ROLLBACK").await {
+            Err(Failure::Refused(Error::Cancelled)) => self.script("ROLLBACK").await,
+            outcome => outcome,
+        };
+        outcome.map_err(|failure| Failure::Lost(failure.into_error()))
     }
 
     /// A statement whose tables have changed since it was prepared is prepared again, where nothing has happened yet.
@@ -203,6 +240,10 @@ impl PostgresConnection {
     async fn run_once(&mut self, statement: &Statement, sink: &Sink) -> Result<u64, Failure> {
         let prepared = self.statements.prepare(&self.client, &statement.sql).await?;
         let params = values::params(&statement.params, prepared.params())?;
+        // What was asked for meanwhile found nothing to cancel.
+        if sink.watch().is_over() {
+            return Err(Error::Cancelled.into());
+        }
         let rows = self
             .client
             .query_raw(&prepared, params)
@@ -323,6 +364,7 @@ impl Connection for PostgresConnection {
     fn canceller(&self) -> Box<dyn Canceller> {
         Box::new(Cancel {
             token: self.client.cancel_token(),
+            addr: self.addr,
             tls: self.tls.clone(),
         })
     }
@@ -339,24 +381,52 @@ impl Connection for PostgresConnection {
 /// Asks on a connection of its own, as the protocol wants it.
 struct Cancel {
     token: CancelToken,
-    tls: Option<MakeRustlsConnect>,
+    addr: SocketAddr,
+    tls: Option<Encryption>,
+}
+
+impl Cancel {
+    /// Sends the request, and waits until the server has closed its connection.
+    async fn request(&self) -> io::Result<()> {
+        let stream = TcpStream::connect(self.addr).await?.into_std()?;
+        let mut answer = TcpStream::from_std(stream.try_clone()?)?;
+        let stream = TcpStream::from_std(stream)?;
+        let sent = match &self.tls {
+            None => self.token.cancel_query_raw(stream, NoTls).await,
+            Some(tls) => self.token.cancel_query_raw(stream, tls.connect()).await,
+        };
+        sent.map_err(io::Error::other)?;
+        let mut ignored = [0; 1024];
+        loop {
+            match answer.read(&mut ignored).await {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                // It closed without reading how our encryption ends.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+    }
 }
 
 impl Canceller for Cancel {
-    fn cancel(&self, _: usize) -> BoxFuture<'_, ()> {
-        async move {
-            // Where that fails, the connection is closed after a while.
-            let _ = match self.tls.clone() {
-                None => self.token.cancel_query(NoTls).await,
-                Some(tls) => self.token.cancel_query(tls).await,
-            };
-        }
-        .boxed()
+    /// One request is up to two signals to the process that has the connection: one to it, and a moment later one to its group.
+    /// The first ends the statement, and the second would end whatever is run next. Three things keep it from that:
+    ///
+    /// - Whoever sends the signals closes the connection of the request after both. Its end says that they have been sent.
+    /// - A signal that has been sent is seen before anything that the process reads later: it looks at signals on its way back
+    ///   from each call to its system. Where it finds a request to cancel when it has read a command, and has not begun with
+    ///   it, it drops the request: nothing was running.
+    /// - Before others have the connection, it is asked whether it stands ([`Connection::check`]). That is a command that cannot be
+    ///   cancelled, and whose answer takes the time in which a signal would arrive that is slower than this, on other systems or
+    ///   through something between us and the server.
+    fn cancel(&self, _: usize) -> BoxFuture<'_, bool> {
+        // Where that fails, the connection is closed after a while.
+        async move { self.request().await.is_ok() }.boxed()
     }
 
-    /// A request to cancel arrives at some time after it was sent. Only where a statement says that it was cancelled, nobody else
-    /// will be.
-    fn has_met(&self, outcome: &Result<u64, Failure>, asked: usize) -> bool {
-        asked == 1 && *outcome == Err(Failure::Refused(Error::Cancelled))
+    /// That it was not cancelled may mean that the request went elsewhere. One that came before the statement did was dropped.
+    fn has_met(&self, outcome: &Result<u64, Failure>, _: usize) -> bool {
+        *outcome == Err(Failure::Refused(Error::Cancelled))
     }
 }

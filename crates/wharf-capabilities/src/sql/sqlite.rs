@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
 use super::engine::{Canceller, ConnectError, Connection, Control, Dialect, Engine};
-use super::error::{Error, Failure};
+use super::error::Failure;
 use super::flow::{Sink, Statement};
 use worker::{Job, Worker};
 
@@ -144,7 +144,7 @@ impl SqliteConnection {
         let (reply, receiver) = oneshot::channel();
         let sent = self.worker.send(job(reply));
         async move {
-            let lost = || Failure::Lost(Error::ConnectionFailed("the database's thread has ended".to_owned()));
+            let lost = || Failure::Gone("the database's thread has ended".to_owned());
             if !sent {
                 return Err(lost());
             }
@@ -187,9 +187,9 @@ impl Connection for SqliteConnection {
 struct Interrupt(Arc<InterruptHandle>);
 
 impl Canceller for Interrupt {
-    fn cancel(&self, _: usize) -> BoxFuture<'_, ()> {
+    fn cancel(&self, _: usize) -> BoxFuture<'_, bool> {
         self.0.interrupt();
-        futures_util::future::ready(()).boxed()
+        futures_util::future::ready(true).boxed()
     }
 
     /// An interruption meets what runs when it is called, and nothing that begins later.

@@ -61,6 +61,10 @@ pub(super) fn kind(sql: &str, in_transaction: bool) -> Result<Kind, Error> {
         let what = format!("`{first}` is not for guests: transactions begin with `begin` of wharf:sql");
         return Err(Error::NotAllowed(what));
     }
+    if first == "copy" && uses_stream(sql) {
+        let what = "`copy` from and to the client is not for guests: rows are read with `query` and stored with `execute-many`";
+        return Err(Error::NotAllowed(what.to_owned()));
+    }
     if first == "create" {
         let is_temporary = matches!(second.as_str(), "temp" | "temporary" | "local" | "global" | "or");
         return Ok(if is_temporary { Kind::Taints } else { Kind::Writes });
@@ -70,6 +74,12 @@ pub(super) fn kind(sql: &str, in_transaction: bool) -> Result<Kind, Error> {
         () if is(WRITING) => Kind::Writes,
         () => Kind::Taints,
     })
+}
+
+/// Whether PostgreSQL would talk another protocol from then on, the one for data in bulk.
+fn uses_stream(sql: &str) -> bool {
+    let mut words = sql.split(|c: char| !c.is_alphanumeric());
+    words.any(|word| word.eq_ignore_ascii_case("stdin") || word.eq_ignore_ascii_case("stdout"))
 }
 
 /// The words that a statement begins with, without comments. What a server may run although it looks like a comment
@@ -132,6 +142,9 @@ mod tests {
             ("set transaction read write", None),
             ("prepare transaction 'a'", None),
             ("savepoint a", None),
+            ("COPY a TO STDOUT", None),
+            ("copy a (b) from stdin with (format csv)", None),
+            ("copy (select 1) to '/tmp/a'", Some(Taints)),
         ];
         for (sql, expected) in cases {
             assert_eq!(kind(sql, false).ok(), expected, "{sql}");

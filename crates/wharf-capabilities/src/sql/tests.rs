@@ -476,9 +476,15 @@ async fn sections_are_checked() {
         "path = 'a.db'; migrations = 'no-such-folder'",
         &["`main.migrations`: cannot read"],
     );
+    check_section("path = 'a.db'; idle-time = 'soon'", &["`main.idle-time`: expected"]);
     check_section(
-        "path = 'a.db'; idle-time = 'soon'",
-        &["`main.idle-time`: expected", "longer than nothing"],
+        "path = 'a.db'; statement-time = '0s'",
+        &["`main.statement-time`: it is longer than nothing"],
     );
     check_section("path = 'a.db'; row = 1", &["`main.row`: a row may have"]);
+    check_section("path = 'a.db'; row = 'much'", &["`main.row`: expected"]);
+    check_section(
+        "path = ':memory:'; read-only = true",
+        &["`main.read-only`: a database in memory begins empty"],
+    );
 }

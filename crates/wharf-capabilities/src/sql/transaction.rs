@@ -179,8 +179,7 @@ impl Work {
     }
 
     async fn end(mut self, control: Control, reply: oneshot::Sender<Result<(), Error>>) {
-        let limit = self.database.limits.patience.statement;
-        let outcome = drive::control(&mut *self.lease, control, limit).await;
+        let outcome = drive::control(&mut *self.lease, control, &self.database).await;
         let is_over = outcome.is_ok();
         self.is_lost = outcome.as_ref().is_err_and(Failure::is_lost);
         if control == Control::Rollback && is_over {
@@ -197,8 +196,11 @@ impl Work {
 
     async fn roll_back(mut self) {
         Counters::add(&self.database.counters.rolled_back);
-        let limit = self.database.limits.patience.statement;
-        if !self.is_lost && drive::control(&mut *self.lease, Control::Rollback, limit).await.is_ok() {
+        if !self.is_lost
+            && drive::control(&mut *self.lease, Control::Rollback, &self.database)
+                .await
+                .is_ok()
+        {
             self.put_back();
         }
     }

@@ -11,7 +11,7 @@ pub(super) fn failure(error: Reported) -> Failure {
     match error {
         Reported::Server(reported) => of_server(reported),
         Reported::Io(_) | Reported::Driver(DriverError::ConnectionClosed | DriverError::PacketOutOfOrder) => {
-            Failure::Lost(Error::ConnectionFailed("the connection was lost".to_owned()))
+            Failure::Gone(error.to_string())
         }
         Reported::Driver(DriverError::MixedParams) => {
             Error::InvalidParams("parameters have no names here: each is a `?`".to_owned()).into()
@@ -40,9 +40,7 @@ fn of_server(reported: ServerError) -> Failure {
         // Deadlock; a lock that was not had in time; a row that changed since the transaction began.
         1205 | 1213 | 1020 | 3572 => Error::Conflict(report).into(),
         // The server stops; somebody has ended this connection.
-        1053 | 1927 | 1152 | 1158..=1161 | 4031 => {
-            Failure::Lost(Error::ConnectionFailed("the connection was lost".to_owned()))
-        }
+        1053 | 1927 | 1152 | 1158..=1161 | 4031 => Failure::Gone(format!("{report}, error {code}")),
         _ => Error::QueryFailed(report).into(),
     }
 }

@@ -15,7 +15,7 @@ pub(super) fn failure(error: tokio_postgres::Error) -> Failure {
     let Some(reported) = error.as_db_error() else {
         let is_lost = error.is_closed() || has_io_error(&error);
         return match is_lost {
-            true => Failure::Lost(Error::ConnectionFailed("the connection was lost".to_owned())),
+            true => Failure::Gone(chain(&error)),
             false => Failure::Lost(Error::Other(chain(&error))),
         };
     };
@@ -28,10 +28,8 @@ pub(super) fn failure(error: tokio_postgres::Error) -> Failure {
             Error::NotAllowed("a call takes one statement".to_owned()).into()
         }
         // The server stops, or somebody has ended this connection.
-        "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => {
-            Failure::Lost(Error::ConnectionFailed("the connection was lost".to_owned()))
-        }
-        code if code.starts_with("08") => Failure::Lost(Error::ConnectionFailed("the connection was lost".to_owned())),
+        "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => Failure::Gone(report.to_string()),
+        code if code.starts_with("08") => Failure::Gone(report.to_string()),
         _ => Error::QueryFailed(report).into(),
     }
 }

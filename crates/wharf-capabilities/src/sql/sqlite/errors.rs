@@ -21,7 +21,8 @@ pub(super) fn failure(error: rusqlite::Error) -> Failure {
     let report = report(reported.extended_code, error.to_string());
     match reported.code {
         ErrorCode::OperationInterrupted => Error::Cancelled.into(),
-        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Error::Conflict(report).into(),
+        // Those who write here take turns, and who reads waits for none of them: it is another program.
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Failure::Locked(report),
         ErrorCode::AuthorizationForStatementDenied => not_allowed(),
         ErrorCode::TooBig => Error::ValueConversionFailed("a value or a row is too large".to_owned()).into(),
         ErrorCode::DatabaseCorrupt
