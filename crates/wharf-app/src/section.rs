@@ -254,6 +254,7 @@ pub(crate) mod tests {
     use serde::Deserialize;
 
     use super::*;
+    use crate::secret::WrittenSecret;
 
     /// Who says good day.
     #[derive(Deserialize, JsonSchema)]
@@ -264,6 +265,8 @@ pub(crate) mod tests {
         /// By whom.
         #[serde(default)]
         from: Vec<String>,
+        /// By which they know each other.
+        sign: Option<WrittenSecret>,
     }
 
     pub(crate) struct Greeting;
@@ -290,9 +293,11 @@ pub(crate) mod tests {
                 .to
                 .is_empty()
                 .then(|| Fault::new(["to"], "nobody is greeted").with_help("name one"));
+            let sign = greeting.sign.and_then(|sign| sign.source(written).err());
             let froms = greeting.from.iter().enumerate().filter(|(_, from)| from.is_empty());
             let froms = froms.map(|(nth, _)| Fault::new([nth.to_string().as_str()], "nobody").below("from"));
-            nobody.into_iter().chain(froms).collect()
+            let sign = sign.map(|fault| fault.below("sign"));
+            nobody.into_iter().chain(froms).chain(sign).collect()
         }
 
         fn named(&self, _: &Written) -> Vec<String> {
