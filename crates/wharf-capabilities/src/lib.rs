@@ -7,10 +7,12 @@
 pub mod allow;
 pub mod cache;
 pub mod config;
+mod denials;
 pub mod filesystem;
 pub mod http_client;
 pub mod keyvalue;
 pub mod logging;
+mod rate;
 mod redis;
 pub mod resolve;
 mod section;

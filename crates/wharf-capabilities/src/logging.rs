@@ -3,8 +3,6 @@
 //! Lines are bounded in length and in rate, so that no guest drowns what the others and the server say. What is left out is
 //! counted, and said.
 
-mod rate;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,8 +12,8 @@ use tracing::Level as Tracing;
 use wasmtime::component::{ComponentType, Lift, Lower};
 use wharf_host::capability::{Admission, Capability, Fault, Imports, Kind, OpenError, Sample, Section, Written, field};
 
+use crate::rate::{Passed, Rate};
 use crate::section::{bytes, count, first};
-use rate::{Passed, Rate};
 
 const NAME: &str = "logging";
 
