@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
-use wasmtime::component::Accessor;
 use wharf_host::capability::{OpenError, Section, Written};
+use wharf_host::wasmtime::{self, component::Accessor};
 use wharf_host::{Admission, Capability, Imports, InstanceState, Kind, Sample};
 
 /// Counters that outlive the instances that count.
