@@ -18,6 +18,7 @@ use serde_json::Value;
 use crate::app::SecretSource;
 use crate::imports::{Missing, MissingImports, Reason, missing, nearest, provided_names};
 use crate::inspect::{Inspection, InterfaceName};
+use crate::wit::Package;
 
 /// A section of an app's manifest that a capability reads.
 pub trait Section: Send + Sync + 'static {
@@ -31,6 +32,11 @@ pub trait Section: Send + Sync + 'static {
     /// The interfaces that an app with this section may import, as `wharf:sql/database@0.1.0`. A release stands for all of
     /// its track, a pre-release for itself.
     fn interfaces(&self) -> &'static [&'static str];
+
+    /// The packages that declare these, for `wharf wit`. None by default: then their users get them elsewhere.
+    fn wit(&self) -> Vec<Package> {
+        Vec::new()
+    }
 
     /// Everything that is wrong with a section whose shape is right. Looks at no network, and at files as `wharf check`
     /// does: to see whether they are there.
@@ -282,6 +288,15 @@ pub(crate) mod tests {
 
         fn interfaces(&self) -> &'static [&'static str] {
             &["acme:greeting/greet@0.2.1", "acme:greeting/draft@0.1.0-draft"]
+        }
+
+        fn wit(&self) -> Vec<Package> {
+            vec![Package {
+                name: "acme:greeting",
+                version: "0.2.1",
+                about: "who says good day",
+                text: "package acme:greeting@0.2.1;\ninterface greet { f: func(); }\n",
+            }]
         }
 
         fn check(&self, written: &Written) -> Vec<Fault> {

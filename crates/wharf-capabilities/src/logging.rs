@@ -11,6 +11,7 @@ use serde::Deserialize;
 use tracing::Level as Tracing;
 use wasmtime::component::{ComponentType, Lift, Lower};
 use wharf_host::capability::{Admission, Capability, Fault, Imports, Kind, OpenError, Sample, Section, Written, field};
+use wharf_host::wit::Package;
 
 use crate::rate::{Passed, Rate};
 use crate::section::{bytes, count, first};
@@ -116,6 +117,15 @@ impl Section for LoggingKind {
 
     fn interfaces(&self) -> &'static [&'static str] {
         INTERFACES
+    }
+
+    fn wit(&self) -> Vec<Package> {
+        vec![Package::new(
+            "wasi:logging",
+            "0.1.0-draft",
+            "messages with a level",
+            include_str!("../../../wit/logging/logging.wit"),
+        )]
     }
 
     fn check(&self, written: &Written) -> Vec<Fault> {
