@@ -104,6 +104,7 @@ const COMMANDS: &[(&[&str], &[&[&str]])] = &[
                 "--max-instances <COUNT>",
                 "--queue-timeout <DURATION>",
                 "--background-timeout <DURATION>",
+                "--core-dumps",
                 "Limits:",
             ],
             GRANTS,

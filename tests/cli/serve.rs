@@ -150,3 +150,42 @@ fn send(server: &Server, signal: rustix::process::Signal) {
     let process = rustix::process::Pid::from_raw(server.pid() as i32).expect("it has a number");
     rustix::process::kill_process(process, signal).expect("it is ours");
 }
+
+/// The memory of a server holds secrets. Where it crashes nothing is left of it, whatever limits it was started with, unless
+/// somebody asks for that.
+#[cfg(target_os = "linux")]
+#[test]
+fn no_core_is_dumped_unless_asked_for() {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
+
+    // Enough to see that there is one: what is longer is cut off.
+    const CORE_BYTES: u64 = 64 << 10;
+    let maximum = getrlimit(Resource::Core).maximum;
+    let limit = Rlimit {
+        current: Some(maximum.map_or(CORE_BYTES, |maximum| maximum.min(CORE_BYTES))),
+        maximum,
+    };
+    let is_dumped = |flags: &[&str]| {
+        let folder = Scratch::new();
+        let absolute = |path: &std::path::Path| std::path::absolute(path).expect("there is a working directory");
+        let mut command = std::process::Command::new(absolute(wharf().get_program().as_ref()));
+        command.args(["serve", "--addr", "127.0.0.1:0"]).args(flags);
+        // Where the system writes it, if it does.
+        command.arg(absolute(&guest("http-hello"))).current_dir(folder.path());
+        let server = Server::spawn(command);
+        let pid = Pid::from_raw(server.pid() as i32).expect("a process has a number");
+        prlimit(Some(pid), Resource::Core, limit.clone()).expect("it is a process of ours");
+        kill_process(pid, Signal::ABORT).expect("the server runs");
+        let status = server.wait();
+        assert_eq!(status.signal(), Some(Signal::ABORT.as_raw()), "{status}");
+        status.core_dumped()
+    };
+    assert!(!is_dumped(&[]));
+    // Elsewhere the system hands it to a program, which does with it what it likes.
+    let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_default();
+    if pattern.trim() == "core" && limit.current == Some(CORE_BYTES) {
+        assert!(is_dumped(&["--core-dumps"]));
+    }
+}

@@ -35,7 +35,8 @@ fn serve(files: &[(&str, &str)]) -> (Scratch, Server) {
     }
     let component = guest("http-hello");
     let manifest = format!("component = {:?}\n{MANIFEST}", component.display().to_string());
-    let server = Server::start(scratch.write("wharf.toml", manifest), &[]);
+    // Tests look into it, to see what is open.
+    let server = Server::start(scratch.write("wharf.toml", manifest), &["--core-dumps"]);
     (scratch, server)
 }
 

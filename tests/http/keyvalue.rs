@@ -176,7 +176,7 @@ fn redis_comes_and_goes() {
     let stores = Stores::serve("keyvalue-draft2", &section);
     let away = "Error::Other(\"unavailable: the store cannot be reached, or is too slow\")";
     stores.check(&format!("get a => {away}\nlist => {away}\nswap a 1 => {away}"));
-    stores.server.says("section=\"keyvalue\"");
+    stores.server.says("section=\"keyvalue.default\"");
     let redis = redis.restart();
     eventually(|| stores.steps("set a 1") == "ok", "the store to be there");
     let redis = redis.kill().restart();
@@ -192,7 +192,44 @@ fn redis_comes_and_goes() {
     redis.cli("CONFIG SET maxmemory 1");
     let full = "Error::Other(\"full: the store has no room for this\")";
     eventually(|| stores.steps("set b 1") == full, "the store to say that it is full");
-    stores.server.says("app=shop section=\"keyvalue\" server=127.0.0.1:");
+    stores
+        .server
+        .says("app=shop section=\"keyvalue.default\" server=127.0.0.1:");
+}
+
+/// Of two stores on one server the log says which one is refused, and which one is served again.
+#[test]
+fn the_log_names_the_store() {
+    let Some(redis) = Redis::start() else { return };
+    redis.cli("CONFIG SET requirepass first-hunter2");
+    let folder = Scratch::new();
+    let [right, wrong] = ["first-hunter2\n", "wrong-hunter2\n"];
+    let sections = ["default", "other"].map(|store| {
+        folder.write(store, if store == "default" { right } else { wrong });
+        let url = redis.url();
+        format!("[keyvalue.{store}.redis]\nurl = '{url}'\npassword = {{ file = '{store}' }}\ntimeout = '60s'\n")
+    });
+    let stores = Stores::serve_in(folder, "keyvalue-draft2", &sections.concat());
+    let away = "Error::Other(\"unavailable: the store cannot be reached, or is too slow\")";
+    stores.check(&format!("set a 1 => ok\nopen other => opened\nset a 1 => {away}"));
+    let log = stores.server.log();
+    let refused: Vec<_> = log.lines().filter(|line| line.contains("does not do what")).collect();
+    assert!(!refused.is_empty(), "{log}");
+    for line in refused {
+        assert!(line.contains("app=shop section=\"keyvalue.other\" "), "{line}");
+        assert!(line.contains("uthentication failed"), "{line}");
+    }
+    stores.folder.write("other", right);
+    eventually(
+        || stores.steps("open other\nset a 1").trim_end().ends_with("ok"),
+        "the other store",
+    );
+    let log = stores.server.log();
+    let back: Vec<_> = log.lines().filter(|line| line.contains("Redis is back")).collect();
+    assert!(
+        matches!(back[..], [line] if line.contains("section=\"keyvalue.other\"")),
+        "{log}"
+    );
 }
 
 /// A file that cannot be made is no app, and said with its path.

@@ -7,10 +7,12 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use wharf_tests::http::get;
-use wharf_tests::{Server, eventually};
+use wharf_tests::{Scratch, Server, eventually};
 
 use crate::axes::{ALLOW_ALL, Isolation, Protocol};
 use crate::client::{Ask, escape, pattern};
+use crate::operator::{ADMIN, admin, metric};
+use crate::stores::manifest;
 use crate::witness::{Witness, wait};
 
 const MIB: usize = 1024 * 1024;
@@ -290,6 +292,57 @@ fn denied_unless_granted() {
             assert_eq!(line, "error ErrorCode::HttpRequestDenied", "{flags:?}");
             assert_eq!(witness.heads().len(), known, "{flags:?}");
         }
+    }
+}
+
+/// Whoever runs the server learns whose grant is missing and what for, however often the guest asks.
+#[test]
+fn what_is_denied_is_said() {
+    let driver = "[environment]\nDB_ADDRESS = '127.0.0.1:1'\nDB_USER = 'a'\nDB_NAME = 'a'\nDB_PASSWORD = 'a'\n\
+                  [sql.default]\npath = ':memory:'\n[sockets]\nallow = ['127.0.0.1:2']\n";
+    let patterns = "[http-client]\nallow = ['*.test:80']\n";
+    // A guest with its sections, what it is asked, what the log says of it, where that was to go, and what is counted.
+    let cases = [
+        (
+            "http-outgoing",
+            patterns,
+            "/?n=20&url=http://a.test:81/",
+            "outgoing request",
+            "http://a.test:81",
+            "http_client",
+        ),
+        (
+            "ws-client",
+            patterns,
+            "/?url=ws://a.test:81/&text=x",
+            "outgoing WebSocket",
+            "http://a.test:81",
+            "http_client",
+        ),
+        (
+            "example-own-driver",
+            driver,
+            "/own/notes/1",
+            "outgoing connection",
+            "127.0.0.1:1",
+            "sockets",
+        ),
+    ];
+    for (component, sections, path, what, to, counter) in cases {
+        let folder = Scratch::new();
+        let manifest = manifest(&folder, component, sections);
+        let server = Server::start(manifest, &ADMIN);
+        for _ in 0..3 {
+            get(server.addr(), path);
+        }
+        let log = server.log();
+        let told: Vec<_> = log.lines().filter(|line| line.contains("denied")).collect();
+        let [told] = told[..] else { panic!("{component}: {log}") };
+        for said in [" INFO ", &format!("{what} denied: "), "app=shop", &format!("to={to}")] {
+            assert!(told.contains(said), "{said}: {told}");
+        }
+        let denied = metric(admin(&server), &format!("wharf_{counter}_denied_total{{app=\"shop\"}}"));
+        assert!(denied.is_some_and(|denied| denied >= 3.0), "{component}: {denied:?}");
     }
 }
 

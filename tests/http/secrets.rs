@@ -294,6 +294,91 @@ fn what_is_wrong_is_said() {
     check(vault.check(sections, same), [&folder, "No such file"]);
 }
 
+/// Somebody writes the secret itself, in the places that take a reference or none: whoever is told so is not shown it.
+#[cfg(unix)]
+#[test]
+fn what_is_written_in_the_manifest_is_not_shown() {
+    let cases = [
+        ("[secrets]\nTOKEN = 'x-hunter2'\n", "wharf.toml:5:9"),
+        (
+            "[sql.main]\nurl = 'postgres://wharf:x-hunter2@db.test/shop'\n",
+            "wharf.toml:5:7",
+        ),
+        (
+            "[sql.main]\nurl = 'mysql://db.test/shop?password=x-hunter2'\n",
+            "wharf.toml:5:7",
+        ),
+        (
+            "[sql.main]\nurl = 'postgres://db.test/shop'\npassword = 'x-hunter2'\n",
+            "wharf.toml:6:12",
+        ),
+        (
+            "[sql.main]\nurl = 'postgres://db.test/shop'\npasword = 'x-hunter2'\n",
+            "wharf.toml:6:1",
+        ),
+        (
+            "[sql]\nmain = { path = 'a', password = 'x-hunter2' }\n",
+            "wharf.toml:5:33",
+        ),
+        (
+            "[sql.main]\npath = 'a'\ntls = 'postgres://wharf:x-hunter2@db.test/shop'\n",
+            "wharf.toml:6:7",
+        ),
+        (
+            "[cache.redis]\nurl = 'redis://:x-hunter2@cache.test'\n",
+            "wharf.toml:5:7",
+        ),
+        (
+            "[cache.redis]\nurl = 'redis://cache.test'\npassword = 'x-hunter2'\n",
+            "wharf.toml:6:12",
+        ),
+        (
+            "[keyvalue.a.redis]\nurl = 'redis://:x-hunter2@a.test'\n",
+            "wharf.toml:5:7",
+        ),
+        (
+            "[keyvalue.a.redis]\nurl = 'redis://a.test'\npassword = ['x-hunter2']\n",
+            "wharf.toml:6:12",
+        ),
+        (
+            "[http-client]\nallow = ['http://a:x-hunter2@b.test']\n",
+            "wharf.toml:5:10",
+        ),
+        (
+            "[http-client.proxy]\nurl = 'http://a:x-hunter2@proxy.test'\n",
+            "wharf.toml:5:7",
+        ),
+        (
+            "[http-client.proxy]\nurl = 'http://proxy.test'\nuser = 'a'\npassword = 'x-hunter2'\n",
+            "wharf.toml:7:12",
+        ),
+        (
+            "[[http-client.certificates]]\nfor = ['*']\ncertificate = 'a'\nkey = 'x-hunter2'\n",
+            "wharf.toml:7:7",
+        ),
+        ("[config]\na = ['x-hunter2']\n", "wharf.toml:5:5"),
+        // No TOML at all.
+        ("[sql.main]\npassword = x-hunter2\n", "wharf.toml:5:12"),
+        ("[secrets]\nTOKEN = \"x-hunter2\n", "wharf.toml:5"),
+    ];
+    let vault = Vault::with("token = \"first-hunter2\"\n");
+    let served = vault.serve("http-env", "");
+    for (sections, place) in cases {
+        let checked = vault.check(sections, |_| {});
+        let refused = finish(vault.command().args(["serve", "wharf.toml"]), "");
+        assert!(!refused.status.success(), "{sections}");
+        let before = served.server.log().len();
+        let pid = rustix::process::Pid::from_raw(served.server.pid() as i32).expect("it has a process");
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("the server runs");
+        let log = || served.server.log()[before..].to_owned();
+        eventually(|| log().contains(place), "the reload is refused");
+        for said in [checked, refused.stderr, log()] {
+            assert!(said.contains(place) && !said.contains(MARK), "{sections}: {said}");
+        }
+    }
+    served.shows_no_secret();
+}
+
 /// A secret stands in one place, and has another name only where it can.
 #[test]
 fn what_cannot_be_meant_is_refused() {

@@ -1,10 +1,12 @@
 //! Which crate knows which: the architecture, in ten lines.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use serde_json::Value;
+use wharf_tests::Scratch;
 
-use crate::{cargo, check_none};
+use crate::{cargo, check_none, files, root};
 
 /// The arrows between the crates of the product. One more is a decision, and is written down in `docs/decisions`.
 const ARROWS: [&str; 10] = [
@@ -47,6 +49,42 @@ fn there_are_ten_arrows_between_the_crates() {
 fn is_product(package: &Value) -> bool {
     let manifest = package["manifest_path"].as_str().unwrap_or_default().replace('\\', "/");
     manifest.contains("/crates/")
+}
+
+/// Whoever takes the example of a capability of somebody's own elsewhere has all that it needs, and one engine: Wharf's.
+#[test]
+fn a_capability_of_somebodys_own_stands_anywhere() {
+    let folder = Scratch::new();
+    let example = Path::new("examples/own-capability");
+    for file in files().iter().filter(|file| file.starts_with(example)) {
+        let text = std::fs::read_to_string(root().join(file)).expect("an example is text");
+        // What its README says to change.
+        let text = text.replace("../../../", &format!("{}/", root().display()));
+        let name = file.strip_prefix(example).expect("it is in there");
+        folder.write(name, text);
+    }
+    // With the versions that are here: nothing is fetched.
+    let lock = std::fs::read(root().join("Cargo.lock")).expect("there is a lock file");
+    folder.write("server/Cargo.lock", lock);
+    let manifest = folder.join("server/Cargo.toml").display().to_string();
+    let tree = [
+        "tree",
+        "--offline",
+        "--edges",
+        "normal",
+        "--prefix",
+        "none",
+        "--manifest-path",
+    ];
+    let tree = cargo(&[&tree[..], &[&manifest]].concat());
+    let packages: BTreeSet<_> = tree.lines().map(|line| line.trim_end_matches(" (*)")).collect();
+    assert!(tree.starts_with("own-capability-server v"), "{tree}");
+    for name in ["wasmtime", "schemars", "wharf-host"] {
+        let versions = packages
+            .iter()
+            .filter(|package| package.split(' ').next() == Some(name));
+        assert_eq!(versions.count(), 1, "{name}:\n{tree}");
+    }
 }
 
 /// What an app is at rest, what builds components, and automation, must build in seconds.

@@ -5,6 +5,7 @@
 
 mod check;
 pub mod field;
+mod hidden;
 mod meaning;
 mod places;
 mod problem;
@@ -18,6 +19,7 @@ mod written;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use toml::Spanned;
@@ -25,6 +27,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::app::{App, ServerSettings};
 use crate::section::Sections;
+use hidden::Hidden;
 use meaning::{Naming, Taken, in_name, take};
 use places::Places;
 use problem::Source;
@@ -91,10 +94,11 @@ pub fn read(path: &Path, sections: &Sections) -> Result<Configuration, Problems>
         true => path.join(FILE_NAME),
         false => path.to_owned(),
     };
-    let source = Source::read(&file)?;
+    let hidden = Arc::new(Hidden::of(sections));
+    let source = Source::read(&file, &hidden)?;
     let document = parse(&source)?;
     match document.get_ref().contains_key("server") {
-        true => read_server(&source, document, sections),
+        true => read_server(&source, document, sections, &hidden),
         false => {
             is_app(&source, &document, sections)?;
             let (app, places) = read_app(&source, document, sections)?;
@@ -186,8 +190,8 @@ fn sorted(problems: Vec<Problem>) -> Problems {
 }
 
 /// An app of a server's folder, as far as it is right by itself.
-fn read_file_of_folder(file: PathBuf, sections: &Sections) -> Result<Read, Broken> {
-    let (name, problems) = match Source::read(&file) {
+fn read_file_of_folder(file: PathBuf, sections: &Sections, hidden: &Arc<Hidden>) -> Result<Read, Broken> {
+    let (name, problems) = match Source::read(&file, hidden) {
         Ok(source) => match read_app_of_folder(&source, sections) {
             Ok((app, places)) => {
                 return Ok(Read {
@@ -239,6 +243,7 @@ fn read_server(
     source: &Source,
     mut document: Spanned<DeTable<'_>>,
     sections: &Sections,
+    hidden: &Arc<Hidden>,
 ) -> Result<Configuration, Problems> {
     fail_with(shape::check(&document, schema::SERVER, source, sections))?;
     let mut taken = take_by_app(document.get_mut(), sections);
@@ -273,7 +278,7 @@ fn read_server(
         ..Configuration::default()
     };
     for file in files {
-        match read_file_of_folder(file, sections) {
+        match read_file_of_folder(file, sections, hidden) {
             Ok(read) => apps.push(read),
             Err(broken) => configuration.broken.push(broken),
         }

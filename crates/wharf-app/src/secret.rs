@@ -15,8 +15,10 @@ use crate::section::{Fault, Written};
 
 /// Where a secret's value stands: in a file, in a variable of the server's own environment, or in an encrypted file. One of the
 /// three.
+// The mark says what problems with a manifest are not to show, should somebody write the value itself.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("writeOnly" = true))]
 pub struct WrittenSecret {
     /// The file whose content is the value, without the line's end at its end.
     pub file: Option<String>,

@@ -18,6 +18,7 @@ use serde_json::Value;
 use crate::app::SecretSource;
 use crate::imports::{Missing, MissingImports, Reason, missing, nearest, provided_names};
 use crate::inspect::{Inspection, InterfaceName};
+use crate::wit::Package;
 
 /// A section of an app's manifest that a capability reads.
 pub trait Section: Send + Sync + 'static {
@@ -31,6 +32,11 @@ pub trait Section: Send + Sync + 'static {
     /// The interfaces that an app with this section may import, as `wharf:sql/database@0.1.0`. A release stands for all of
     /// its track, a pre-release for itself.
     fn interfaces(&self) -> &'static [&'static str];
+
+    /// The packages that declare these, for `wharf wit`. None by default: then their users get them elsewhere.
+    fn wit(&self) -> Vec<Package> {
+        Vec::new()
+    }
 
     /// Everything that is wrong with a section whose shape is right. Looks at no network, and at files as `wharf check`
     /// does: to see whether they are there.
@@ -254,6 +260,7 @@ pub(crate) mod tests {
     use serde::Deserialize;
 
     use super::*;
+    use crate::secret::WrittenSecret;
 
     /// Who says good day.
     #[derive(Deserialize, JsonSchema)]
@@ -264,6 +271,8 @@ pub(crate) mod tests {
         /// By whom.
         #[serde(default)]
         from: Vec<String>,
+        /// By which they know each other.
+        sign: Option<WrittenSecret>,
     }
 
     pub(crate) struct Greeting;
@@ -281,6 +290,15 @@ pub(crate) mod tests {
             &["acme:greeting/greet@0.2.1", "acme:greeting/draft@0.1.0-draft"]
         }
 
+        fn wit(&self) -> Vec<Package> {
+            vec![Package {
+                name: "acme:greeting",
+                version: "0.2.1",
+                about: "who says good day",
+                text: "package acme:greeting@0.2.1;\ninterface greet { f: func(); }\n",
+            }]
+        }
+
         fn check(&self, written: &Written) -> Vec<Fault> {
             let greeting: WrittenGreeting = match written.read() {
                 Ok(greeting) => greeting,
@@ -290,9 +308,11 @@ pub(crate) mod tests {
                 .to
                 .is_empty()
                 .then(|| Fault::new(["to"], "nobody is greeted").with_help("name one"));
+            let sign = greeting.sign.and_then(|sign| sign.source(written).err());
             let froms = greeting.from.iter().enumerate().filter(|(_, from)| from.is_empty());
             let froms = froms.map(|(nth, _)| Fault::new([nth.to_string().as_str()], "nobody").below("from"));
-            nobody.into_iter().chain(froms).collect()
+            let sign = sign.map(|fault| fault.below("sign"));
+            nobody.into_iter().chain(froms).chain(sign).collect()
         }
 
         fn named(&self, _: &Written) -> Vec<String> {

@@ -1,13 +1,17 @@
-//! The interfaces that components may import here, as WIT: all of `wit/`, carried in the program.
+//! The interfaces that components may import here, as WIT: those that are there for every app, and those that sections of a
+//! manifest bring ([`Section::wit`]), all carried in the program.
 //!
-//! Which of them a manifest has to ask for is said by the sections ([`crate::section`]) and by [`crate::imports`]; how packages get
-//! into a project's folder, and what is done about what is there, in [`vendor`].
+//! How packages get into a project's folder, and what is done about what is there, is in [`vendor`].
+//!
+//! [`Section::wit`]: crate::section::Section::wit
 
 pub mod vendor;
 
 use std::collections::BTreeSet;
 
 use wit_parser::UnresolvedPackageGroup;
+
+use crate::section::Sections;
 
 /// A package of interfaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +38,8 @@ macro_rules! package {
     };
 }
 
-/// All there are. Spin's shape of `wasi:keyvalue` is left out: its name and version are those of the proposal.
-pub const PACKAGES: &[Package] = &[
+/// Those that every app has.
+const PACKAGES: &[Package] = &[
     package!(
         "wasi:cli",
         "0.3.2",
@@ -68,53 +72,15 @@ pub const PACKAGES: &[Package] = &[
         "TCP, UDP, name lookup"
     ),
     package!(
-        "wharf:cache",
-        "0.1.0",
-        "cache/cache.wit",
-        "entries with a time to live, counters, leases"
-    ),
-    package!(
-        "wharf:sql",
-        "0.1.0",
-        "sql/sql.wit",
-        "SQLite, PostgreSQL, MySQL and MariaDB"
-    ),
-    package!(
         "wharf:websocket",
         "0.1.0",
         "websocket/websocket.wit",
         "WebSockets, to take and to open"
     ),
-    package!(
-        "wasi:config",
-        "0.2.0-rc.1",
-        "config/rc1/config.wit",
-        "values of the app's configuration"
-    ),
-    package!(
-        "wasi:config",
-        "0.2.0-draft-2024-09-27",
-        "config/draft-2024-09-27/config.wit",
-        "the same, under its former name"
-    ),
-    package!(
-        "wasi:keyvalue",
-        "0.2.0-draft2",
-        "keyvalue/draft2/keyvalue.wit",
-        "keys and values"
-    ),
-    package!(
-        "wasi:keyvalue",
-        "0.2.0-draft",
-        "keyvalue/draft/keyvalue.wit",
-        "the same, in its former shape"
-    ),
-    package!(
-        "wasi:logging",
-        "0.1.0-draft",
-        "logging/logging.wit",
-        "messages with a level"
-    ),
+];
+
+/// Those of WASI 0.2, which the same names without a version do not mean.
+const FORMER_PACKAGES: &[Package] = &[
     package!("wasi:clocks", "0.2.12", "wasi-0.2/deps/clocks.wit", "time, of WASI 0.2"),
     package!(
         "wasi:io",
@@ -130,6 +96,10 @@ pub const PACKAGES: &[Package] = &[
     ),
 ];
 
+/// All packages of a server.
+#[derive(Clone, Debug)]
+pub struct Packages(Vec<Package>);
+
 /// Why a name is that of no package.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no package `{wanted}`{}; `wharf wit list` names those there are", nearest.as_ref().map(|name| format!("; did you mean `{name}`?")).unwrap_or_default())]
@@ -141,53 +111,28 @@ pub struct NoSuchPackage {
 }
 
 impl Package {
+    /// The package of this name and version, which its declarations have as well.
+    pub const fn new(name: &'static str, version: &'static str, about: &'static str, text: &'static str) -> Self {
+        Self {
+            name,
+            version,
+            about,
+            text,
+        }
+    }
+
     /// `wasi:http@0.3.2`.
     pub fn full_name(&self) -> String {
         format!("{}@{}", self.name, self.version)
     }
 
-    /// The package of this name: with its version, or without for the first that is listed, which is the newest.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub fn find(wanted: &str) -> Result<&'static Self, NoSuchPackage> {
-        let found = PACKAGES
-            .iter()
-            .find(|package| package.name == wanted || package.full_name() == wanted);
-        found.ok_or_else(|| NoSuchPackage {
-            wanted: wanted.to_owned(),
-            nearest: nearest(wanted),
-        })
-    }
-
-    /// Those whose types it uses.
-    pub fn needs(&self) -> Vec<&'static Self> {
+    /// The packages whose types it uses, by their full names.
+    fn needs(&self) -> Vec<String> {
         // What cannot be read needs nothing; that all can be is tested.
         let Ok(read) = UnresolvedPackageGroup::parse(self.name, self.text) else {
             return Vec::new();
         };
-        let names: Vec<String> = read.main.foreign_deps.keys().map(ToString::to_string).collect();
-        PACKAGES
-            .iter()
-            .filter(|package| names.contains(&package.full_name()))
-            .collect()
-    }
-
-    /// It and all that it needs, each once, what is needed first.
-    pub fn with_needs(&self) -> Vec<&'static Self> {
-        let mut all = Vec::new();
-        let mut seen = BTreeSet::new();
-        if let Ok(own) = Self::find(&self.full_name()) {
-            own.collect(&mut seen, &mut all);
-        }
-        all
-    }
-
-    fn collect(&'static self, seen: &mut BTreeSet<String>, all: &mut Vec<&'static Self>) {
-        if seen.insert(self.full_name()) {
-            self.needs().iter().for_each(|package| package.collect(seen, all));
-            all.push(self);
-        }
+        read.main.foreign_deps.keys().map(ToString::to_string).collect()
     }
 
     /// The interfaces that it declares, by name.
@@ -204,14 +149,57 @@ impl Package {
     }
 }
 
+impl Packages {
+    /// Those that every app has, and those of `sections`.
+    pub fn new(sections: &Sections) -> Self {
+        let of_sections = sections.iter().flat_map(|section| section.wit());
+        let all = PACKAGES.iter().copied().chain(of_sections);
+        Self(all.chain(FORMER_PACKAGES.iter().copied()).collect())
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Package> {
+        self.0.iter()
+    }
+
+    /// The package of this name: with its version, or without for the first that is listed, which is the newest.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn find(&self, wanted: &str) -> Result<Package, NoSuchPackage> {
+        let mut all = self.iter();
+        let found = all.find(|package| package.name == wanted || package.full_name() == wanted);
+        found.copied().ok_or_else(|| NoSuchPackage {
+            wanted: wanted.to_owned(),
+            nearest: nearest(&self.0, wanted),
+        })
+    }
+
+    /// A package and all whose types it uses, each once, what is needed first.
+    pub fn with_needs(&self, package: &Package) -> Vec<Package> {
+        let mut all = Vec::new();
+        self.collect(package, &mut BTreeSet::new(), &mut all);
+        all
+    }
+
+    fn collect(&self, package: &Package, seen: &mut BTreeSet<String>, all: &mut Vec<Package>) {
+        if seen.insert(package.full_name()) {
+            let needs = package.needs();
+            let needed = self.iter().filter(|other| needs.contains(&other.full_name()));
+            needed.for_each(|needed| self.collect(needed, seen, all));
+            all.push(*package);
+        }
+    }
+}
+
 /// The name that is most like what was asked for.
-fn nearest(wanted: &str) -> Option<String> {
+fn nearest(packages: &[Package], wanted: &str) -> Option<String> {
     /// Names that have less in common are no slip of somebody's.
     const LIKENESS_MIN: f64 = 0.7;
     let (name, version) = wanted
         .split_once('@')
         .map_or((wanted, None), |(name, version)| (name, Some(version)));
-    let rated = PACKAGES.iter().map(|package| {
+    let rated = packages.iter().map(|package| {
         let short = package.name.split(':').next_back().unwrap_or_default();
         let likeness = strsim::jaro_winkler(name, package.name).max(strsim::jaro_winkler(name, short));
         (likeness, package)
@@ -228,19 +216,22 @@ fn nearest(wanted: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::section::tests::sections;
+
+    fn packages() -> Packages {
+        Packages::new(&sections())
+    }
 
     #[test]
     fn every_package_can_be_read_and_is_what_it_is_called() {
-        for package in PACKAGES {
+        let packages = packages();
+        for package in packages.iter() {
             let read = UnresolvedPackageGroup::parse(package.name, package.text);
             let read = read.unwrap_or_else(|(_, error)| panic!("{}: {error}", package.full_name()));
             assert_eq!(read.main.name.to_string(), package.full_name());
-            assert_eq!(
-                read.main.foreign_deps.len(),
-                package.needs().len(),
-                "{}",
-                package.full_name()
-            );
+            for needed in package.needs() {
+                assert!(packages.find(&needed).is_ok(), "{}: {needed}", package.full_name());
+            }
             assert!(!package.interfaces().is_empty());
         }
     }
@@ -248,10 +239,10 @@ mod tests {
     #[test]
     fn what_a_package_needs_comes_before_it() {
         let names = |wanted: &str| {
-            let all = Package::find(wanted).unwrap().with_needs();
-            all.iter().map(|package| package.full_name()).collect::<Vec<_>>()
+            let all = packages().with_needs(&packages().find(wanted).unwrap());
+            all.iter().map(Package::full_name).collect::<Vec<_>>()
         };
-        assert_eq!(names("wharf:sql"), ["wharf:sql@0.1.0"]);
+        assert_eq!(names("acme:greeting"), ["acme:greeting@0.2.1"]);
         let http = names("wasi:http");
         assert_eq!(http.last().unwrap(), "wasi:http@0.3.2");
         assert!(http.contains(&"wasi:clocks@0.3.2".to_owned()), "{http:?}");
@@ -263,11 +254,11 @@ mod tests {
     fn a_slip_is_told_what_was_meant() {
         for (wanted, expected) in [
             ("wasi:htpt", Some("wasi:http")),
-            ("sql", Some("wharf:sql")),
+            ("greeting", Some("acme:greeting")),
             ("wasi:http@0.3.9", Some("wasi:http@0.3.2")),
             ("zebra", None),
         ] {
-            let error = Package::find(wanted).unwrap_err();
+            let error = packages().find(wanted).unwrap_err();
             assert_eq!(error.nearest.as_deref(), expected, "{error}");
         }
     }

@@ -13,6 +13,7 @@ use wharf_host::capability::secret::WrittenSecret;
 use wharf_host::capability::{
     Admission, Capability, Fault, Imports, Kind, OpenError, SecretSource, Section, Written, field,
 };
+use wharf_host::wit::Package;
 
 const NAME: &str = "config";
 
@@ -77,6 +78,23 @@ impl Section for ConfigKind {
 
     fn interfaces(&self) -> &'static [&'static str] {
         INTERFACES
+    }
+
+    fn wit(&self) -> Vec<Package> {
+        vec![
+            Package::new(
+                "wasi:config",
+                "0.2.0-rc.1",
+                "values of the app's configuration",
+                include_str!("../../../wit/config/rc1/config.wit"),
+            ),
+            Package::new(
+                "wasi:config",
+                "0.2.0-draft-2024-09-27",
+                "the same, under its former name",
+                include_str!("../../../wit/config/draft-2024-09-27/config.wit"),
+            ),
+        ]
     }
 
     fn check(&self, written: &Written) -> Vec<Fault> {

@@ -34,6 +34,7 @@ use self::pool::{Checkout, Figures, Lease, Opening, Pool, PoolOptions};
 use self::retry::Retries;
 use self::tls::Tls;
 use crate::allow::AllowList;
+use crate::denials::Denials;
 use crate::resolve::{self, Resolve};
 
 pub use self::proxy::{Lookup, Proxy, ProxyError};
@@ -76,6 +77,8 @@ const RESENDS_MAX: usize = 2;
 
 /// What an app's outgoing requests may do.
 pub struct HttpClientOptions {
+    /// Whose requests they are, for the log. No name by default.
+    pub app: String,
     /// What may be reached. Nothing by default.
     pub allow: AllowList,
     /// Certificate authorities to trust besides the system's and Mozilla's.
@@ -114,6 +117,7 @@ pub struct HttpClientOptions {
 impl Default for HttpClientOptions {
     fn default() -> Self {
         Self {
+            app: String::new(),
             allow: AllowList::default(),
             extra_roots: Vec::new(),
             connect_timeout: CONNECT_TIMEOUT,
@@ -182,6 +186,7 @@ impl HttpClientCapability {
         });
         let connector = Connector {
             allow: options.allow,
+            denials: Denials::of(&options.app),
             resolver: options.resolver,
             tls: Tls::new(options.extra_roots, options.identities)?,
             http2: options.http2,
@@ -233,6 +238,7 @@ impl Capability for HttpClientCapability {
             sample("connections", "Connections of outgoing requests that are open", open),
             sample("idle_connections", "Those of them that no request uses", idle),
             sample("waiting", "Outgoing requests that wait for a connection", waiting),
+            self.client.0.connector.denials.sample(),
         ]
     }
 }
@@ -264,7 +270,7 @@ impl Shared {
             // A tunnel would lead past the allow list.
             return Err(ErrorCode::HttpRequestMethodInvalid);
         }
-        self.admit(&origin)?;
+        self.admit("outgoing request", &origin)?;
         let method = request.method().clone();
         let mut retries = Retries::take(&method, request.headers_mut())?;
         let timeouts = self.timeouts.with(options);
@@ -323,13 +329,13 @@ impl Shared {
         }
     }
 
-    /// Whether the allow list has `origin`. Where its name leads is checked as it is connected to.
-    fn admit(&self, origin: &Origin) -> Result<(), ErrorCode> {
+    /// Whether the allow list has `origin`, where `what` is to go. Where its name leads is checked as it is connected to.
+    fn admit(&self, what: &str, origin: &Origin) -> Result<(), ErrorCode> {
         let allow = &self.connector.allow;
         if allow.allows_url(origin.scheme, &origin.host, origin.port) {
             return Ok(());
         }
-        tracing::info!(%origin, "outgoing request denied: no pattern covers it");
+        self.connector.denials.tell(what, origin, "no pattern covers it");
         Err(ErrorCode::HttpRequestDenied)
     }
 

@@ -7,10 +7,12 @@
 pub mod allow;
 pub mod cache;
 pub mod config;
+mod denials;
 pub mod filesystem;
 pub mod http_client;
 pub mod keyvalue;
 pub mod logging;
+mod rate;
 mod redis;
 pub mod resolve;
 mod section;
@@ -39,4 +41,92 @@ pub fn kinds() -> Vec<Arc<dyn Kind>> {
         Arc::new(config::ConfigKind),
         Arc::new(logging::LoggingKind),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// Where a capability's word is not what its part of the repository is called: the word, the part, and what that is
+    /// called instead, or nothing where there is none.
+    const EXCEPTIONS: [(&str, &str, Option<&str>); 5] = [
+        // One policy for all that leaves the sandbox, and one page for it.
+        ("http-client", "page", Some("outgoing")),
+        ("sockets", "page", Some("outgoing")),
+        // What a guest meets at the other end is tested from there.
+        ("http-client", "tests", Some("http/outgoing")),
+        ("sockets", "tests", Some("wasi/sockets")),
+        // It holds nothing that could be counted.
+        ("config", "metrics", None),
+    ];
+
+    fn called<'a>(word: &'a str, part: &str, usual: &'a str) -> Option<&'a str> {
+        let exception = EXCEPTIONS.iter().find(|(of, what, _)| (*of, *what) == (word, part));
+        exception.map_or(Some(usual), |(_, _, called)| *called)
+    }
+
+    #[test]
+    fn one_word_is_everywhere() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let text = |path: &str| std::fs::read_to_string(root.join(path)).unwrap_or_default();
+        let reference = text("docs/reference/manifest.md");
+        for kind in kinds() {
+            let word = kind.name();
+            let module = word.replace('-', "_");
+            let file = format!("crates/wharf-capabilities/src/{module}.rs");
+            assert!(root.join(&file).is_file(), "{word}: no module {file}");
+            let sections = [format!("`[{word}]`"), format!("`[{word}.NAME]`")];
+            assert!(
+                sections.iter().any(|section| reference.contains(section)),
+                "{word}: no section"
+            );
+            let page = called(word, "page", word).map(|name| text(&format!("docs/concepts/{name}.md")));
+            let page = page.expect("each has a page");
+            assert!(
+                page.contains(&format!("[{word}")),
+                "{word}: no page that shows its section"
+            );
+            if let Some(metrics) = called(word, "metrics", &module) {
+                assert!(
+                    page.contains(&format!("wharf_{metrics}_")),
+                    "{word}: no metrics on its page"
+                );
+            }
+            let usual = format!("http/{module}");
+            let tests = called(word, "tests", &usual).expect("each has tests");
+            assert!(
+                root.join(format!("tests/{tests}.rs")).is_file(),
+                "{word}: no {tests}.rs"
+            );
+            // Those of WASI are there for every app.
+            if !kind.interfaces().is_empty() {
+                assert!(root.join("wit").join(word).is_dir(), "{word}: no WIT");
+                assert!(!kind.wit().is_empty(), "{word}: `wharf wit` does not print its WIT");
+            }
+        }
+    }
+
+    #[test]
+    fn what_wharf_wit_prints_is_what_a_section_provides() {
+        for kind in kinds() {
+            for package in kind.wit() {
+                let declares = format!("package {};", package.full_name());
+                assert!(package.text.contains(&declares), "{declares}");
+                let provides = |name: &&str| name.contains('@') && name.starts_with(package.name);
+                let of_version = |name: &&str| name.ends_with(&format!("@{}", package.version));
+                let provided = kind
+                    .interfaces()
+                    .iter()
+                    .filter(|name| provides(name) && of_version(name));
+                let declared = package.interfaces();
+                let names: Vec<_> = provided.filter_map(|name| name.split(['/', '@']).nth(1)).collect();
+                assert!(!names.is_empty(), "{declares}");
+                for name in names {
+                    assert!(declared.iter().any(|own| own == name), "{declares} has no {name}");
+                }
+            }
+        }
+    }
 }

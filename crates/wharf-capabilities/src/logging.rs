@@ -3,8 +3,6 @@
 //! Lines are bounded in length and in rate, so that no guest drowns what the others and the server say. What is left out is
 //! counted, and said.
 
-mod rate;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,9 +11,10 @@ use serde::Deserialize;
 use tracing::Level as Tracing;
 use wasmtime::component::{ComponentType, Lift, Lower};
 use wharf_host::capability::{Admission, Capability, Fault, Imports, Kind, OpenError, Sample, Section, Written, field};
+use wharf_host::wit::Package;
 
+use crate::rate::{Passed, Rate};
 use crate::section::{bytes, count, first};
-use rate::{Passed, Rate};
 
 const NAME: &str = "logging";
 
@@ -118,6 +117,15 @@ impl Section for LoggingKind {
 
     fn interfaces(&self) -> &'static [&'static str] {
         INTERFACES
+    }
+
+    fn wit(&self) -> Vec<Package> {
+        vec![Package::new(
+            "wasi:logging",
+            "0.1.0-draft",
+            "messages with a level",
+            include_str!("../../../wit/logging/logging.wit"),
+        )]
     }
 
     fn check(&self, written: &Written) -> Vec<Fault> {

@@ -49,9 +49,9 @@ pub(crate) enum RedisFailure {
 /// One backend of an app's.
 pub(crate) struct Redis {
     options: RedisOptions,
-    /// For the log: whose it is.
+    /// For the log: whose it is, and where in the manifest it stands.
     app: String,
-    section: &'static str,
+    section: String,
     /// What all names begin with.
     prefix: String,
     calls: Semaphore,
@@ -103,8 +103,9 @@ fn was_closed(error: &RedisError) -> bool {
 }
 
 impl Redis {
-    /// The backend of the section `section` of `app`. What it holds is called `name` on the server, unless its options say.
-    pub fn new(app: &str, section: &'static str, name: &str, options: RedisOptions) -> Self {
+    /// The backend of the section `section` of `app`, such as `keyvalue.sessions`. What it holds is called `name` on the server,
+    /// unless its options say.
+    pub fn new(app: &str, section: String, name: &str, options: RedisOptions) -> Self {
         let prefix = options.prefix.clone();
         Self {
             calls: Semaphore::new(options.calls_max),

@@ -18,9 +18,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use wharf_host::Sample;
 use wharf_host::capability::{AddressUse, Admission, BoxFuture, Capability, LookupError, Network};
 
 use crate::allow::{AllowList, Host, Pattern};
+use crate::denials::Denials;
 use crate::resolve::{self, Resolve};
 
 pub use section::SocketsKind;
@@ -38,25 +40,26 @@ pub struct SocketsCapability {
 }
 
 impl SocketsCapability {
-    /// Grants what `allow` covers, looking names up with the system's resolver.
+    /// Grants the app called `app` what `allow` covers, looking names up with the system's resolver.
     ///
     /// # Errors
     /// When a pattern speaks of `http://` or `https://`, which means nothing to a socket.
-    pub fn new(allow: AllowList) -> Result<Self, SchemeOfSocket> {
-        Self::with_resolver(allow, resolve::standard())
+    pub fn new(app: &str, allow: AllowList) -> Result<Self, SchemeOfSocket> {
+        Self::with_resolver(app, allow, resolve::standard())
     }
 
     /// The same with another resolver.
     ///
     /// # Errors
     /// As [`new`](Self::new).
-    pub fn with_resolver(allow: AllowList, resolver: Arc<dyn Resolve>) -> Result<Self, SchemeOfSocket> {
+    pub fn with_resolver(app: &str, allow: AllowList, resolver: Arc<dyn Resolve>) -> Result<Self, SchemeOfSocket> {
         allow.patterns().iter().try_for_each(without_scheme)?;
         let network = GrantedNetwork {
             allow,
             resolver,
             lookups: Arc::new(Mutex::new(Lookups::default())),
             serves: AtomicBool::new(false),
+            denials: Denials::of(app),
         };
         Ok(Self {
             network: Arc::new(network),
@@ -72,6 +75,10 @@ impl Capability for SocketsCapability {
     fn admit(&self, admission: &mut Admission<'_>) -> wasmtime::Result<()> {
         admission.network(self.network.clone());
         Ok(())
+    }
+
+    fn samples(&self) -> Vec<Sample> {
+        vec![self.network.denials.sample()]
     }
 }
 
@@ -97,27 +104,33 @@ struct GrantedNetwork {
     lookups: Arc<Mutex<Lookups>>,
     /// Whether the app has bound a granted address.
     serves: AtomicBool,
+    denials: Denials,
 }
 
 impl Network for GrantedNetwork {
     fn allows(&self, address: SocketAddr, purpose: AddressUse) -> BoxFuture<bool> {
-        Box::pin(std::future::ready(match purpose {
-            AddressUse::Bind => self.may_bind(address),
-            AddressUse::Listen => self.reaches(address),
-            AddressUse::Accept => self.serves.load(Ordering::Relaxed) || self.reaches(address),
-            AddressUse::Connect => self.reaches(address),
-        }))
+        let (what, allows) = match purpose {
+            AddressUse::Bind => ("binding a socket", self.may_bind(address)),
+            AddressUse::Listen => ("listening", self.reaches(address)),
+            AddressUse::Connect => ("outgoing connection", self.reaches(address)),
+            // A peer asks for it, not the guest: there is no grant that somebody forgot.
+            AddressUse::Accept => return ready(self.serves.load(Ordering::Relaxed) || self.reaches(address)),
+        };
+        if !allows {
+            self.denials.tell(what, &address, "no pattern covers it");
+        }
+        ready(allows)
     }
 
     fn resolve(&self, name: String) -> BoxFuture<Result<Vec<IpAddr>, LookupError>> {
         let host = match name_or_address(&name) {
-            Some(Host::Address(address)) => return Box::pin(async move { Ok(vec![address]) }),
+            Some(Host::Address(address)) => return ready(Ok(vec![address])),
             Some(host) => host,
-            None => return Box::pin(async { Err(LookupError::InvalidArgument) }),
+            None => return ready(Err(LookupError::InvalidArgument)),
         };
         if !self.allow.allows_host(&host) {
-            tracing::debug!(%host, "name lookup denied: no pattern covers it");
-            return Box::pin(async { Err(LookupError::AccessDenied) });
+            self.denials.tell("name lookup", &host, "no pattern covers it");
+            return ready(Err(LookupError::AccessDenied));
         }
         let answer = self.resolver.resolve(&host.to_string());
         let lookups = self.lookups.clone();
@@ -132,6 +145,10 @@ impl Network for GrantedNetwork {
     }
 }
 
+fn ready<T: Send + Sync + 'static>(value: T) -> BoxFuture<T> {
+    Box::pin(std::future::ready(value))
+}
+
 impl GrantedNetwork {
     /// Whether a pattern covers `address`, or covers a name that was lately found to have it.
     fn reaches(&self, address: SocketAddr) -> bool {
@@ -141,11 +158,7 @@ impl GrantedNetwork {
         }
         let lookups = self.lookups.lock().unwrap_or_else(PoisonError::into_inner);
         let mut names = lookups.names_of(ip, Instant::now());
-        let granted = names.any(|host| self.allow.allows_address(ip, port, Some(host)));
-        if !granted {
-            tracing::debug!(%address, "address denied: no pattern covers it");
-        }
-        granted
+        names.any(|host| self.allow.allows_address(ip, port, Some(host)))
     }
 
     fn may_bind(&self, address: SocketAddr) -> bool {
@@ -238,7 +251,7 @@ mod tests {
 
     fn network(patterns: &str) -> Arc<GrantedNetwork> {
         let allow = AllowList::parse(patterns.split_whitespace()).unwrap();
-        SocketsCapability::with_resolver(allow, Arc::new(NAMES))
+        SocketsCapability::with_resolver("shop", allow, Arc::new(NAMES))
             .unwrap()
             .network
     }
@@ -318,7 +331,7 @@ mod tests {
             for patterns in ["evil.test", "*.test", "public", "public:80 localhost"] {
                 let address: IpAddr = address.parse().unwrap();
                 let allow = AllowList::parse(patterns.split_whitespace()).unwrap();
-                let network = SocketsCapability::with_resolver(allow, Arc::new(To(address)))
+                let network = SocketsCapability::with_resolver("shop", allow, Arc::new(To(address)))
                     .unwrap()
                     .network;
                 network.resolve("evil.test".to_owned()).await.unwrap();
@@ -392,6 +405,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_a_guest_is_denied_is_counted() {
+        let network = network("db.example.com 127.0.0.1:8080");
+        let denied = || network.denials.sample().value;
+        check(&network, AddressUse::Bind, "0.0.0.0:0", true);
+        check(&network, AddressUse::Accept, "10.0.0.1:54", false);
+        assert_eq!(denied(), 0.0);
+        for (nth, purpose) in [AddressUse::Connect, AddressUse::Bind, AddressUse::Listen]
+            .iter()
+            .enumerate()
+        {
+            check(&network, *purpose, "127.0.0.1:1", false);
+            assert_eq!(denied(), nth as f64 + 1.0, "{purpose:?}");
+        }
+        let answer = network.resolve("unknown.example.com".to_owned()).await;
+        assert_eq!((answer, denied()), (Err(LookupError::AccessDenied), 4.0));
+    }
+
+    #[tokio::test]
     async fn strangers_are_heard_once_a_granted_address_is_bound() {
         let network = network("10.0.0.0/8:53 127.0.0.1:8080");
         check(&network, AddressUse::Bind, "0.0.0.0:0", true);
@@ -427,7 +458,7 @@ mod tests {
     #[test]
     fn patterns_with_a_scheme_are_no_grants_for_sockets() {
         let allow = AllowList::parse(["10.0.0.0/8", "https://example.com"]).unwrap();
-        let error = SocketsCapability::new(allow).err().unwrap();
+        let error = SocketsCapability::new("shop", allow).err().unwrap();
         assert_eq!(
             error.to_string(),
             "`https://example.com` has a scheme, and sockets have none: write the host, with its port if only one is meant"

@@ -35,6 +35,7 @@ use schemars::{Schema, SchemaGenerator};
 use tokio::runtime::Handle;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use wharf_host::capability::{BoxFuture, Fault, OpenError, SecretSource, Section, Written};
+use wharf_host::wit::Package;
 use wharf_host::{Admission, Capability, Imports, Kind, Sample};
 
 use database::{Database, Engines};
@@ -72,6 +73,15 @@ impl Section for SqlKind {
 
     fn interfaces(&self) -> &'static [&'static str] {
         &["wharf:sql/types@0.1.0", "wharf:sql/database@0.1.0"]
+    }
+
+    fn wit(&self) -> Vec<Package> {
+        vec![Package::new(
+            "wharf:sql",
+            "0.1.0",
+            "SQLite, PostgreSQL, MySQL and MariaDB",
+            include_str!("../../../wit/sql/sql.wit"),
+        )]
     }
 
     fn check(&self, written: &Written) -> Vec<Fault> {

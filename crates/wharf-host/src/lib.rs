@@ -33,5 +33,7 @@ pub use linked::{LinkedComponent, LinkedInterface, WeakLinkedComponent};
 pub use service::{Deadline, Failure, Isolation, Service, ServiceOptions, ServiceUsage};
 pub use state::{Capabilities, InstanceState};
 pub use wasi::Environment;
+/// The engine, for capabilities of anybody's own: their functions are given to its linker, and so of its very version.
+pub use wasmtime;
 /// What files are, for those who only look at them. The program reaches it through here, see `docs/decisions/0004-arrows.md`.
 pub use wharf_app::{describe, wit};

@@ -185,6 +185,12 @@ pub struct Serve {
     #[command(flatten)]
     pub machine: Machine,
 
+    /// Let the system write a core dump where the server itself crashes, and let debuggers of the same user look into it
+    ///
+    /// Its memory holds the secrets of all apps, and a core dump is a copy of it. Without this the system makes none.
+    #[arg(long, help_heading = "Other")]
+    pub core_dumps: bool,
+
     /// What to write to stderr: off, error, warn, info, debug or trace, or a list such as info,wharf_server=debug
     #[arg(long, value_name = "LEVEL", default_value = "info", env = "WHARF_LOG", hide_env_values = true, value_parser = value::targets)]
     #[arg(help_heading = "Other")]

@@ -51,6 +51,16 @@ fn csv(rows: usize) -> String {
     "station,at,celsius\n".to_owned() + &(0..rows).map(row).collect::<String>()
 }
 
+/// The same, with an object on each line.
+#[cfg(target_os = "linux")]
+fn lines(rows: usize) -> String {
+    let row = |nth: usize| {
+        let (station, celsius) = (["Bergen", "Nazaré"][nth % 2], nth % 30);
+        format!("{{\"station\":\"{station}\",\"at\":\"2026-11-23T00:00:00Z\",\"celsius\":{celsius}.5}}\n")
+    };
+    (0..rows).map(row).collect()
+}
+
 #[test]
 fn bulk_import_stores_all_or_nothing() {
     let served = import();
@@ -115,35 +125,48 @@ fn bulk_import_ends_with_its_client() {
 fn bulk_import_keeps_nothing() {
     let bytes = std::env::var("WHARF_TESTS_IMPORT_BYTES").ok();
     let bytes = bytes.map_or(12 << 20, |bytes| bytes.parse().expect("a number of bytes"));
-    let served = import();
-    upload(&served, "text/csv", &csv(20_000));
-    let memory = || (served.server.resident_bytes(), served.server.most_resident_bytes());
-    let before = memory();
-    let begun = std::time::Instant::now();
-    let (rows, length) = upload_blocks(&served, bytes);
-    let (seconds, after) = (begun.elapsed().as_secs(), memory());
-    let mib = |bytes: u64| bytes >> 20;
-    let (held, most, holds) = (mib(before.0), mib(after.1), mib(after.0));
-    println!("{rows} rows, {length} bytes in {seconds} s: {held} MiB before, {most} at most, {holds} after");
-    let more = after.0.saturating_sub(before.0);
-    assert!(more < 8 << 20, "it holds {more} bytes more than after a small one");
-    let more = after.1.saturating_sub(before.1);
-    assert!(more < 16 << 20, "meanwhile it held {more} bytes more");
+    let forms: [(&str, &str, fn(usize) -> String); 2] = [
+        ("text/csv", "station,at,celsius\n", csv),
+        ("application/x-ndjson", "", lines),
+    ];
+    for (content_type, head, content) in forms {
+        let served = import();
+        upload(&served, content_type, &content(20_000));
+        let memory = || (served.server.resident_bytes(), served.server.most_resident_bytes());
+        let before = memory();
+        let begun = std::time::Instant::now();
+        let (rows, length) = upload_blocks(&served, content_type, head, &content(BLOCK_ROWS), bytes);
+        let (seconds, after) = (begun.elapsed().as_secs(), memory());
+        let mib = |bytes: u64| bytes >> 20;
+        let (held, most, holds) = (mib(before.0), mib(after.1), mib(after.0));
+        println!(
+            "{content_type}: {rows} rows, {length} bytes in {seconds} s: {held} MiB before, {most} at most, {holds} after"
+        );
+        let more = after.0.saturating_sub(before.0);
+        assert!(
+            more < 8 << 20,
+            "{content_type}: it holds {more} bytes more than after a small one"
+        );
+        let more = after.1.saturating_sub(before.1);
+        assert!(more < 16 << 20, "{content_type}: meanwhile it held {more} bytes more");
+    }
 }
+
+/// How many rows of an upload are made at a time.
+#[cfg(target_os = "linux")]
+const BLOCK_ROWS: usize = 10_000;
 
 /// Uploads at least so many bytes, none of which are kept here either. Returns how many rows and bytes it were.
 #[cfg(target_os = "linux")]
-fn upload_blocks(served: &Served, bytes: usize) -> (usize, usize) {
-    const ROWS: usize = 10_000;
-    let (head, block) = ("station,at,celsius\n", csv(ROWS));
+fn upload_blocks(served: &Served, content_type: &str, head: &str, block: &str, bytes: usize) -> (usize, usize) {
     let block = block.strip_prefix(head).expect("it begins so");
     let blocks = bytes / block.len() + 1;
-    let (rows, length) = (blocks * ROWS, head.len() + blocks * block.len());
+    let (rows, length) = (blocks * BLOCK_ROWS, head.len() + blocks * block.len());
     let mut connection = Connection::open(served.server.addr());
     let mut sending = connection.stream().try_clone().expect("a socket has many handles");
     std::thread::scope(|scope| {
         scope.spawn(move || {
-            let request = "POST /api/import HTTP/1.1\r\nhost: a.test\r\ncontent-type: text/csv\r\n";
+            let request = format!("POST /api/import HTTP/1.1\r\nhost: a.test\r\ncontent-type: {content_type}\r\n");
             let request = format!("{request}content-length: {length}\r\n\r\n{head}");
             sending.write_all(request.as_bytes()).expect("it is taken");
             for _ in 0..blocks {

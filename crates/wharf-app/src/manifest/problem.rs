@@ -3,7 +3,9 @@
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::hidden::{Hidden, without_credentials};
 use crate::read;
 
 /// Something that is wrong with a manifest, or with a file that it names.
@@ -35,7 +37,7 @@ pub struct Position {
     pub column: usize,
     /// How many characters of the line are meant, at least one.
     pub width: usize,
-    /// The line itself; of a line that may hold a secret, the key alone.
+    /// The line itself, without what may be a secret.
     pub text: String,
 }
 
@@ -51,7 +53,8 @@ impl Problem {
     pub fn new(place: impl Into<Option<Place>>, message: impl Into<String>) -> Self {
         Self {
             place: place.into(),
-            message: message.into(),
+            // Messages say what was found, which may be a URL with a password.
+            message: without_credentials(&message.into()),
             help: None,
         }
     }
@@ -133,13 +136,17 @@ pub(super) struct Source {
     /// The folder that its paths are relative to; absolute.
     folder: PathBuf,
     pub text: String,
+    hidden: Arc<Hidden>,
+    /// From where each line is hidden.
+    hidden_from: Vec<Option<usize>>,
 }
 
 impl Source {
     /// The bytes that stand for a file as a whole. The parser has them where it knows no better.
     pub const WHOLE: Range<usize> = 0..0;
 
-    pub fn read(file: &Path) -> Result<Self, Problem> {
+    /// The text of a file, of which problems do not show what `hidden` says.
+    pub fn read(file: &Path, hidden: &Arc<Hidden>) -> Result<Self, Problem> {
         let whole = Place {
             file: file.to_owned(),
             position: None,
@@ -150,21 +157,24 @@ impl Source {
             .map_err(|error| Problem::new(whole, format!("the folder it is in cannot be found: {error}")))?;
         let folder = absolute.parent().unwrap_or(Path::new("/")).to_owned();
         match String::from_utf8(bytes) {
-            Ok(text) => Ok(Self {
-                file: file.to_owned(),
-                folder,
-                text,
-            }),
+            Ok(text) => Ok(Self::new(file, folder, text, hidden)),
             Err(error) => {
                 let at = error.utf8_error().valid_up_to();
-                let source = Self {
-                    file: file.to_owned(),
-                    folder,
-                    text: String::from_utf8_lossy(error.as_bytes()).into_owned(),
-                };
+                let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+                let source = Self::new(file, folder, text, hidden);
                 let problem = Problem::new(source.place(at..at + 1), "this is not UTF-8, which TOML is written in");
                 Err(problem.with_help("save the file as UTF-8"))
             }
+        }
+    }
+
+    fn new(file: &Path, folder: PathBuf, text: String, hidden: &Arc<Hidden>) -> Self {
+        Self {
+            file: file.to_owned(),
+            folder,
+            hidden_from: hidden.lines(&text),
+            hidden: hidden.clone(),
+            text,
         }
     }
 
@@ -195,36 +205,15 @@ impl Source {
         let before = self.text.get(..span.start).unwrap_or(&self.text);
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let line = self.text[line_start..].lines().next().unwrap_or_default();
-        let text = match self.is_secret(line_start, line) {
-            true => without_value(line),
-            false => line.to_owned(),
-        };
+        let lines_before = before.matches('\n').count();
+        let hidden_from = self.hidden_from.get(lines_before).copied().flatten();
         let meant = self.text.get(span).unwrap_or_default();
         Position {
-            line: before.matches('\n').count() + 1,
+            line: lines_before + 1,
             column: before[line_start..].chars().count() + 1,
             width: meant.lines().next().unwrap_or_default().chars().count().max(1),
-            text,
+            text: self.hidden.shown(line, hidden_from),
         }
-    }
-
-    /// Whether a line may hold a secret's value, written where a reference to it belongs. Told by the text: a file that
-    /// cannot be parsed must not give its secrets away either.
-    fn is_secret(&self, line_start: usize, line: &str) -> bool {
-        let before = self.text[..line_start].lines().rev().map(str::trim_start);
-        let header = std::iter::once(line.trim_start())
-            .chain(before)
-            .find(|line| line.starts_with('['));
-        let is_header = |line: &str| line.trim_start().starts_with('[');
-        (line.contains("secrets") || header.is_some_and(|header| header.contains("secrets"))) && !is_header(line)
-    }
-}
-
-/// A line up to what it sets.
-fn without_value(line: &str) -> String {
-    match line.split_once('=') {
-        Some((key, _)) => format!("{key}= ..."),
-        None => "...".to_owned(),
     }
 }
 
@@ -254,13 +243,11 @@ pub(super) fn list<'a>(words: impl IntoIterator<Item = &'a str>, last: &str) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::section::tests::sections;
 
     fn source(text: &str) -> Source {
-        Source {
-            file: "wharf.toml".into(),
-            folder: "/".into(),
-            text: text.to_owned(),
-        }
+        let hidden = Arc::new(Hidden::of(&sections()));
+        Source::new(Path::new("wharf.toml"), "/".into(), text.to_owned(), &hidden)
     }
 
     #[track_caller]
@@ -282,21 +269,17 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_secrets_is_shown_without_its_value() {
-        for text in [
-            "[secrets]\n# comment\nKEY = \"hunter2\"",
-            "[apps.a.secrets]\nKEY = hunter2",
-            "secrets = { KEY = \"hunter2\" }",
-            "[secrets]\nhunter2",
-        ] {
-            let at = text.find("hunter2").unwrap();
-            let shown = Problem::new(source(text).place(at..at + 7), "wrong").to_string();
-            assert!(!shown.contains("hunter2"), "{shown}");
-        }
-        let text = "[secrets]\nA = 1\n[limits]\nmemory = 1";
-        let at = text.find("memory").unwrap();
-        assert!(source(text).place(at..at + 1).to_string().ends_with(":4:1"));
-        assert_eq!(source(text).position(at..at + 1).text, "memory = 1");
+    fn carets_stay_beside_what_is_not_hidden() {
+        let expected = "wharf.toml:2:7: wrong\n  |\n2 | KEY = ...\n  |       ^^^\n  = help: mend it";
+        check("[secrets]\nKEY = \"hunter2\"", "\"hunter2\"", expected);
+        let expected = "wharf.toml:1:7: wrong\n  |\n1 | url = 'a://...@c'\n  |       ^^^^^^^^^^^\n  = help: mend it";
+        check("url = 'a://me:hunter2@c'", "'a://me:hunter2@c'", expected);
+    }
+
+    #[test]
+    fn messages_show_no_passwords() {
+        let problem = Problem::new(None, "`a://me:hunter2@c` is no URL");
+        assert_eq!(problem.to_string(), "`a://...@c` is no URL");
     }
 
     #[test]

@@ -322,8 +322,10 @@ pub struct OpenedWebsocket {
 }
 
 /// Where a secret's value is: exactly one of `file`, `variable` and `encrypted`.
+// The mark says what `manifest/hidden.rs` is not to show, should somebody write the value itself.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("writeOnly" = true))]
 pub struct Secret {
     /// The file whose content is the value, without the line's end at its end.
     pub file: Option<At<String>>,

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use serde::Deserialize;
 
-use super::Package;
+use super::{Package, Packages};
 
 /// The lock file, in the folder of the project's WIT.
 pub const LOCK: &str = "wharf-wit.lock";
@@ -39,7 +39,7 @@ struct Written {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// The package.
-    pub package: &'static Package,
+    pub package: Package,
     /// Its file, relative to the folder of the project's WIT.
     pub file: String,
     /// What is done.
@@ -68,14 +68,19 @@ pub fn file_of(package: &Package) -> String {
     )
 }
 
-/// What it takes to have `packages` and all they need, where `content` says what is in a file.
-pub fn plan(packages: &[&'static Package], lock: &Lock, content: impl Fn(&str) -> Option<Vec<u8>>) -> Vec<Step> {
+/// What it takes to have `wanted` of `packages` and all they need, where `content` says what is in a file.
+pub fn plan(
+    packages: &Packages,
+    wanted: &[Package],
+    lock: &Lock,
+    content: impl Fn(&str) -> Option<Vec<u8>>,
+) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
-    for package in packages.iter().flat_map(|package| package.with_needs()) {
+    for package in wanted.iter().flat_map(|package| packages.with_needs(package)) {
         if steps.iter().any(|step| step.package == package) {
             continue;
         }
-        let file = file_of(package);
+        let file = file_of(&package);
         let does = match content(&file) {
             None => Does::Add,
             Some(content) if content == package.text.as_bytes() => Does::Keep,
@@ -148,37 +153,44 @@ fn digest(content: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::section::tests::sections;
+
+    fn packages() -> Packages {
+        Packages::new(&sections())
+    }
 
     #[track_caller]
     fn check(lock: &Lock, content: Option<&str>, expected: Does) {
-        let sql = Package::find("wharf:sql").unwrap();
-        let steps = plan(&[sql], lock, |_| content.map(|content| content.as_bytes().to_vec()));
+        let greeting = packages().find("acme:greeting").unwrap();
+        let steps = plan(&packages(), &[greeting], lock, |_| {
+            content.map(|content| content.as_bytes().to_vec())
+        });
         let told: Vec<_> = steps.iter().map(|step| (step.file.as_str(), step.does)).collect();
-        assert_eq!(told, [("deps/wharf-sql-0.1.0/package.wit", expected)]);
+        assert_eq!(told, [("deps/acme-greeting-0.2.1/package.wit", expected)]);
     }
 
     #[test]
     fn what_somebody_has_changed_is_told_from_what_is_old() {
-        let sql = Package::find("wharf:sql").unwrap();
+        let greeting = packages().find("acme:greeting").unwrap();
         let mut lock = Lock::default();
         check(&lock, None, Does::Add);
-        check(&lock, Some(sql.text), Does::Keep);
-        check(&lock, Some("package wharf:sql@0.1.0;"), Does::Refuse);
+        check(&lock, Some(greeting.text), Does::Keep);
+        check(&lock, Some("package acme:greeting@0.2.1;"), Does::Refuse);
         let old = Locked {
-            name: sql.name.to_owned(),
-            version: sql.version.to_owned(),
-            file: file_of(sql),
+            name: greeting.name.to_owned(),
+            version: greeting.version.to_owned(),
+            file: file_of(&greeting),
             digest: digest(b"as it was"),
         };
-        lock.0.insert(file_of(sql), old);
+        lock.0.insert(file_of(&greeting), old);
         check(&lock, Some("as it was"), Does::Renew);
         check(&lock, Some("as it was, and more"), Does::Refuse);
     }
 
     #[test]
     fn a_lock_is_read_as_it_is_written() {
-        let packages = ["wasi:http", "wharf:sql"].map(|name| Package::find(name).unwrap());
-        let steps = plan(&packages, &Lock::default(), |_| None);
+        let packages = ["wasi:http", "acme:greeting"].map(|name| packages().find(name).unwrap());
+        let steps = plan(&self::packages(), &packages, &Lock::default(), |_| None);
         assert!(steps.len() > 2, "what they need is with them");
         let mut lock = Lock::default();
         lock.add(&steps);

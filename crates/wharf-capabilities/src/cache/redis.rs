@@ -24,7 +24,7 @@ impl From<RedisFailure> for Failure {
 
 impl Remote {
     pub fn new(app: &str, options: RedisOptions) -> Self {
-        Self(Redis::new(app, section::NAME, section::NAME, options))
+        Self(Redis::new(app, section::NAME.to_owned(), section::NAME, options))
     }
 
     /// The value of an entry, and how long it lives yet.

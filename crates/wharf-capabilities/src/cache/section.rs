@@ -7,6 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use wharf_host::capability::field;
 use wharf_host::capability::{Capability, Fault, Kind, OpenError, SecretSource, Section, Written};
+use wharf_host::wit::Package;
 
 use super::leases::LeaseOptions;
 use super::{Cache, CacheCapability};
@@ -140,6 +141,15 @@ impl Section for CacheKind {
 
     fn interfaces(&self) -> &'static [&'static str] {
         &["wharf:cache/cache@0.1.0", "wharf:cache/text@0.1.0"]
+    }
+
+    fn wit(&self) -> Vec<Package> {
+        vec![Package::new(
+            "wharf:cache",
+            "0.1.0",
+            "entries with a time to live, counters, leases",
+            include_str!("../../../../wit/cache/cache.wit"),
+        )]
     }
 
     fn named(&self, written: &Written) -> Vec<String> {

@@ -23,6 +23,7 @@ use super::origin::Origin;
 use super::proxy::{Forwarding, Lookup, Proxy, target};
 use super::tls::{ALPN_HTTP2, Tls};
 use crate::allow::{AllowList, Host, Scheme};
+use crate::denials::Denials;
 use crate::resolve::Resolve;
 
 /// How long an address is tried before the next is tried beside it (RFC 8305, 5).
@@ -56,6 +57,7 @@ pub(super) enum Speaks {
 /// Opens connections.
 pub(super) struct Connector {
     pub allow: AllowList,
+    pub denials: Denials,
     pub resolver: Arc<dyn Resolve>,
     pub tls: Tls,
     /// The origins of cleartext that are known to speak HTTP/2.
@@ -181,7 +183,8 @@ impl Connector {
             .into_iter()
             .partition(|address| self.allow.allows_address(*address, origin.port, resolved_from));
         if allowed.is_empty() {
-            tracing::info!(%origin, addresses = ?denied, "outgoing request denied: the name leads to addresses of no grant");
+            let why = format!("the name leads to addresses of no grant, {denied:?}");
+            self.denials.tell("outgoing connection", origin, &why);
             return Err(ErrorCode::DestinationIpProhibited);
         }
         let allowed = allowed.into_iter().map(|address| SocketAddr::new(address, origin.port));

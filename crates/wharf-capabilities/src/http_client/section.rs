@@ -124,8 +124,9 @@ impl Section for HttpClientKind {
 }
 
 impl Kind for HttpClientKind {
-    fn open(&self, _: &str, written: &Written) -> Result<Arc<dyn Capability>, OpenError> {
-        let options = written.read::<HttpClient>()?.options(written)?;
+    fn open(&self, app: &str, written: &Written) -> Result<Arc<dyn Capability>, OpenError> {
+        let mut options = written.read::<HttpClient>()?.options(written)?;
+        options.app = app.to_owned();
         Ok(Arc::new(HttpClientCapability::new(options)?))
     }
 

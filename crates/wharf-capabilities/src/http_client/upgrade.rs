@@ -27,7 +27,7 @@ pub(super) async fn upgrade(
     options: RequestOptions,
 ) -> Result<Upgraded, ErrorCode> {
     let origin = Origin::of(request.uri())?;
-    shared.admit(&origin)?;
+    shared.admit("outgoing WebSocket", &origin)?;
     let timeouts = shared.timeouts.with(options);
     let until = Instant::now() + timeouts.connect;
     let permit = before(

@@ -36,7 +36,7 @@ impl From<RedisFailure> for Failure {
 
 impl Remote {
     pub fn new(app: &str, store: &str, options: RedisOptions) -> Self {
-        Self(Redis::new(app, section::NAME, store, options))
+        Self(Redis::new(app, format!("{}.{store}", section::NAME), store, options))
     }
 
     /// Whether there is a connection, and how many there were.

@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use wharf_host::capability::field;
 use wharf_host::capability::{Capability, Fault, Kind, OpenError, SecretSource, Section, Written};
+use wharf_host::wit::Package;
 
 use super::memory::Memory;
 use super::redis::Remote;
@@ -173,6 +174,24 @@ impl Section for KeyvalueKind {
             "wasi:keyvalue/store@0.2.0-draft2",
             "wasi:keyvalue/atomics@0.2.0-draft2",
             "wasi:keyvalue/batch@0.2.0-draft2",
+        ]
+    }
+
+    /// Spin's shape is left out: its name and version are those of the proposal.
+    fn wit(&self) -> Vec<Package> {
+        vec![
+            Package::new(
+                "wasi:keyvalue",
+                "0.2.0-draft2",
+                "keys and values",
+                include_str!("../../../../wit/keyvalue/draft2/keyvalue.wit"),
+            ),
+            Package::new(
+                "wasi:keyvalue",
+                "0.2.0-draft",
+                "the same, in its former shape",
+                include_str!("../../../../wit/keyvalue/draft/keyvalue.wit"),
+            ),
         ]
     }
 

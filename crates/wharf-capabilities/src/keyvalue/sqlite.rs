@@ -169,7 +169,8 @@ impl Worker {
         let reason = error.to_string();
         if self.said.as_ref() != Some(&reason) {
             let SqliteOptions { app, store, file, .. } = &self.options;
-            tracing::warn!(%app, section = "keyvalue", %store, file = %file.display(), %reason, "SQLite does not do what it is asked");
+            let section = format!("{}.{store}", super::section::NAME);
+            tracing::warn!(%app, section, file = %file.display(), %reason, "SQLite does not do what it is asked");
             self.said = Some(reason);
         }
         Failure::Unavailable

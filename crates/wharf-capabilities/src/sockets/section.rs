@@ -55,8 +55,8 @@ impl Section for SocketsKind {
 }
 
 impl Kind for SocketsKind {
-    fn open(&self, _: &str, written: &Written) -> Result<Arc<dyn Capability>, OpenError> {
+    fn open(&self, app: &str, written: &Written) -> Result<Arc<dyn Capability>, OpenError> {
         let section: Sockets = written.read()?;
-        Ok(Arc::new(SocketsCapability::new(AllowList::parse(section.allow)?)?))
+        Ok(Arc::new(SocketsCapability::new(app, AllowList::parse(section.allow)?)?))
     }
 }

@@ -169,6 +169,8 @@ impl Dev {
             grants: Grants::default(),
             limits: ServeLimits::default(),
             machine: self.machine,
+            // Who develops may well look into it with a debugger.
+            core_dumps: true,
             log: self.log,
         }
     }

@@ -1,5 +1,6 @@
 //! `wharf serve`: apps that answer HTTP requests, from a component with flags or from a manifest.
 
+mod dumps;
 mod options;
 mod reload;
 #[cfg(test)]
@@ -40,6 +41,9 @@ pub fn serve(serve: Serve, kinds: &Kinds, session: Option<Arc<Session>>) -> Exit
         _ => return ExitCode::FAILURE,
     };
     log::install(&stderr, serve.log.clone());
+    if !serve.core_dumps {
+        dumps::forbid();
+    }
     stdout.open(None);
     if let Some(session) = &session {
         // What is built comes before it is known where it is served.

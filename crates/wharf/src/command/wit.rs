@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use wharf_host::wit::vendor::{Does, LOCK, Lock, Step, plan};
-use wharf_host::wit::{PACKAGES, Package};
+use wharf_host::wit::{Package, Packages};
 
 use super::said;
 use crate::cli::tools::{AddWit, Wit, WitCommand};
@@ -18,15 +18,19 @@ use crate::kinds::Kinds;
 
 /// Shows or writes packages.
 pub fn wit(wit: &Wit, kinds: &Kinds) -> ExitCode {
+    let packages = Packages::new(kinds.sections());
     said(match &wit.command {
-        WitCommand::List => Ok(listed(kinds)),
-        WitCommand::Show { package } => shown(package),
-        WitCommand::Add(add) => added(add),
+        WitCommand::List => Ok(listed(&packages, kinds)),
+        WitCommand::Show { package } => packages
+            .find(package)
+            .map(|package| package.text.to_owned())
+            .map_err(Into::into),
+        WitCommand::Add(add) => added(&packages, add),
     })
 }
 
-fn listed(kinds: &Kinds) -> String {
-    let width = PACKAGES
+fn listed(packages: &Packages, kinds: &Kinds) -> String {
+    let width = packages
         .iter()
         .map(|package| package.full_name().len())
         .max()
@@ -40,7 +44,7 @@ fn listed(kinds: &Kinds) -> String {
             section.unwrap_or_default()
         )
     };
-    PACKAGES.iter().map(line).collect()
+    packages.iter().map(line).collect()
 }
 
 /// The section of a manifest that an app needs for the package, if it needs one.
@@ -55,13 +59,9 @@ fn section_of(package: &Package, kinds: &Kinds) -> Option<&'static str> {
     Some(section.name())
 }
 
-fn shown(package: &str) -> anyhow::Result<String> {
-    Ok(Package::find(package)?.text.to_owned())
-}
-
-fn added(add: &AddWit) -> anyhow::Result<String> {
-    let packages = add.packages.iter().map(|name| Package::find(name));
-    let packages: Vec<_> = packages.collect::<Result<_, _>>()?;
+fn added(packages: &Packages, add: &AddWit) -> anyhow::Result<String> {
+    let wanted = add.packages.iter().map(|name| packages.find(name));
+    let wanted: Vec<_> = wanted.collect::<Result<_, _>>()?;
     let lock_file = add.to.join(LOCK);
     let mut lock = match read(&lock_file)? {
         Some(text) => {
@@ -73,7 +73,7 @@ fn added(add: &AddWit) -> anyhow::Result<String> {
     };
     // All is looked at before anything is written.
     let unreadable = OnceCell::new();
-    let steps = plan(&packages, &lock, |file| {
+    let steps = plan(packages, &wanted, &lock, |file| {
         read(&add.to.join(file)).unwrap_or_else(|error| {
             // The first is said.
             let _ = unreadable.set(error);

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
-use wasmtime::component::Accessor;
 use wharf_host::capability::{OpenError, Section, Written};
+use wharf_host::wasmtime::{self, component::Accessor};
+use wharf_host::wit::Package;
 use wharf_host::{Admission, Capability, Imports, InstanceState, Kind, Sample};
 
 /// Counters that outlive the instances that count.
@@ -33,6 +34,11 @@ impl Section for TallyKind {
 
     fn interfaces(&self) -> &'static [&'static str] {
         &["acme:tally/tally@0.1.0"]
+    }
+
+    fn wit(&self) -> Vec<Package> {
+        let text = include_str!("../../wit/tally.wit");
+        vec![Package::new("acme:tally", "0.1.0", "counters of an app", text)]
     }
 
     fn check(&self, written: &Written) -> Vec<wharf_host::capability::Fault> {

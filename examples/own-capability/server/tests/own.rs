@@ -126,3 +126,13 @@ fn its_section_is_in_the_schema_and_in_the_reference() {
         "{section}"
     );
 }
+
+/// Whoever writes a component for it gets its WIT from the program.
+#[test]
+fn its_interface_is_printed() {
+    let listed = finish(program().args(["wit", "list"]), "").stdout;
+    let line = listed.lines().find(|line| line.starts_with("acme:tally@0.1.0 "));
+    assert!(line.is_some_and(|line| line.ends_with("[tally]")), "{listed}");
+    let shown = finish(program().args(["wit", "show", "acme:tally"]), "").stdout;
+    assert_eq!(shown, include_str!("../../wit/tally.wit"));
+}

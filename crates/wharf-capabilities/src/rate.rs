@@ -7,7 +7,7 @@ use std::time::Instant;
 const SECONDS_AT_ONCE: f64 = 10.0;
 
 /// A bucket of lines that fills by itself.
-pub(super) struct Rate {
+pub(crate) struct Rate {
     per_second: f64,
     state: Mutex<State>,
 }
@@ -21,7 +21,7 @@ struct State {
 
 /// Whether a line may be written.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Passed {
+pub(crate) enum Passed {
     Yes,
     /// It may, and so many before it were not.
     YesAfter(u64),
@@ -46,7 +46,8 @@ impl Rate {
         self.pass_at(Instant::now())
     }
 
-    fn pass_at(&self, now: Instant) -> Passed {
+    /// Asks for one line at a time that is `now`.
+    pub fn pass_at(&self, now: Instant) -> Passed {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let filled = now.saturating_duration_since(state.since).as_secs_f64() * self.per_second;
         state.left = (state.left + filled).min(self.per_second * SECONDS_AT_ONCE);
