@@ -55,11 +55,12 @@ fn check(kind: &str, language: &str) {
     let scratch = project(&name, kind, language);
     let folder = scratch.join(&name);
     let mut own = Command::new("sh");
-    own.arg("-c").arg(own_test(kind, language));
+    own.arg("-c").arg(own_test(&folder));
     own.current_dir(&folder).env("PATH", &path);
     let own = finish(own.env("CARGO_TARGET_DIR", toolchain::cargo_target()), "");
     assert_eq!(own.code(), Some(0), "{own:?}");
 
+    takes_more(&folder);
     check_built(&folder, &path, &format!("{name}: built, "));
     check_built(&folder, &path, &format!("{name}: unchanged, "));
     let component = folder.join(format!("{name}.wasm"));
@@ -76,6 +77,20 @@ fn check(kind: &str, language: &str) {
     if kind == "http" {
         breaks(&folder, language, &path);
     }
+}
+
+/// What a project is made with is where `wharf wit add` puts it, and in its lock. What is added, the build that follows takes, whether or not
+/// the world asks for it.
+fn takes_more(folder: &Path) {
+    let wit = folder.join("wit");
+    let has_packages = wit.join("deps").is_dir();
+    assert_eq!(wit.join("wharf-wit.lock").is_file(), has_packages);
+    let mut add = wharf();
+    add.args(["wit", "add", "wharf:websocket", "wasi:http", "wasi:clocks", "--to"]);
+    let added = finish(add.arg(&wit), "");
+    assert_eq!(added.code(), Some(0), "{added:?}");
+    let is_there = |line: &str| line.starts_with("unchanged") || line.starts_with("added");
+    assert!(added.stdout.lines().all(is_there), "{added:?}");
 }
 
 /// What is there is as it was when a build fails, and the next one does not take it for its own.
@@ -100,24 +115,13 @@ fn breaks(folder: &Path, language: &str, path: &OsString) {
     }
 }
 
-/// What the README says that runs the project's test.
-fn own_test(kind: &str, language: &str) -> String {
-    match language {
-        "rust" => "cargo test --quiet".to_owned(),
-        "go" => {
-            let package = match kind {
-                "command" => "count",
-                "database" => "notes",
-                "middleware" => "policy",
-                "websocket" => "reply",
-                _ => "greeting",
-            };
-            format!("go test ./{package}")
-        }
-        "python" => "python3 -m unittest".to_owned(),
-        "javascript" => "node --test".to_owned(),
-        _ => "clang-19 -o test.out test/*.c greeting.c && ./test.out".to_owned(),
-    }
+/// What the README says that runs the project's test: `a test that `go test ./greeting` runs`.
+fn own_test(folder: &Path) -> String {
+    let readme = std::fs::read_to_string(folder.join("README.md")).unwrap();
+    let command = readme
+        .split_once("test that `")
+        .and_then(|(_, rest)| rest.split_once("` runs"));
+    command.expect("a command that runs the test").0.to_owned()
 }
 
 fn served(folder: &Path) -> Server {
