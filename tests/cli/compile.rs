@@ -53,7 +53,8 @@ fn compiled_code_runs_for_those_who_allow_it() {
 #[test]
 fn compiled_code_is_served() {
     let scratch = Scratch::new();
-    let code = scratch.join("hello.cwasm");
+    // In a folder that is not there yet.
+    let code = scratch.join("build/code/hello.cwasm");
     let finished = compile(&["-o", &code.display().to_string()], &guest("http-hello"));
     assert_eq!(finished.code(), Some(0), "{finished:?}");
     let flags = ["--allow-precompiled", "--no-cache"];
