@@ -61,7 +61,8 @@ fn compiled_code_is_served() {
     let server = Server::start(code, &flags);
     assert_eq!(http::get(server.addr(), "/").status, 200);
     // A manifest's, which are read and compiled elsewhere.
-    let listen = "[server]\nlisten = '127.0.0.1:0'\n[apps.hello]\ncomponent = 'hello.cwasm'\nroutes = [{}]\n";
+    let listen =
+        "[server]\nlisten = '127.0.0.1:0'\n[apps.hello]\ncomponent = 'build/code/hello.cwasm'\nroutes = [{}]\n";
     let manifest = scratch.write("wharf.toml", listen);
     let server = Server::start_manifest(&manifest, &flags);
     assert_eq!(http::get(server.addr(), "/").status, 200);
