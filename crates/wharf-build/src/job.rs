@@ -16,7 +16,7 @@ use crate::files::{make_folder, read, remove, store};
 use crate::process::{Children, shown};
 use crate::tools::{Toolbox, Tools};
 use crate::world::World;
-use crate::{BuildError, cargo, clang, go, inputs, javascript, python};
+use crate::{BuildError, cargo, clang, component, go, inputs, javascript, python};
 
 /// The variable that tells a command of the user's where to write the component.
 const COMPONENT_VARIABLE: &str = "WHARF_COMPONENT";
@@ -119,8 +119,21 @@ impl Job {
     /// The component, and what made it.
     fn make(&self, language: Language, tools: &Tools, world: &World) -> Result<(Vec<u8>, &'static str), BuildError> {
         Ok(match language {
-            Language::Python => (read(&python::build(self, tools, world)?)?, "`componentize-py`"),
-            Language::JavaScript => (read(&javascript::build(self, tools, world)?)?, "`componentize-qjs`"),
+            Language::Python => {
+                let made = read(&python::build(self, tools, world)?)?;
+                let made = component::sign(&made, "Python", "componentize-py", &tools.version("componentize-py"))?;
+                (made, "`componentize-py`")
+            }
+            Language::JavaScript => {
+                let made = read(&javascript::build(self, tools, world)?)?;
+                let made = component::sign(
+                    &made,
+                    "JavaScript",
+                    "componentize-qjs",
+                    &tools.version("componentize-qjs"),
+                )?;
+                (made, "`componentize-qjs`")
+            }
             Language::Go => (go::build(self, tools, world)?, "`go build`"),
             Language::Rust | Language::C => (clang::build(self, tools, world)?, "`clang`"),
         })
