@@ -3,6 +3,8 @@
 //! A component of a language that is interpreted carries the interpreter, which is written in another language, and one for WASI 0.1 an
 //! adapter, which is in Rust. Neither is what somebody has written.
 
+use std::collections::BTreeSet;
+
 use wasmparser::{ComponentName, CustomSectionReader, KnownCustom, Name};
 
 use super::Producers;
@@ -60,7 +62,7 @@ struct Making {
     /// What the components in it come to.
     components: Producers,
     /// Which of the modules are adapters.
-    adapters: Vec<usize>,
+    adapters: BTreeSet<usize>,
     interpreted: Option<&'static Interpreted>,
 }
 
@@ -132,7 +134,7 @@ impl Making {
         for naming in map.clone().into_iter().map_while(Result::ok) {
             self.name(naming.name);
             if is_of_modules && naming.name.starts_with(ADAPTER) {
-                self.adapters.push(naming.index as usize);
+                self.adapters.insert(naming.index as usize);
             }
         }
     }
