@@ -18,7 +18,7 @@ use crate::pins::check_pins;
 use crate::process::{Children, shown};
 use crate::tools::{Toolbox, Tools};
 use crate::world::World;
-use crate::{BuildError, cargo, clang, go, inputs, javascript, python};
+use crate::{BuildError, cargo, clang, component, go, inputs, javascript, python};
 
 /// The variable that tells a command of the user's where to write the component.
 const COMPONENT_VARIABLE: &str = "WHARF_COMPONENT";
@@ -144,8 +144,19 @@ impl Job {
     /// The component, and what made it.
     fn make(&self, language: Language, tools: &Tools, world: &World) -> Result<(Vec<u8>, &'static str), BuildError> {
         Ok(match language {
-            Language::Python => (python::build(self, tools, world)?, "`componentize-py`"),
-            Language::JavaScript => (javascript::build(self, tools, world)?, "`componentize-qjs`"),
+            Language::Python => {
+                let (made, version) = (python::build(self, tools, world)?, tools.version("componentize-py"));
+                let made = component::sign(made, "Python", "componentize-py", &version);
+                (made, "`componentize-py`")
+            }
+            Language::JavaScript => {
+                let (made, version) = (
+                    javascript::build(self, tools, world)?,
+                    tools.version("componentize-qjs"),
+                );
+                let made = component::sign(made, "JavaScript", "componentize-qjs", &version);
+                (made, "`componentize-qjs`")
+            }
             Language::Go => (go::build(self, tools, world)?, "`go build`"),
             Language::Rust | Language::C => (clang::build(self, tools, world)?, "`clang`"),
         })

@@ -104,6 +104,15 @@ impl Tools {
         command
     }
 
+    /// The version of the program of this name, as the last word of what it says; empty where it says none.
+    pub(crate) fn version(&self, name: &str) -> String {
+        let said = self.tools.iter().find(|tool| tool.name == name).and_then(Tool::version);
+        said.as_deref()
+            .and_then(|said| said.split_whitespace().last())
+            .unwrap_or_default()
+            .to_owned()
+    }
+
     /// The programs and folders.
     pub(crate) fn paths(&self) -> Vec<PathBuf> {
         self.tools.iter().map(|tool| tool.path.clone()).collect()
