@@ -246,7 +246,7 @@ fn check_javascript(server: &Server) {
     let damaged = get(server.addr(), "/status/ships/5");
     let text = damaged.text();
     assert!(
-        damaged.status == 502 && text.starts_with("the database is damaged: row 5 "),
+        damaged.status == 502 && text.starts_with("the database is damaged: row 5: "),
         "{} {text}",
         damaged.status
     );

@@ -121,17 +121,13 @@ impl Job {
         Ok(match language {
             Language::Python => {
                 let made = read(&python::build(self, tools, world)?)?;
-                let made = component::sign(&made, "Python", "componentize-py", &tools.version("componentize-py"))?;
+                let made = component::sign(made, "Python", "componentize-py", &tools.version("componentize-py"));
                 (made, "`componentize-py`")
             }
             Language::JavaScript => {
                 let made = read(&javascript::build(self, tools, world)?)?;
-                let made = component::sign(
-                    &made,
-                    "JavaScript",
-                    "componentize-qjs",
-                    &tools.version("componentize-qjs"),
-                )?;
+                let version = tools.version("componentize-qjs");
+                let made = component::sign(made, "JavaScript", "componentize-qjs", &version);
                 (made, "`componentize-qjs`")
             }
             Language::Go => (go::build(self, tools, world)?, "`go build`"),
