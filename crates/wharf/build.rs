@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 const LOCK: &str = "../../Cargo.lock";
 const TEMPLATES: &str = "templates";
-const WIT: &str = "../../wit";
+const DEPS: &str = "deps";
 
 fn main() -> Result<(), Box<dyn Error>> {
     // Where templates are is written down: another clone may be built in the same place.
     println!("cargo::rerun-if-env-changed=CARGO_MANIFEST_DIR");
-    for place in [LOCK, TEMPLATES, WIT, "build.rs"] {
+    for place in [LOCK, TEMPLATES, "build.rs"] {
         println!("cargo::rerun-if-changed={place}");
     }
     match fs::read_to_string(LOCK).ok().as_deref().and_then(wasmtime_version) {
@@ -38,8 +38,9 @@ fn templates() -> Result<String, Box<dyn Error>> {
             let (kind, language) = (name(&kind), name(&folder));
             writeln!(
                 array,
-                "Template {{ kind: {kind:?}, language: {language:?}, about: {:?}, files: &[",
-                about.trim()
+                "Template {{ kind: {kind:?}, language: {language:?}, about: {:?}, deps: &{:?}, files: &[",
+                about.trim(),
+                deps(&folder)?
             )?;
             for (path, source) in files(&folder)? {
                 let source = fs::canonicalize(source)?.display().to_string();
@@ -52,23 +53,23 @@ fn templates() -> Result<String, Box<dyn Error>> {
     Ok(array)
 }
 
-/// A template's files: the path in the project, and where the content is. The file `deps` is none of them: each line of it names a file or
-/// a folder of the repository's `wit`, whose declarations come to `wit/deps`.
+/// A template's files: the path in the project, and where the content is.
 fn files(folder: &Path) -> Result<Vec<(String, PathBuf)>, Box<dyn Error>> {
     let mut files = Vec::new();
     collect(folder, "", &mut files)?;
-    let is_deps = |(path, _): &(String, PathBuf)| path == "deps";
-    if let Some(nth) = files.iter().position(is_deps) {
-        let (_, deps) = files.remove(nth);
-        for line in fs::read_to_string(deps)?.lines() {
-            let source = Path::new(WIT).join(line);
-            match source.is_dir() {
-                true => collect(&source, "wit/deps/", &mut files)?,
-                false => files.push((format!("wit/deps/{}", name(&source)), source)),
-            }
-        }
-    }
+    files.retain(|(path, _)| path != DEPS);
     Ok(files)
+}
+
+/// The packages of WIT that a template stands on, as `wharf wit add` takes them: a line of its file `deps` for each, if it has one.
+fn deps(folder: &Path) -> Result<Vec<String>, Box<dyn Error>> {
+    let file = folder.join(DEPS);
+    let names = if file.is_file() {
+        fs::read_to_string(file)?
+    } else {
+        String::new()
+    };
+    Ok(names.lines().map(str::to_owned).collect())
 }
 
 fn collect(folder: &Path, prefix: &str, files: &mut Vec<(String, PathBuf)>) -> Result<(), Box<dyn Error>> {

@@ -53,14 +53,16 @@ fn compiled_code_runs_for_those_who_allow_it() {
 #[test]
 fn compiled_code_is_served() {
     let scratch = Scratch::new();
-    let code = scratch.join("hello.cwasm");
+    // In a folder that is not there yet.
+    let code = scratch.join("build/code/hello.cwasm");
     let finished = compile(&["-o", &code.display().to_string()], &guest("http-hello"));
     assert_eq!(finished.code(), Some(0), "{finished:?}");
     let flags = ["--allow-precompiled", "--no-cache"];
     let server = Server::start(code, &flags);
     assert_eq!(http::get(server.addr(), "/").status, 200);
     // A manifest's, which are read and compiled elsewhere.
-    let listen = "[server]\nlisten = '127.0.0.1:0'\n[apps.hello]\ncomponent = 'hello.cwasm'\nroutes = [{}]\n";
+    let listen =
+        "[server]\nlisten = '127.0.0.1:0'\n[apps.hello]\ncomponent = 'build/code/hello.cwasm'\nroutes = [{}]\n";
     let manifest = scratch.write("wharf.toml", listen);
     let server = Server::start_manifest(&manifest, &flags);
     assert_eq!(http::get(server.addr(), "/").status, 200);

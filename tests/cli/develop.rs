@@ -4,10 +4,12 @@
 mod install;
 mod linked;
 mod templates;
+mod terminal;
 
 use std::ffi::OsString;
 use std::path::Path;
 
+use terminal::Terminal;
 use wharf_tests::{Finished, Scratch, finish, guest, toolchain, wharf};
 
 /// Makes the project `name` in a folder of its own.
@@ -58,6 +60,16 @@ fn what_cannot_be_made_is_said_and_leaves_nothing() {
             "`cobol` is no language of this template: there are rust, go,",
         ),
         (&["shop", "--template", "shop"], 2, "`shop` is no template: there are "),
+        (
+            &["type", "--language", "go"],
+            2,
+            "`type` is no name for a project: WIT has a meaning of its own",
+        ),
+        (
+            &["fn", "--language", "rust"],
+            2,
+            "`fn` is no name for a project: Rust has a meaning of its own",
+        ),
         (&["full", "--language", "rust"], 1, "cannot make "),
     ] {
         let folder = scratch.join(arguments[0]);
@@ -67,6 +79,60 @@ fn what_cannot_be_made_is_said_and_leaves_nothing() {
     }
     assert_eq!(scratch.read_dir().unwrap().count(), 1);
     assert_eq!(scratch.join("full").read_dir().unwrap().count(), 1);
+}
+
+/// Whoever sits at a terminal is asked for what is not said, until the answer is one.
+#[test]
+fn at_a_terminal_one_is_asked_what_to_make() {
+    const KINDS: &str = "Which template?\r\n  1  http ";
+    const LANGUAGES: &str = "In which language?\r\n  1  rust";
+    for (words, answers, expected) in [
+        (
+            &["shop"][..],
+            &[(KINDS, "library\n"), (LANGUAGES, "2\n")][..],
+            "export_local_shop_greeter",
+        ),
+        // Return is the first.
+        (&["shop"], &[(KINDS, "\n"), (LANGUAGES, "\n")], "Cargo.toml"),
+        (&["shop", "--language", "c"], &[], "service.c"),
+        (
+            &["shop", "--template", "command"],
+            &[
+                (LANGUAGES, "cobol\n"),
+                ("`cobol` is none of them.", "7\n"),
+                ("`7` is none of them.", "python\n"),
+            ],
+            "count.py",
+        ),
+        (
+            &["--template", "http", "--language", "go"],
+            &[
+                ("What is the project called", "My Shop\n"),
+                ("`My Shop` is no name for a project", "shop\n"),
+            ],
+            "go.mod",
+        ),
+    ] {
+        let scratch = Scratch::new();
+        let mut command = wharf();
+        command.arg("new").args(words).current_dir(&scratch);
+        let mut terminal = Terminal::start(command);
+        for (question, answer) in answers {
+            terminal.asked(question);
+            terminal.answer(answer);
+        }
+        assert!(terminal.end().success(), "{words:?}");
+        let made = scratch.join("shop");
+        let places = [made.join(expected), made.join("exports").join(expected)];
+        assert!(places.iter().any(|place| place.exists()), "{words:?}");
+    }
+    // Nobody is there.
+    let unnamed = finish(wharf().arg("new"), "");
+    assert_eq!(unnamed.code(), Some(2), "{unnamed:?}");
+    assert!(
+        unnamed.stderr.contains("NAME has to say what the project is called"),
+        "{unnamed:?}"
+    );
 }
 
 /// The tools that a shell needs, and no others.
@@ -134,6 +200,25 @@ fn what_goes_wrong_is_said_and_leaves_the_component_as_it_was() {
         built.stderr.contains("made no component: it has to write"),
         "{}",
         built.stderr
+    );
+}
+
+/// A command that is content and has written nothing has made nothing of what has changed, and is asked again.
+#[test]
+fn what_a_command_has_not_written_is_not_taken_for_new() {
+    let scratch = built_by("test -e idle || cp source app.wasm");
+    check_built(&scratch, &system(), "shop: built, ");
+    check_built(&scratch, &system(), "shop: unchanged, ");
+    scratch.write("source", std::fs::read(guest("http-echo")).unwrap());
+    scratch.write("idle", "");
+    for _ in 0..2 {
+        check_built(&scratch, &system(), "has not written it: it is the one of before");
+    }
+    std::fs::remove_file(scratch.join("idle")).unwrap();
+    check_built(&scratch, &system(), "shop: built, ");
+    assert_eq!(
+        std::fs::read(scratch.join("app.wasm")).unwrap(),
+        std::fs::read(guest("http-echo")).unwrap()
     );
 }
 
@@ -207,12 +292,9 @@ fn missing_tools_are_named_with_what_installs_them() {
 #[cfg(unix)]
 #[test]
 fn what_would_trap_is_refused() {
-    use std::os::unix::fs::PermissionsExt as _;
-
     let tools = Scratch::new();
     for tool in ["componentize-py", "componentize-qjs", "node"] {
-        let file = tools.write(tool, "#!/bin/sh\nexit 9\n");
-        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o755)).unwrap();
+        executable(&tools, tool, "exit 9");
     }
     let path = tools.as_os_str().to_owned();
     let check = |kind: &str, language: &str, file: &str, from: &str, to: &str, expected: &str| {
@@ -233,6 +315,30 @@ fn what_would_trap_is_refused() {
         "class Handler(exports.Handler):",
         "class Handler:",
         said,
+    );
+    check(
+        "http",
+        "python",
+        "app.py",
+        "class Handler(exports.Handler):",
+        "class Handler(object):",
+        said,
+    );
+    check(
+        "library",
+        "python",
+        "wit/world.wit",
+        "greet: async func",
+        "greet: func",
+        "greet is not async in the WIT, and each call would trap",
+    );
+    check(
+        "http",
+        "javascript",
+        "app.js",
+        "async handle(request)",
+        "async handel(request)",
+        "handler lacks handle, which the world exports: each call of it would trap",
     );
     let said = "has to derive from wit_world.exports.Greeter, or every call of it traps";
     check(
@@ -271,4 +377,75 @@ fn what_would_trap_is_refused() {
         "world servant",
         said,
     );
+}
+
+/// Tools that say that they are too old are named as missing are; one that says so no more, and writes nothing, has made nothing, whatever
+/// an earlier one has left.
+#[cfg(unix)]
+#[test]
+fn tools_are_of_a_version_that_will_do_and_write_what_they_are_asked_for() {
+    let tools = Scratch::new();
+    let path: OsString = format!("{}:/usr/bin:/bin", tools.display()).into();
+    let is_tool = |name: &str, script: &str| executable(&tools, name, script);
+    is_tool("node", "echo v20.1.0");
+    let old = [
+        ("python", "componentize-py", "echo componentize-py 0.19.0"),
+        ("go", "go", "echo go version go1.19.8 linux/amd64"),
+        ("javascript", "node", "echo v18.0.0"),
+        ("c", "clang-21", "echo clang version 14.0.6"),
+        ("rust", "cargo", "echo cargo 1.80.0"),
+    ];
+    for (language, tool, script) in old {
+        is_tool(tool, script);
+        let scratch = project("greeter", "http", language);
+        let folder = scratch.join("greeter");
+        let doctor = finish(wharf().arg("doctor").arg(&folder).env("PATH", &path), "");
+        let built = build(&folder, &path);
+        assert_eq!(
+            (doctor.code(), built.code()),
+            (Some(1), Some(1)),
+            "{doctor:?} {built:?}"
+        );
+        for said in [&doctor.stdout, &built.stderr] {
+            let is_line =
+                |line: &str| line.contains(tool.split('-').next().unwrap()) && line.contains("which is too old: ");
+            assert!(said.lines().any(is_line), "{language}: {said}");
+        }
+    }
+
+    let scratch = project("greeter", "http", "python");
+    let folder = scratch.join("greeter");
+    let writes =
+        "for last; do :; done; case $last in *.wasm) cp \"$0.wasm\" \"$last\";; *) echo componentize-py 0.25.1;; esac";
+    is_tool("componentize-py", writes);
+    std::fs::copy(guest("http-hello"), tools.join("componentize-py.wasm")).unwrap();
+    check_built(&folder, &path, "greeter: built, ");
+    let component = std::fs::read(folder.join("greeter.wasm")).unwrap();
+    // What is worth a word is, each time.
+    std::fs::write(folder.join("slow.py"), "time.sleep(1)\n").unwrap();
+    for _ in 0..2 {
+        check_built(&folder, &path, "slow.py:1: time.sleep holds up the whole instance");
+    }
+    is_tool("componentize-py", "echo componentize-py 0.25.1");
+    std::fs::write(folder.join("more.py"), "").unwrap();
+    for _ in 0..2 {
+        let built = build(&folder, &path);
+        assert_eq!(built.code(), Some(1), "{built:?}");
+        assert!(
+            built.stderr.contains("ended well, but made no component"),
+            "{}",
+            built.stderr
+        );
+        assert!(std::fs::read(folder.join("greeter.wasm")).unwrap() == component);
+    }
+}
+
+/// Writes a script among `tools`.
+#[cfg(unix)]
+fn executable(tools: &Scratch, name: &str, script: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    // A program that runs cannot be written: it is put in the other's place.
+    let draft = tools.write("draft", format!("#!/bin/sh\n{script}\n"));
+    std::fs::set_permissions(&draft, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::rename(draft, tools.join(name)).unwrap();
 }

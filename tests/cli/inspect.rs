@@ -253,6 +253,14 @@ fn two_files_are_compared_for_those_who_use_them() {
             &["Breaks\n  import a:b/d@1.0.0 is new"],
         ),
         (
+            component(&["a:b/c@1.0.0", "wasi:cli/exit@0.3.0"], F),
+            0,
+            &[
+                "can use the second",
+                "Needs, of what every app has\n  import wasi:cli/exit@0.3.0 is new",
+            ],
+        ),
+        (
             component(&["a:b/c@2.0.0"], F),
             1,
             &["import a:b/c@2.0.0 is new", "import a:b/c@1.0.0 is gone"],

@@ -129,6 +129,10 @@ fn check_answers(server: &Server) {
         ),
         ("/both/1/99", 404, "no ship is at this berth\n"),
         ("/ships/one", 404, "there is nothing at this path\n"),
+        // One more than WIT's u32 can be.
+        ("/ships/4294967296", 404, "there is nothing at this path\n"),
+        ("/both/1/4294967296", 404, "there is nothing at this path\n"),
+        ("/ships/4294967295", 404, "no ship is at this berth\n"),
     ] {
         let reply = get(server.addr(), path);
         assert_eq!((reply.status, &*reply.text()), (status, expected), "{path}");
@@ -148,8 +152,15 @@ fn check_panics_are_failures(server: &Server) {
         let text = reply.text();
         let is_told = text.starts_with("the database failed: ") && text.contains("database");
         assert!(reply.status == 502 && is_told, "{path}: {} {text}", reply.status);
+        // What happened is for the caller; where in the guest it did, for the log alone.
+        assert!(
+            text.trim_end().lines().count() == 1 && !text.contains("backtrace"),
+            "{text}"
+        );
     }
     server.says("there is no berth 0");
+    // A function of the guest's own, which Go's linker has left its name.
+    server.says("export_example_polyglot_database.Find");
 }
 
 /// Joined, both are one instance: there is no caller left who could say what happened.
@@ -218,6 +229,28 @@ fn counted(server: &Server, name: &str) -> u64 {
 
 /// It knows the app's environment, and what comes leaves it before all has come.
 fn check_javascript(server: &Server) {
+    for (path, status, expected) in [
+        ("/status/ships/1", 200, r#"{"berth":1,"name":"Albatross","tons":4200}"#),
+        (
+            "/status/ships/3?x=1",
+            200,
+            r#"{"berth":3,"name":"Cormorant","tons":12500}"#,
+        ),
+        ("/status/ships/99", 404, "no ship is at this berth"),
+        ("/status/ships/99999999999", 404, "there is nothing at this path"),
+        ("/status/nothing", 404, "there is nothing at this path"),
+    ] {
+        let reply = get(server.addr(), path);
+        assert_eq!((reply.status, reply.text().trim_end()), (status, expected), "{path}");
+    }
+    let damaged = get(server.addr(), "/status/ships/5");
+    let text = damaged.text();
+    assert!(
+        damaged.status == 502 && text.starts_with("the database is damaged: row 5: "),
+        "{} {text}",
+        damaged.status
+    );
+
     let said: BTreeMap<String, serde_json::Value> =
         serde_json::from_str(&get(server.addr(), "/status").text()).unwrap();
     assert_eq!((&said["rowMs"], &said["cacheSeconds"]), (&"0".into(), &"1".into()));

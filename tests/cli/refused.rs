@@ -140,6 +140,31 @@ fn imports_that_nothing_meets_are_listed_all_at_once() {
     check(&run(&[], &component), 125, "tool.wasm", &parts);
 }
 
+/// By whoever looks at the manifest, and by whoever serves it.
+#[test]
+fn a_link_that_is_missing_is_proposed() {
+    let scratch = Scratch::new();
+    for (name, from) in [
+        ("caller", "linked-caller"),
+        ("store", "linked-store"),
+        ("hello", "http-hello"),
+    ] {
+        std::fs::copy(guest(from), scratch.join(name).with_extension("wasm")).expect("it was just built");
+    }
+    let manifest = "routes = [{ path = '/', component = 'caller' }]\n\
+                    [components.caller]\nfile = 'caller.wasm'\n\
+                    [components.hello]\nfile = 'hello.wasm'\n\
+                    [components.store]\nfile = 'store.wasm'\ninstance = 'own'\n";
+    scratch.write("wharf.toml", manifest);
+    for words in [&["check"][..], &["serve", "--addr", "127.0.0.1:0"]] {
+        let finished = finish(wharf().args(words).arg(scratch.path()), "");
+        assert_eq!(finished.code(), Some(1), "{finished:?}");
+        let said = [finished.stdout, finished.stderr].concat();
+        let help = "help: `store` exports it: `links = { \"acme:store/store@0.1.0\" = \"store\" }`";
+        assert!(said.contains(help), "{words:?}: {said}");
+    }
+}
+
 #[test]
 fn a_component_that_begins_with_more_memory_than_it_may_have() {
     let finished = finish(

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use wharf_tests::{Finished, Scratch, finish, wharf};
+use wharf_tests::{Finished, Scratch, finish, guest, wharf};
 
 use crate::components::wharf_with;
 
@@ -120,4 +120,78 @@ fn a_damaged_lock_is_named_with_the_place() {
         assert!(refused.stderr.contains(part), "{part}: {refused:?}");
     }
     assert!(!scratch.join("deps").exists());
+}
+
+/// What somebody has put into `deps` by hand stays where it is, and is not there twice.
+#[test]
+fn what_is_in_another_file_is_left_there() {
+    let scratch = Scratch::new();
+    let clocks = wharf_with(["wit", "show", "wasi:clocks"]).stdout;
+    scratch.write("deps/clocks.wit", &clocks);
+    scratch.write(
+        "deps/random/random.wit",
+        wharf_with(["wit", "show", "wasi:random"]).stdout,
+    );
+    scratch.write(
+        "world.wit",
+        "package local:shop;\nworld service { include wasi:http/service@0.3.2; }\n",
+    );
+    let added = add(&scratch, &["wasi:http"]);
+    assert_eq!(added.code(), Some(0), "{added:?}");
+    for (word, name, file) in [
+        ("there", "wasi:clocks@0.3.2", "deps/clocks.wit"),
+        ("there", "wasi:random@0.3.2", "deps/random/random.wit"),
+        ("added", "wasi:http@0.3.2", "deps/wasi-http-0.3.2/package.wit"),
+    ] {
+        let mut lines = added
+            .stdout
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let file = scratch.join(file).display().to_string();
+        assert!(lines.any(|line| line == [word, name, &*file]), "{name}: {added:?}");
+    }
+    assert!(!scratch.join("deps/wasi-clocks-0.3.2").exists());
+    assert_eq!(text(&scratch.join("deps/clocks.wit")), clocks);
+    let lock = text(&scratch.join("wharf-wit.lock"));
+    assert!(!lock.contains("clocks") && lock.contains("wasi:http"), "{lock}");
+}
+
+/// What differs from the lock is no component's to build on.
+#[test]
+fn what_is_not_as_the_lock_has_it_is_told_before_a_build() {
+    let scratch = Scratch::new();
+    let manifest =
+        "name = 'shop'\ncomponent = 'app.wasm'\n[build]\ncommand = ['sh', '-c', 'cp source $WHARF_COMPONENT']\n";
+    scratch.write("wharf.toml", manifest);
+    scratch.write("source", std::fs::read(guest("http-hello")).unwrap());
+    assert_eq!(add(&scratch.join("wit"), &["wharf:sql", "wharf:cache"]).code(), Some(0));
+    let run = |command: &str| finish(wharf().arg(command).arg(scratch.path()), "");
+    for command in ["build", "check"] {
+        let right = run(command);
+        assert_eq!(right.code(), Some(0), "{right:?}");
+    }
+    let file = scratch.join("wit/deps/wharf-sql-0.1.0/package.wit");
+    let right = text(&file);
+    scratch.write("wit/deps/wharf-sql-0.1.0/package.wit", format!("{right}\n// mine"));
+    let other = scratch.join("wit/deps/wharf-cache-0.1.0/package.wit");
+    std::fs::remove_file(&other).unwrap();
+    for command in ["build", "check"] {
+        let wrong = run(command);
+        assert_eq!(wrong.code(), Some(1), "{wrong:?}");
+        for part in [
+            "wharf-wit.lock",
+            &format!("{}: somebody has changed it", file.display()),
+            "`wharf wit add wharf:sql@0.1.0 --to ",
+            &format!("{}: it is not there", other.display()),
+        ] {
+            assert!(wrong.stderr.contains(part), "{part}: {wrong:?}");
+        }
+    }
+    // As it says.
+    assert_eq!(
+        add(&scratch.join("wit"), &["wharf:sql@0.1.0", "--force"]).code(),
+        Some(0)
+    );
+    assert_eq!(add(&scratch.join("wit"), &["wharf:cache@0.1.0"]).code(), Some(0));
+    assert_eq!(run("build").code(), Some(0));
 }

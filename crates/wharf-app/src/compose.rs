@@ -14,7 +14,7 @@ use wac_graph::{CompositionGraph, EncodeOptions, NodeId, PackageId, Processor};
 use crate::inspect::{InspectError, Inspection};
 
 pub use assemble::{AssembleError, LinkFault, assemble};
-pub use own::{DROP, OwnLink, own_interfaces, own_links};
+pub use own::{DROP, OwnLink, exporters, own_interfaces, own_links};
 pub use plug::{PlugError, plugged};
 
 /// The interface that passes a request on.

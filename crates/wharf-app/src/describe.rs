@@ -171,8 +171,7 @@ impl Description {
             uses: uses(inspection),
             imports: needs::needs(inspection, sections, import_items),
             exports: inspection
-                .exports
-                .iter()
+                .offers()
                 .map(|export| Offer {
                     name: export.name.clone(),
                     items: export_items(&export.name),
@@ -214,8 +213,7 @@ impl Description {
             description.tools = tools(&inspection.producers.tools);
             description.imports = needs::needs(&inspection, sections, |_| Vec::new());
             description.exports = inspection
-                .exports
-                .iter()
+                .offers()
                 .map(|export| Offer {
                     name: export.name.clone(),
                     items: Vec::new(),

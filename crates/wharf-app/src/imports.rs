@@ -242,6 +242,8 @@ pub struct Missing {
     pub nearest: Option<String>,
     /// Its functions, as far as whoever links has looked at them.
     pub functions: Vec<String>,
+    /// The app's other components that export it, which it could be linked to.
+    pub exported_by: Vec<String>,
 }
 
 /// Why nothing meets an import.
@@ -293,6 +295,21 @@ impl Missing {
         })
     }
 
+    /// The link that would meet it, where other components of the app export it.
+    pub(crate) fn link(&self) -> Option<String> {
+        let names: Vec<_> = self.exported_by.iter().map(|name| format!("`{name}`")).collect();
+        let (name, verb) = match &self.exported_by[..] {
+            [] => return None,
+            [one] => (format!("\"{one}\""), "exports"),
+            _ => ("NAME".to_owned(), "export"),
+        };
+        Some(format!(
+            "{} {verb} it: `links = {{ \"{}\" = {name} }}`",
+            names.join(" and "),
+            self.name
+        ))
+    }
+
     /// The entry for an import, when no name is much like it.
     pub(crate) fn for_reason(name: &str, reason: Reason) -> Missing {
         Missing {
@@ -300,6 +317,7 @@ impl Missing {
             reason,
             nearest: None,
             functions: Vec::new(),
+            exported_by: Vec::new(),
         }
     }
 }
@@ -400,6 +418,15 @@ impl MissingImports {
         self
     }
 
+    /// Adds to each who else in the app exports it.
+    #[must_use]
+    pub fn with_exporters(mut self, exporters: impl Fn(&str) -> Vec<String>) -> Self {
+        for missing in &mut self.imports {
+            missing.exported_by = exporters(&missing.name);
+        }
+        self
+    }
+
     /// Whether everything is met.
     pub fn is_empty(&self) -> bool {
         self.imports.is_empty()
@@ -433,7 +460,10 @@ impl fmt::Display for Missing {
         if let Some(nearest) = &self.nearest {
             write!(f, "\n    did you mean {nearest}?")?;
         }
-        write!(f, "\n    help: {}", self.reason.advice())
+        match self.link() {
+            Some(link) => write!(f, "\n    help: {link}"),
+            None => write!(f, "\n    help: {}", self.reason.advice()),
+        }
     }
 }
 

@@ -4,9 +4,12 @@
 //! whoever reads them next. Steps over code, so a component of 20 MB takes microseconds. Whether the code inside is valid is left
 //! to the engine; whether imports can be met, to [`crate::imports`].
 
+mod makers;
+
 use std::fmt;
 use std::str::FromStr;
 
+use makers::Makers;
 use semver::Version;
 use wasmparser::{
     Chunk, ComponentAlias, ComponentExport, ComponentExternalKind, ComponentImport, ComponentOuterAliasKind,
@@ -64,7 +67,8 @@ pub struct InterfaceName {
 
 /// Who made a component, from the `producers` sections of the component and of everything inside it.
 ///
-/// Each entry is a name and a version (which may be empty), and stands once.
+/// What comes with every component of a language says nothing of how this one was written, and is left out: the adapter for WASI 0.1, and
+/// the languages that interpreters were written in. Each entry is a name and a version (which may be empty), and stands once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Producers {
     /// Languages it was written in.
@@ -151,6 +155,15 @@ impl Inspection {
         self.exports
             .iter()
             .find(|export| export.interface.as_ref().is_some_and(|name| name.is(path, track)))
+    }
+
+    /// What it has for those who use it: without what toolchains of Python and JavaScript call while they make a component, and leave there.
+    pub fn offers(&self) -> impl Iterator<Item = &Export> {
+        let is_left = |export: &Export| {
+            let mut languages = self.producers.languages.iter().map(|(name, _)| name.as_str());
+            languages.any(|language| makers::leaves(language) == Some(export.name.as_str()))
+        };
+        self.exports.iter().filter(move |export| !is_left(export))
     }
 
     /// The import of the interface `path` (`namespace:package/interface`) on the version track `track`.
@@ -465,6 +478,7 @@ impl Outline {
         let mut rest = bytes;
         let mut parser = Parser::new(0);
         let mut parents = Vec::new();
+        let mut makers = Makers::default();
         // The parser cannot know where the outermost component ends; the end of the file between two sections is it.
         while !rest.is_empty() || !parents.is_empty() {
             let Chunk::Parsed { payload, consumed } = parser.parse(rest, rest.is_empty())? else {
@@ -478,23 +492,24 @@ impl Outline {
             }
             match payload {
                 Payload::ModuleSection {
-                    parser: inner,
-                    unchecked_range,
+                    parser: ref inner,
+                    ref unchecked_range,
                 }
                 | Payload::ComponentSection {
-                    parser: inner,
-                    unchecked_range,
+                    parser: ref inner,
+                    ref unchecked_range,
                 } => {
                     if unchecked_range.end > bytes.len() as u64 {
                         return Err(truncated);
                     }
-                    parents.push(std::mem::replace(&mut parser, inner));
+                    makers.enter(matches!(payload, Payload::ModuleSection { .. }));
+                    parents.push(std::mem::replace(&mut parser, inner.clone()));
                 }
                 Payload::CodeSectionStart { size, .. } => {
                     parser.skip_section();
                     rest = rest.get(size as usize..).ok_or_else(|| truncated.clone())?;
                 }
-                Payload::CustomSection(section) => outline.producers.add_section(&section),
+                Payload::CustomSection(section) => makers.section(&section),
                 Payload::UnknownSection { id, range, .. } => {
                     let message = format!("there is no section of the kind {id}");
                     return Err(InspectError::Malformed {
@@ -503,12 +518,16 @@ impl Outline {
                     });
                 }
                 Payload::End(_) => match parents.pop() {
-                    Some(parent) => parser = parent,
+                    Some(parent) => {
+                        makers.leave();
+                        parser = parent;
+                    }
                     None => break,
                 },
                 _ => {}
             }
         }
+        outline.producers = makers.finish();
         Ok(outline)
     }
 
@@ -626,6 +645,17 @@ impl Producers {
     pub(crate) fn add_section(&mut self, section: &CustomSectionReader<'_>) {
         if let KnownCustom::Producers(producers) = section.as_known() {
             self.add(producers);
+        }
+    }
+
+    /// Adds those of `other` that are not here yet.
+    fn merge(&mut self, other: Self) {
+        for (list, further) in [(&mut self.languages, other.languages), (&mut self.tools, other.tools)] {
+            for entry in further {
+                if !list.contains(&entry) {
+                    list.push(entry);
+                }
+            }
         }
     }
 

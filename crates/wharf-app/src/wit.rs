@@ -192,6 +192,11 @@ impl Packages {
     }
 }
 
+/// Whether a word can be a name in WIT: it is one, and none that the language has for itself, such as `type`.
+pub fn is_word(word: &str) -> bool {
+    UnresolvedPackageGroup::parse("word", &format!("package local:{word};")).is_ok()
+}
+
 /// The name that is most like what was asked for.
 fn nearest(packages: &[Package], wanted: &str) -> Option<String> {
     /// Names that have less in common are no slip of somebody's.
@@ -248,6 +253,16 @@ mod tests {
         assert!(http.contains(&"wasi:clocks@0.3.2".to_owned()), "{http:?}");
         let sockets = names("wasi:sockets@0.2.12");
         assert!(sockets.contains(&"wasi:io@0.2.12".to_owned()), "{sockets:?}");
+    }
+
+    #[test]
+    fn words_of_the_language_are_no_names() {
+        for word in ["shop", "my-shop", "my-type", "a1", "class", "fn"] {
+            assert!(is_word(word), "{word}");
+        }
+        for word in ["type", "func", "string", "u8", "export", "async", "Shop_", "1a", "a b"] {
+            assert!(!is_word(word), "{word}");
+        }
     }
 
     #[test]

@@ -19,15 +19,19 @@ use crate::{BuildError, Job, javascript, python};
 pub struct Note {
     /// The file.
     pub file: PathBuf,
-    /// The line, from 1.
-    pub line: usize,
+    /// The line, from 1, where it is about one.
+    pub line: Option<usize>,
     /// What will happen, and what to write instead.
     pub message: String,
 }
 
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.file.display(), self.line, self.message)
+        write!(f, "{}:", self.file.display())?;
+        if let Some(line) = self.line {
+            write!(f, "{line}:")?;
+        }
+        write!(f, " {}", self.message)
     }
 }
 
@@ -195,7 +199,7 @@ fn calls_in(file: &Path, source: &str, calls: &[Call]) -> Vec<Note> {
             .filter(|call| exports::mentions(line, call.text))
             .map(move |call| Note {
                 file: file.to_owned(),
-                line: nth + 1,
+                line: Some(nth + 1),
                 message: call.message.to_owned(),
             })
     });
@@ -209,10 +213,8 @@ mod tests {
     #[test]
     fn calls_that_hold_up_an_instance_are_found() {
         let lines = |source: &str, calls: &[Call]| -> Vec<usize> {
-            calls_in(Path::new("a"), source, calls)
-                .iter()
-                .map(|note| note.line)
-                .collect()
+            let notes = calls_in(Path::new("a"), source, calls);
+            notes.iter().filter_map(|note| note.line).collect()
         };
         assert_eq!(
             lines("a()\n\ttime.Sleep(time.Second)\n// time.Sleep(1)\n", &GO_CALLS),

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use wit_bindgen_core::Files;
 
-use crate::files::{make_folder, read, store};
+use crate::files::{make_folder, store};
 use crate::tools::Tools;
 use crate::world::World;
 use crate::{BuildError, Job, component};
@@ -22,8 +22,7 @@ pub(crate) fn build(job: &Job, tools: &Tools, world: &World) -> Result<Vec<u8>, 
     libc(&mut command, &tools.path("wasi-libc"));
     command.arg("-I").arg(&bindings).args(sources(&job.build.folder)?);
     command.args(generated).arg("-o").arg(&module);
-    job.children.run(&mut command)?;
-    component::encode(&read(&module)?)
+    component::encode(&job.run_for(&mut command, &module)?)
 }
 
 /// A libc of a WASI SDK is a root of its own; Debian's is among the system's files.

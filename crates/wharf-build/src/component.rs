@@ -1,8 +1,9 @@
-//! From a core module, as compilers of Go and C write it, to a component.
+//! From a core module, as compilers of Go and C write it, to a component; and what a component says of those who made it.
 
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
+use wasm_metadata::Producers;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 
 use crate::BuildError;
@@ -34,4 +35,14 @@ pub(crate) fn encode(module: &[u8]) -> Result<Vec<u8>, BuildError> {
         })
         .and_then(|encoder| encoder.validate(true).encode());
     encoded.map_err(|error| BuildError::Encode(format!("{error:#}")))
+}
+
+/// Says in a component what it was written in, and what has put it together with the language's interpreter: those who do that leave only
+/// what the interpreter was written in. What is no component stays as it is, and is refused by whoever puts it in its place.
+pub(crate) fn sign(component: Vec<u8>, language: &str, tool: &str, version: &str) -> Vec<u8> {
+    let mut producers = Producers::empty();
+    producers.add("language", language, "");
+    producers.add("processed-by", tool, version);
+    producers.add("processed-by", "wharf", env!("CARGO_PKG_VERSION"));
+    producers.add_to_wasm(&component).unwrap_or(component)
 }

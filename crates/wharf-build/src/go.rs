@@ -48,11 +48,12 @@ pub(crate) fn build(job: &Job, tools: &Tools, world: &World) -> Result<Vec<u8>, 
     let core = job.state.join("core.wasm");
     let mut command = go.command(folder);
     command.args(["build", "-trimpath", "-buildmode=c-shared"]);
-    // The bindings reach into Go's runtime, which its linker allows no more unless told to.
-    command.arg("-ldflags=-checklinkname=0 -s -w");
+    // The bindings reach into Go's runtime, which its linker allows no more unless told to. Names of functions stay, for the stack of a trap:
+    // they are a fiftieth of the whole.
+    command.arg("-ldflags=-checklinkname=0");
     command.arg("-modfile").arg(modfile).arg("-overlay").arg(overlay);
-    job.children.run(command.arg("-o").arg(&core).arg("."))?;
-    component::encode(&component::embed(read(&core)?, world)?)
+    let module = job.run_for(command.arg("-o").arg(&core).arg("."), &core)?;
+    component::encode(&component::embed(module, world)?)
 }
 
 /// The name that `go.mod` gives its module.

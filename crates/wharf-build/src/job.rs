@@ -1,10 +1,11 @@
 //! Builds any number of components side by side, each in the way of its language, and puts them in their places.
 
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use std::{fs, thread};
 
 use wharf_app::app::{Build, Language, Recipe};
@@ -13,10 +14,11 @@ use wharf_app::inspect::Inspection;
 use crate::check::{Note, check};
 use crate::explain::explained;
 use crate::files::{make_folder, read, remove, store};
+use crate::pins::check_pins;
 use crate::process::{Children, shown};
 use crate::tools::{Toolbox, Tools};
 use crate::world::World;
-use crate::{BuildError, cargo, clang, go, inputs, javascript, python};
+use crate::{BuildError, cargo, clang, component, go, inputs, javascript, python};
 
 /// The variable that tells a command of the user's where to write the component.
 const COMPONENT_VARIABLE: &str = "WHARF_COMPONENT";
@@ -52,8 +54,15 @@ pub struct Outcome {
     pub changed: bool,
     /// Bytes of the component.
     pub bytes: u64,
-    /// What will not work although it was built. Empty where nothing had to be built.
+    /// What will not work although it was built.
     pub notes: Vec<Note>,
+}
+
+/// What a build has come to.
+struct Made {
+    outcome: Outcome,
+    /// It was made now, of what is there now.
+    is_new: bool,
 }
 
 /// Builds all `jobs`, at most `threads` at a time, and tells `report` what happens, from any thread. One that fails holds none of the
@@ -88,6 +97,7 @@ pub fn build(
 impl Job {
     fn run(&self, toolbox: &Toolbox) -> Result<Outcome, BuildError> {
         make_folder(&self.state)?;
+        check_pins(&self.build.wit)?;
         match &self.build.recipe {
             Recipe::Language(language) => {
                 let tools = toolbox
@@ -96,7 +106,7 @@ impl Job {
                     .map_err(BuildError::Missing)?;
                 self.with_language(*language, &tools)
             }
-            Recipe::Command(words) => self.unless_unchanged(&[], || self.with_command(words)),
+            Recipe::Command(words) => self.unless_unchanged(&[], || Ok(Vec::new()), || self.with_command(words)),
         }
     }
 
@@ -106,30 +116,57 @@ impl Job {
             let built = cargo::build(self, tools)?;
             return self.place(&read(&built.file)?, "`cargo build`", Vec::new());
         }
-        self.unless_unchanged(&tools.paths(), || {
+        let build = || {
             let world = World::read(&self.build.wit, self.build.world.as_deref())?;
             let notes = check(self, language, &world)?;
             let (component, maker) = self
                 .make(language, tools, &world)
                 .map_err(|error| explained(error, language, self, &world))?;
-            self.place(&component, maker, notes)
-        })
+            let outcome = self.place(&component, maker, notes)?;
+            Ok(Made { outcome, is_new: true })
+        };
+        self.unless_unchanged(&tools.paths(), || self.notes(language), build)
+    }
+
+    /// Runs a tool that writes `output`, and returns what that is. What an earlier call has left there is not taken for it.
+    pub(crate) fn run_for(&self, command: &mut Command, output: &Path) -> Result<Vec<u8>, BuildError> {
+        remove(output)?;
+        self.children.run(command)?;
+        match output.is_file() {
+            true => read(output),
+            false => Err(BuildError::Nothing {
+                command: shown(command),
+                help: format!("{} is not there", output.display()),
+            }),
+        }
     }
 
     /// The component, and what made it.
     fn make(&self, language: Language, tools: &Tools, world: &World) -> Result<(Vec<u8>, &'static str), BuildError> {
         Ok(match language {
-            Language::Python => (read(&python::build(self, tools, world)?)?, "`componentize-py`"),
-            Language::JavaScript => (read(&javascript::build(self, tools, world)?)?, "`componentize-qjs`"),
+            Language::Python => {
+                let (made, version) = (python::build(self, tools, world)?, tools.version("componentize-py"));
+                let made = component::sign(made, "Python", "componentize-py", &version);
+                (made, "`componentize-py`")
+            }
+            Language::JavaScript => {
+                let (made, version) = (
+                    javascript::build(self, tools, world)?,
+                    tools.version("componentize-qjs"),
+                );
+                let made = component::sign(made, "JavaScript", "componentize-qjs", &version);
+                (made, "`componentize-qjs`")
+            }
             Language::Go => (go::build(self, tools, world)?, "`go build`"),
             Language::Rust | Language::C => (clang::build(self, tools, world)?, "`clang`"),
         })
     }
 
     /// Runs a command of the user's. It may write the component where it is told, or to its place.
-    fn with_command(&self, words: &[String]) -> Result<Outcome, BuildError> {
+    fn with_command(&self, words: &[String]) -> Result<Made, BuildError> {
         let output = self.state.join("component.wasm");
         remove(&output)?;
+        let before = self.written();
         let mut command = Command::new(&words[0]);
         command
             .args(&words[1..])
@@ -138,23 +175,53 @@ impl Job {
         self.children.run(&mut command)?;
         let shown = shown(&command);
         if output.is_file() {
-            return self.place(&read(&output)?, &shown, Vec::new());
+            let outcome = self.place(&read(&output)?, &shown, Vec::new())?;
+            return Ok(Made { outcome, is_new: true });
         }
-        if !self.component.is_file() {
+        let after = self.written();
+        if after.is_none() {
             let help = format!(
                 "it has to write {}, or the file that ${COMPONENT_VARIABLE} names",
                 self.component.display()
             );
             return Err(BuildError::Nothing { command: shown, help });
         }
-        self.place(&read(&self.component)?, &shown, Vec::new())
+        // It may know by itself that nothing has changed, as `make` does, or have written somewhere else.
+        let is_new = after != before;
+        let note = Note {
+            file: self.component.clone(),
+            line: None,
+            message: format!("{shown} has not written it: it is the one of before"),
+        };
+        let notes = if is_new { Vec::new() } else { vec![note] };
+        let outcome = Outcome {
+            changed: is_new,
+            ..self.place(&read(&self.component)?, &shown, notes)?
+        };
+        Ok(Made { outcome, is_new })
     }
 
-    /// Does what `build` does, unless it has been done for what is there now.
+    /// When the component was written, and how long it is; `None` where there is none.
+    fn written(&self) -> Option<(SystemTime, u64)> {
+        let metadata = fs::metadata(&self.component).ok().filter(Metadata::is_file)?;
+        Some((metadata.modified().ok()?, metadata.len()))
+    }
+
+    /// What is to be said of the source, which has been built.
+    fn notes(&self, language: Language) -> Result<Vec<Note>, BuildError> {
+        check(
+            self,
+            language,
+            &World::read(&self.build.wit, self.build.world.as_deref())?,
+        )
+    }
+
+    /// Does what `build` does, unless it has been done for what is there now: then there is only what `notes` has to say.
     fn unless_unchanged(
         &self,
         tools: &[PathBuf],
-        build: impl FnOnce() -> Result<Outcome, BuildError>,
+        notes: impl FnOnce() -> Result<Vec<Note>, BuildError>,
+        build: impl FnOnce() -> Result<Made, BuildError>,
     ) -> Result<Outcome, BuildError> {
         let record = self.state.join("inputs");
         let digest = self.digest(tools)?;
@@ -164,15 +231,17 @@ impl Job {
             return Ok(Outcome {
                 changed: false,
                 bytes: metadata.len(),
-                notes: Vec::new(),
+                notes: notes()?,
             });
         }
         // Whatever comes of this, the component is not what it was made of before.
         remove(&record)?;
-        let outcome = build()?;
+        let made = build()?;
         // Of before: what has changed meanwhile is built the next time.
-        store(&record, digest.as_bytes())?;
-        Ok(outcome)
+        if made.is_new {
+            store(&record, digest.as_bytes())?;
+        }
+        Ok(made.outcome)
     }
 
     fn digest(&self, tools: &[PathBuf]) -> Result<String, BuildError> {

@@ -1,7 +1,5 @@
 //! Python: componentize-py, which puts the interpreter and the modules into one component.
 
-use std::path::PathBuf;
-
 use crate::explain::without_insides_of_python;
 use crate::tools::Tools;
 use crate::world::World;
@@ -10,7 +8,7 @@ use crate::{BuildError, Job};
 /// The module where a component begins, where nobody says.
 pub(crate) const ENTRY: &str = "app";
 
-pub(crate) fn build(job: &Job, tools: &Tools, world: &World) -> Result<PathBuf, BuildError> {
+pub(crate) fn build(job: &Job, tools: &Tools, world: &World) -> Result<Vec<u8>, BuildError> {
     let output = job.state.join("component.wasm");
     let mut command = tools.command("componentize-py");
     command
@@ -20,7 +18,6 @@ pub(crate) fn build(job: &Job, tools: &Tools, world: &World) -> Result<PathBuf, 
         .arg("componentize")
         .arg(job.build.entry.as_deref().unwrap_or(ENTRY));
     command.arg("--python-path").arg(&job.build.folder);
-    let done = job.children.run(command.arg("--output").arg(&output));
-    done.map_err(|error| without_insides_of_python(error, &job.build.folder))?;
-    Ok(output)
+    let made = job.run_for(command.arg("--output").arg(&output), &output);
+    made.map_err(|error| without_insides_of_python(error, &job.build.folder))
 }

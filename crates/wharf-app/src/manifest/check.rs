@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, io};
 
-use super::problem::{Problem, list};
+use super::problem::Problem;
 use super::{Configuration, Subject};
 use crate::app::{Answer, App, AppComponent, Isolation, LinkedAs, SecretSource};
-use crate::compose::{AssembleError, assemble, own_interfaces, own_links};
+use crate::compose::{AssembleError, assemble, exporters, own_interfaces, own_links};
 use crate::imports::{Missing, Reason};
 use crate::inspect::{Inspection, World};
 use crate::read;
@@ -148,11 +148,14 @@ impl Check<'_> {
     fn imports(&mut self, component: &AppComponent, whole: &Inspection) {
         let subject = Subject::Component(component.name.clone());
         let linked = self.own_links(component, whole);
-        for missing in self.sections.missing(whole, &self.app.sections).imports {
+        for mut missing in self.sections.missing(whole, &self.app.sections).imports {
             // That it is a middleware is said elsewhere, in better words.
             if missing.reason != Reason::Service && !linked.contains(&missing.name) {
+                missing.exported_by = exporters(self.app, component, &missing.name, |file| {
+                    self.files.read(file).map(|bytes| Cow::Owned(bytes.to_vec()))
+                });
                 let message = format!("nothing meets the import {}: {}", missing.name, missing.reason);
-                self.problem(&subject, message).help = Some(advice(&missing, self.app));
+                self.problem(&subject, message).help = Some(advice(&missing));
             }
         }
     }
@@ -342,8 +345,10 @@ impl Check<'_> {
 }
 
 /// What to do about an import that nothing meets, in an app.
-fn advice(missing: &Missing, app: &App) -> String {
-    let others = app.components.iter().map(|component| component.name.as_str());
+fn advice(missing: &Missing) -> String {
+    if let Some(link) = missing.link() {
+        return link;
+    }
     match &missing.reason {
         Reason::OtherVersion { prerelease: true, .. } => {
             "a pre-release is met by the very same version alone: build against WASI 0.3.0 or later".to_owned()
@@ -352,13 +357,6 @@ fn advice(missing: &Missing, app: &App) -> String {
             "build against a version that Wharf has".to_owned()
         }
         Reason::NotGranted { section } => format!("add the section `[{section}]` to the app"),
-        Reason::Service | Reason::Unknown | Reason::NotAnInterface if app.components.len() > 1 => {
-            format!(
-                "link it to the component that exports it: `links = {{ \"{}\" = NAME }}`, NAME being {}",
-                missing.name,
-                list(others, "or")
-            )
-        }
         Reason::Service | Reason::Unknown | Reason::NotAnInterface => {
             "add the component that exports it to the app, and link this one to it with `links`".to_owned()
         }

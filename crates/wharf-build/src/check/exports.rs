@@ -5,23 +5,50 @@ use std::path::Path;
 
 use super::{Note, upper_camel};
 use crate::BuildError;
-use crate::world::{Export, World};
+use crate::world::{Export, Function, World};
 
-/// A class of the name of an exported interface has to derive from the generated one: otherwise it builds, and then every call traps.
+/// A class of the name of an exported interface has to derive from the generated one, and to have what is async there as `async def` and
+/// nothing else so: otherwise it builds, and then calls trap.
 pub(super) fn of_python(file: &Path, source: &str, world: &World) -> Result<Vec<Note>, BuildError> {
     let mut notes = Vec::new();
     for export in world.exports().iter().filter(|export| export.is_interface) {
-        notes.extend(class(file, source, &upper_camel(&export.name))?);
+        let name = upper_camel(&export.name);
+        notes.extend(class(file, source, &name)?);
+        for function in &export.functions {
+            notes.extend(method(file, source, &name, function)?);
+        }
     }
     Ok(notes)
 }
 
+/// Where a class of this name is, by lines from 0, with what follows its name.
+fn find_class<'a>(source: &'a str, name: &str) -> Option<(usize, &'a str)> {
+    let mut rest = source;
+    for (nth, line) in source.split_inclusive('\n').enumerate() {
+        let own = rest.strip_prefix("class ").map(str::trim_start);
+        if let Some(own) = own.and_then(|own| own.strip_prefix(name))
+            && own.starts_with([':', '(', ' '])
+        {
+            return Some((nth, own));
+        }
+        rest = &rest[line.len()..];
+    }
+    None
+}
+
+/// What a class derives from, by what follows its name; nothing for one that does not.
+fn bases(rest: &str) -> Vec<&str> {
+    let list = rest
+        .trim_start()
+        .strip_prefix('(')
+        .and_then(|rest| rest.split(')').next());
+    let bases = list.unwrap_or_default().split(',').map(str::trim);
+    bases.filter(|base| !base.is_empty()).collect()
+}
+
 fn class(file: &Path, source: &str, name: &str) -> Result<Option<Note>, BuildError> {
     let wants = format!("`class {name}(exports.{name}):`");
-    let Some((nth, rest)) = source.lines().enumerate().find_map(|(nth, line)| {
-        let rest = line.strip_prefix("class ")?.trim_start().strip_prefix(name)?;
-        rest.starts_with([':', '(', ' ']).then_some((nth, rest))
-    }) else {
+    let Some((nth, rest)) = find_class(source, name) else {
         // It may come from another module, or be made. The generated one, of which others derive, is not it.
         let generated = format!("exports.{name}");
         let is_named =
@@ -37,21 +64,85 @@ fn class(file: &Path, source: &str, name: &str) -> Result<Option<Note>, BuildErr
     };
     let note = Note {
         file: file.to_owned(),
-        line: nth + 1,
+        line: Some(nth + 1),
         message: format!(
             "the class {name} has to derive from wit_world.exports.{name}, or every call of it traps: {wants}"
         ),
     };
-    let bases = rest
-        .trim_start()
-        .strip_prefix('(')
-        .and_then(|rest| rest.split(')').next());
-    match bases.map(str::trim).filter(|bases| !bases.is_empty()) {
-        Some(bases) if bases.split(',').any(|base| base.trim().ends_with(name)) => Ok(None),
-        // By way of another class, perhaps.
-        Some(_) => Ok(Some(note)),
-        None => Err(BuildError::Source(note.to_string())),
+    match derives(source, &bases(rest), name, &mut vec![name]) {
+        Some(true) => Ok(None),
+        Some(false) => Err(BuildError::Source(note.to_string())),
+        None => Ok(Some(note)),
     }
+}
+
+/// Whether one of these bases is the generated class `name`, or derives from it; `None` where the file does not tell. `seen` are classes
+/// that were looked at.
+fn derives<'a>(source: &'a str, bases: &[&'a str], name: &str, seen: &mut Vec<&'a str>) -> Option<bool> {
+    /// Those of Python's own, which derive from nothing generated.
+    const OWN: [&str; 6] = ["object", "ABC", "abc.ABC", "Protocol", "typing.Protocol", "Exception"];
+    let mut answers = bases.iter().map(|base| match find_class(source, base) {
+        Some(_) if seen.contains(base) => Some(false),
+        Some((_, rest)) => {
+            seen.push(base);
+            derives(source, &self::bases(rest), name, seen)
+        }
+        None if OWN.contains(base) || base.starts_with("metaclass=") => Some(false),
+        None => base.ends_with(name).then_some(true),
+    });
+    // Each is asked, unless one says yes.
+    let mut is_told = true;
+    let is_found = answers.any(|answer| {
+        is_told &= answer.is_some();
+        answer == Some(true)
+    });
+    (is_found || is_told).then_some(is_found)
+}
+
+/// What the class `name` has for a function of its interface, if that stands in its body.
+fn method(file: &Path, source: &str, name: &str, function: &Function) -> Result<Option<Note>, BuildError> {
+    let Some((nth, is_async)) = find_method(source, name, &function.name.replace('-', "_")) else {
+        return Ok(None);
+    };
+    let note = |message: String| Note {
+        file: file.to_owned(),
+        line: Some(nth + 1),
+        message,
+    };
+    let python = function.name.replace('-', "_");
+    match (function.is_async, is_async) {
+        // It may return something that can be awaited.
+        (true, false) => Ok(Some(note(format!(
+            "{python} is async in the WIT: each call traps unless it returns what can be awaited; write `async def {python}`"
+        )))),
+        (false, true) => {
+            let message = format!("{python} is not async in the WIT, and each call would trap: write `def {python}`");
+            Err(BuildError::Source(note(message).to_string()))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Where the body of a class has this method, by lines from 0, and whether it is async. One that is decorated may be anything.
+fn find_method(source: &str, class: &str, name: &str) -> Option<(usize, bool)> {
+    let (start, _) = find_class(source, class)?;
+    let lines: Vec<&str> = source.lines().collect();
+    let is_inside = |line: &&str| line.trim().is_empty() || line.starts_with([' ', '\t']);
+    let mut body = lines
+        .iter()
+        .enumerate()
+        .skip(start + 1)
+        .take_while(|(_, line)| is_inside(line));
+    body.find_map(|(nth, line)| {
+        let line = line.trim_start();
+        let (is_async, rest) = match line.strip_prefix("async ") {
+            Some(rest) => (true, rest.trim_start()),
+            None => (false, line),
+        };
+        let rest = rest.strip_prefix("def ")?.trim_start().strip_prefix(name)?;
+        let is_decorated = lines[nth - 1].trim_start().starts_with('@');
+        (rest.trim_start().starts_with('(') && !is_decorated).then_some((nth, is_async))
+    })
 }
 
 /// Modules that lack what the world exports build, and then every call traps.
@@ -71,26 +162,44 @@ pub(super) fn of_javascript(file: &Path, source: &str, world: &World) -> Result<
             )));
         };
         // Of what this file does not name, nobody can tell: it may have come from another.
-        let lacking = export.functions.iter().map(|function| lower_camel(function));
-        let mut lacking = lacking.filter(|function| !source.lines().any(|line| mentions(line, function)));
+        let lacking = export.functions.iter().map(|function| lower_camel(&function.name));
+        let is_named = |function: &str| code(source).any(|line| mentions(line, function));
+        let mut lacking = lacking.filter(|function| !is_named(function));
         if let Some(function) = lacking.next() {
-            notes.push(Note {
+            let note = |seems: &str| Note {
                 file: file.to_owned(),
-                line: *line,
-                message: format!(
-                    "{name} seems to lack {function}, which the world exports: each call of it would trap"
-                ),
-            });
+                line: Some(*line),
+                message: format!("{name} {seems} {function}, which the world exports: each call of it would trap"),
+            };
+            // What is written down whole in this file is as it stands there.
+            match is_literal(source, *line, &name) {
+                true => return Err(BuildError::Source(note("lacks").to_string())),
+                false => notes.push(note("seems to lack")),
+            }
         }
     }
     Ok(notes)
+}
+
+/// Whether an export is an object that is written down in this file, from this line on, and takes nothing from elsewhere.
+fn is_literal(source: &str, line: usize, name: &str) -> bool {
+    let text = source.lines().nth(line - 1).unwrap_or_default();
+    let value = text.split_once(name).and_then(|(_, rest)| rest.split_once('='));
+    value.is_some_and(|(_, value)| value.trim_start().starts_with('{'))
+        && !code(source).any(|line| line.contains("..."))
+}
+
+/// The lines of a module that are no comments.
+fn code(source: &str) -> impl Iterator<Item = &str> {
+    source.lines().filter(|line| !line.trim_start().starts_with("//"))
 }
 
 fn wanted(export: &Export, name: &str) -> String {
     if !export.is_interface {
         return format!("`export function {name}() {{ ... }}`");
     }
-    let functions: Vec<_> = export.functions.iter().map(|function| lower_camel(function)).collect();
+    let functions = export.functions.iter().map(|function| lower_camel(&function.name));
+    let functions: Vec<_> = functions.collect();
     format!("`export const {name} = {{ ... }}` with {}", functions.join(", "))
 }
 
@@ -214,14 +323,70 @@ mod tests {
         check("IncomingHandler = make()", Ok(0));
         check("from handlers import *", Ok(0));
         check("class IncomingHandler(Base):", Ok(1));
+        check("class IncomingHandler(object, Base):", Ok(1));
+        check("class IncomingHandler(\n    exports.IncomingHandler,\n):", Ok(0));
+        check(
+            "class Base(exports.IncomingHandler):\n  pass\nclass IncomingHandler(Base):",
+            Ok(0),
+        );
         let said = "app.py:2: the class IncomingHandler has to derive from wit_world.exports.IncomingHandler";
         check("\nclass IncomingHandler:", Err(said));
         check("\nclass IncomingHandler():", Err(said));
+        check("\nclass IncomingHandler(object):", Err(said));
+        check(
+            "\nclass IncomingHandler(Base):\n  pass\nclass Base(abc.ABC):",
+            Err(said),
+        );
+        check(
+            "\nclass IncomingHandler(Base):\n  pass\nclass Base(IncomingHandler):",
+            Err(said),
+        );
         let said = "app.py: there is no class IncomingHandler";
         check("class IncomingHandlers:", Err(said));
         check("# IncomingHandler", Err(said));
         check("class MyHandler(exports.IncomingHandler):", Err(said));
         check("", Err(said));
+    }
+
+    #[test]
+    fn a_method_is_async_where_the_wit_has_it_so() {
+        #[track_caller]
+        fn check(is_async: bool, body: &str, expected: Result<usize, &str>) {
+            let function = Function {
+                name: "greet-all".to_owned(),
+                is_async,
+            };
+            let source = format!("class Greeter(exports.Greeter):\n{body}\n\ndef greet_all(self):\n");
+            match (method(Path::new("app.py"), &source, "Greeter", &function), expected) {
+                (Ok(note), Ok(count)) => assert_eq!(note.iter().count(), count, "{note:?}"),
+                (Err(error), Err(expected)) => assert!(error.to_string().starts_with(expected), "{error}"),
+                (found, _) => panic!("{found:?}"),
+            }
+        }
+        check(true, "    async def greet_all(self, names):", Ok(0));
+        check(true, "    def greet_all(self, names):", Ok(1));
+        check(true, "    @wrapped\n    def greet_all(self, names):", Ok(0));
+        check(true, "    greet_all = other", Ok(0));
+        check(true, "    def greet_all_of(self, names):", Ok(0));
+        check(false, "    def greet_all(self, names):", Ok(0));
+        check(
+            false,
+            "    x = 1\n\n    async def greet_all(self):",
+            Err("app.py:4: greet_all is not async in the WIT"),
+        );
+    }
+
+    #[test]
+    fn only_what_is_written_down_whole_is_known_to_lack_something() {
+        for (source, expected) in [
+            ("export const handler = {\n};\n// ...", true),
+            ("export const handler = { ...others };", false),
+            ("export const handler = make();", false),
+            ("export class handler {}", false),
+            ("export { handler };", false),
+        ] {
+            assert_eq!(is_literal(source, 1, "handler"), expected, "{source}");
+        }
     }
 
     #[test]

@@ -284,7 +284,7 @@ impl Living {
             Ok(()) => None,
             Err(failure) => {
                 tracing::warn!(component = &*self.name, %failure, "a linked component's instance ended");
-                Some(failure.to_string().into())
+                Some(failure.in_short().into())
             }
         };
         self.resources.store(0, Ordering::Relaxed);
@@ -313,7 +313,7 @@ impl Living {
         result.map_err(|error| {
             let failure = Failure::of(error, refused);
             // Before those who wait learn that their call is gone.
-            state.end(Some(failure.to_string().into()));
+            state.end(Some(failure.in_short().into()));
             failure
         })
     }

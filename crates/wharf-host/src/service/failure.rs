@@ -87,6 +87,11 @@ pub(crate) struct BackgroundTimeout {
 }
 
 impl Failure {
+    /// What happened, in one line. Where in the guest it did is for the log, not for who was waiting.
+    pub(crate) fn in_short(&self) -> String {
+        self.to_string().lines().next().unwrap_or_default().to_owned()
+    }
+
     /// Names what went wrong in a guest.
     pub(crate) fn of(error: wasmtime::Error, refused: Option<Refused>) -> Self {
         if let Some(exit) = error.downcast_ref::<I32Exit>() {

@@ -75,12 +75,12 @@ Examples:
 
 /// Make a project from a template
 ///
-/// Asks for the template and the language where they are not given and somebody is at the terminal.
+/// Asks for the name, the template and the language where they are not given and somebody is at the terminal.
 #[derive(Debug, Args)]
 #[command(after_help = NEW_EXAMPLES)]
 pub struct New {
     /// The project's folder, which is empty or not there; its last part is the project's name, such as my-shop
-    #[arg(value_name = "NAME", required_unless_present = "list")]
+    #[arg(value_name = "NAME")]
     pub name: Option<PathBuf>,
 
     /// What it is to be, as --list names it [default: http]

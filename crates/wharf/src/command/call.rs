@@ -68,7 +68,7 @@ async fn find_and_call(call: &Call, kinds: &Kinds) -> Result<u8, Failed> {
     })
     .map_err(|error| anyhow::Error::msg(format!("cannot run components on this machine: {error:#}")))?;
     let component = load::component(&engine, &call.alone.machine, file)?;
-    let functions = component.functions();
+    let functions = offered(&component);
     let Some(wanted) = function else {
         say(&listed(file, &functions));
         return Ok(0);
@@ -120,6 +120,21 @@ fn failed(error: CallError) -> Failed {
         }
         error => Failed(TRAPPED, error.to_string()),
     }
+}
+
+/// The functions there are for callers.
+fn offered(component: &Component) -> Vec<ExportedFunction> {
+    let offers: Vec<_> = component.inspection().offers().map(|offer| &*offer.name).collect();
+    let mut functions = component.functions();
+    // In an interface, or by itself.
+    functions.retain(|function| {
+        function
+            .name
+            .split('#')
+            .next()
+            .is_some_and(|name| offers.contains(&name))
+    });
+    functions
 }
 
 /// The functions there are, each with its type.

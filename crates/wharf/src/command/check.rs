@@ -1,5 +1,6 @@
 //! `wharf check` and `wharf schema`: what a manifest says, or a component needs, without serving it.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::process::ExitCode;
 
@@ -26,6 +27,15 @@ pub fn check(check: &Check, kinds: &Kinds) -> ExitCode {
     let mut said: Vec<String> = Vec::new();
     said.extend(configuration.broken.iter().map(|broken| broken.problems.to_string()));
     said.extend(manifest::check(&configuration, sections).iter().map(Problem::to_string));
+    let components = configuration.apps.iter().flat_map(|app| &app.components);
+    // Components of one source have their WIT in common.
+    let wit: BTreeSet<_> = components
+        .filter_map(|component| Some(&component.build.as_ref()?.wit))
+        .collect();
+    said.extend(
+        wit.iter()
+            .filter_map(|wit| Some(wharf_build::check_pins(wit).err()?.to_string())),
+    );
     if said.is_empty() {
         // What only those who grant it can tell, such as whether a file holds certificates.
         let refused = configuration.apps.iter().filter_map(|app| {

@@ -41,8 +41,12 @@ fn try_compile(compile: &Compile) -> anyhow::Result<String> {
     ))
 }
 
-/// Writes beside the place and renames into it: nobody sees half a file, and a server that has the old one mapped keeps it.
+/// Writes beside the place and renames into it: nobody sees half a file, and a server that has the old one mapped keeps it. Folders above
+/// it are made.
 pub(super) fn put(output: &Path, code: &[u8]) -> io::Result<()> {
+    if let Some(folder) = output.parent() {
+        fs::create_dir_all(folder)?;
+    }
     let mut draft = OsString::from(output);
     draft.push(format!(".{}.draft", std::process::id()));
     let draft = PathBuf::from(draft);

@@ -42,9 +42,6 @@ fn try_compose(asked: &Compose, kinds: &Kinds) -> anyhow::Result<String> {
         "{}: the whole would take a part's place: name another file with -o",
         asked.output.display()
     );
-    if let Some(folder) = asked.output.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    }
     put(&asked.output, &whole).with_context(|| format!("cannot write {}", asked.output.display()))?;
     Ok(account(&app, component, &asked.output, whole.len(), files.len()))
 }

@@ -48,8 +48,8 @@ pub struct Session {
     development: Development,
     prefixes: Prefixes,
     stderr: OnceLock<Lines>,
-    /// Set up before the first build, so that what changes meanwhile is not missed, until somebody watches.
-    watch: Mutex<Option<Watch>>,
+    /// Set up before the first build, so that what changes meanwhile is not missed, until somebody watches; and what that build was.
+    watch: Mutex<Option<(Watch, Built)>>,
     /// What the newest source of components does not build for, by their names.
     failures: Mutex<BTreeMap<String, String>>,
 }
@@ -133,6 +133,7 @@ impl Session {
     /// Builds everything for the first time. What is wrong with the manifest is said by who serves it.
     pub fn begin(&self) -> anyhow::Result<()> {
         let mut watch = Watch::new().context("cannot watch files for changes")?;
+        let mut built = Built::default();
         if let Ok(configuration) = configuration(&self.file, &self.kinds) {
             let places = Places::of(&self.file, &configuration);
             self.look_at(&mut watch, &places);
@@ -143,36 +144,39 @@ impl Session {
                 );
             }
             self.build(&configuration, &|_| true);
+            built = Built::now(places.sources.into_keys());
         }
-        *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(watch);
+        *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some((watch, built));
         Ok(())
     }
 
     /// Builds what changes from now on, in a thread of its own, and says so to `tell`.
     pub fn watch(self: &Arc<Self>, tell: mpsc::Sender<()>) -> anyhow::Result<()> {
         let watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(watch) = watch else { return Ok(()) };
+        let Some((watch, built)) = watch else { return Ok(()) };
         let session = self.clone();
         thread::Builder::new()
             .name("wharf-dev".into())
-            .spawn(move || session.follow(watch, &tell))
+            .spawn(move || session.follow(watch, built, &tell))
             .context("cannot watch files for changes")?;
         Ok(())
     }
 
-    fn follow(&self, mut watch: Watch, tell: &mpsc::Sender<()>) {
+    fn follow(&self, mut watch: Watch, mut built: Built, tell: &mpsc::Sender<()>) {
         let configuration = configuration(&self.file, &self.kinds).unwrap_or_default();
         let mut places = Places::of(&self.file, &configuration);
         self.look_at(&mut watch, &places);
         let mut echoes = Echoes::default();
-        let mut built = Built::default();
         // What has changed during a build, where something has.
         let mut during: Option<Option<BTreeSet<PathBuf>>> = None;
         loop {
             let is_during = during.is_some();
-            let changed = during.take().unwrap_or_else(|| watch.next());
+            let mut changed = during.take().unwrap_or_else(|| watch.next());
             if self.children.have_ended() {
                 return;
+            }
+            if let Some(changed) = &mut changed {
+                changed.retain(|path| !places.is_of_build(path, &built));
             }
             let mut due = places.due(&changed);
             if is_during {
@@ -189,13 +193,10 @@ impl Session {
             let Some(is_new) = self.take_in(&due, &mut places, &mut watch) else {
                 continue;
             };
-            built = Built {
-                components: match due.all {
-                    true => places.sources.keys().cloned().collect(),
-                    false => due.components,
-                },
-                // Before anybody hears of the new version, and saves the next.
-                ended: Some(SystemTime::now()),
+            // Before anybody hears of the new version, and saves the next.
+            built = match due.all {
+                true => Built::now(places.sources.keys().cloned()),
+                false => Built::now(due.components),
             };
             if (is_new || due.all) && tell.send(()).is_err() {
                 return;
@@ -333,6 +334,14 @@ struct Built {
 }
 
 impl Built {
+    /// These components, just now.
+    fn now(components: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            components: components.into_iter().collect(),
+            ended: Some(SystemTime::now()),
+        }
+    }
+
     /// Whether the file was written after that: no command did it.
     fn ended_before(&self, path: &Path) -> bool {
         let written = path.metadata().and_then(|meta| meta.modified());
@@ -405,6 +414,12 @@ impl Places {
         !wharf_build::is_derived(path, path.is_dir()) && places.any(|place| path.starts_with(place))
     }
 
+    /// Whether it is what a build has written down for itself: the lock of a Rust package, which Cargo makes where there is none.
+    fn is_of_build(&self, path: &Path, built: &Built) -> bool {
+        let of_built = || built.components.iter().any(|name| self.is_source(name, path));
+        path.ends_with("Cargo.lock") && !built.ended_before(path) && of_built()
+    }
+
     /// What these changes ask for; `None` stands for changes that nobody knows.
     fn due(&self, changed: &Option<BTreeSet<PathBuf>>) -> Due {
         let Some(changed) = changed else {
@@ -475,6 +490,34 @@ fn real(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cargo_writes_during_a_build_is_no_change() {
+        let folder = std::env::temp_dir().join(format!("wharf-dev-lock-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let places = Places {
+            sources: BTreeMap::from([("api".to_owned(), vec![folder.clone()])]),
+            ..Places::default()
+        };
+        let built = |components: &[&str]| Built::now(components.iter().map(ToString::to_string));
+        let write = |name: &str, at: SystemTime| {
+            let file = std::fs::File::create(folder.join(name)).unwrap();
+            file.set_modified(at).unwrap();
+            folder.join(name)
+        };
+        let (long_ago, later) = (
+            SystemTime::UNIX_EPOCH,
+            SystemTime::now() + std::time::Duration::from_secs(600),
+        );
+        let lock = write("Cargo.lock", long_ago);
+        assert!(places.is_of_build(&lock, &built(&["api"])));
+        assert!(!places.is_of_build(&lock, &built(&["cache"])));
+        assert!(!places.is_of_build(&lock, &Built::default()));
+        assert!(!places.is_of_build(&write("Cargo.toml", long_ago), &built(&["api"])));
+        // Somebody has called `cargo update`.
+        assert!(!places.is_of_build(&write("Cargo.lock", later), &built(&["api"])));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 
     #[test]
     fn only_what_a_change_is_about_is_built() {

@@ -2,12 +2,16 @@
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+use wharf_host::wit::Packages;
 
 use crate::cli::New;
 use crate::command::check::{say, wrong};
 use crate::equip::is_attended;
-use crate::template::{LANGUAGES, TEMPLATES, Template, is_name};
+use crate::kinds::Kinds;
+use crate::template::{LANGUAGES, TEMPLATES, Template, refusal, refusal_in};
 
 /// The status of wrong usage, as of what the command line alone tells.
 const WRONG_USAGE: u8 = 2;
@@ -22,22 +26,27 @@ C has what is async as state machines, written by hand: the HTTP service shows o
 ";
 
 /// Makes a project, or lists the templates.
-pub fn new(new: &New) -> ExitCode {
-    let Some(folder) = new.name.as_ref().filter(|_| !new.list) else {
+pub fn new(new: &New, kinds: &Kinds) -> ExitCode {
+    if new.list {
         say(&mut io::stdout(), &list());
         return ExitCode::SUCCESS;
+    }
+    let named = new.name.clone().or_else(|| is_attended().then(ask_name).flatten());
+    let Some(folder) = named else {
+        return misused("NAME has to say what the project is called, such as my-shop; --list shows the templates");
     };
     let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    if !is_name(&name) {
-        return misused(&format!(
-            "`{name}` is no name for a project: words of a to z and 0 to 9 with `-` between, such as my-shop"
-        ));
+    if let Some(refusal) = refusal(&name) {
+        return misused(&refusal);
     }
     let template = match choose(new) {
         Ok(template) => template,
         Err(message) => return misused(&message),
     };
-    if let Err(error) = template.write(folder, &name) {
+    if let Some(refusal) = refusal_in(template.language, &name) {
+        return misused(&refusal);
+    }
+    if let Err(error) = template.write(&Packages::new(kinds.sections()), &folder, &name) {
         return wrong(&format!("cannot make {}: {error}", folder.display()));
     }
     let last = match template.kind {
@@ -55,6 +64,29 @@ pub fn new(new: &New) -> ExitCode {
     );
     say(&mut io::stdout(), &next);
     ExitCode::SUCCESS
+}
+
+/// Asks for the project's name until there is one; `None` where the asked one has gone.
+fn ask_name() -> Option<PathBuf> {
+    let mut text = String::new();
+    loop {
+        say(
+            &mut io::stderr(),
+            &format!("{text}What is the project called, such as my-shop? "),
+        );
+        let folder = PathBuf::from(answer()?);
+        match refusal(&folder.file_name().unwrap_or_default().to_string_lossy()) {
+            Some(refusal) => text = format!("{refusal}\n"),
+            None => return Some(folder),
+        }
+    }
+}
+
+/// A line from the terminal; `None` where no more will come.
+fn answer() -> Option<String> {
+    let mut answer = String::new();
+    let is_over = io::stdin().lock().read_line(&mut answer).is_ok_and(|bytes| bytes == 0);
+    (!is_over).then(|| answer.trim().to_owned())
 }
 
 /// The template that flags name, or that is asked for on a terminal.
@@ -96,10 +128,8 @@ fn ask(question: &str, choices: &[&'static str], about: &dyn Fn(&str) -> &'stati
     }
     loop {
         say(&mut io::stderr(), &format!("{text}[1] "));
-        let mut answer = String::new();
-        let is_over = io::stdin().lock().read_line(&mut answer).is_ok_and(|bytes| bytes == 0);
-        let answer = answer.trim();
-        if answer.is_empty() || is_over {
+        let answer = answer().unwrap_or_default();
+        if answer.is_empty() {
             return choices[0];
         }
         let by_number = answer

@@ -3,13 +3,14 @@
 //! What has to be written is decided by `wharf_host::wit::vendor`; here files are read and written.
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use wharf_host::wit::vendor::{Does, LOCK, Lock, Step, plan};
+use wharf_host::wit::vendor::{DEPS, Does, LOCK, Lock, Step, declared, file_of, plan};
 use wharf_host::wit::{Package, Packages};
 
 use super::said;
@@ -72,8 +73,9 @@ fn added(packages: &Packages, add: &AddWit) -> anyhow::Result<String> {
         None => Lock::default(),
     };
     // All is looked at before anything is written.
+    let elsewhere = elsewhere(packages, &add.to)?;
     let unreadable = OnceCell::new();
-    let steps = plan(packages, &wanted, &lock, |file| {
+    let steps = plan(packages, &wanted, &lock, &elsewhere, |file| {
         read(&add.to.join(file)).unwrap_or_else(|error| {
             // The first is said.
             let _ = unreadable.set(error);
@@ -87,12 +89,13 @@ fn added(packages: &Packages, add: &AddWit) -> anyhow::Result<String> {
     let mut said = String::new();
     for step in &steps {
         let file = add.to.join(&step.file);
-        if step.does != Does::Keep {
+        if matches!(step.does, Does::Add | Does::Renew | Does::Refuse) {
             write(&file, step.package.text)?;
         }
         let word = match step.does {
             Does::Add => "added",
             Does::Keep => "unchanged",
+            Does::Leave => "there",
             Does::Renew | Does::Refuse => "renewed",
         };
         said += &format!("{word:9}  {}  {}\n", step.package.full_name(), file.display());
@@ -100,6 +103,44 @@ fn added(packages: &Packages, add: &AddWit) -> anyhow::Result<String> {
     lock.add(&steps);
     write(&lock_file, &lock.text())?;
     Ok(said)
+}
+
+/// The packages of `deps` that are not where `wharf wit add` puts them: in a file, or a folder of files, of another name.
+fn elsewhere(packages: &Packages, folder: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut found = BTreeMap::new();
+    for entry in entries(&folder.join(DEPS))? {
+        let files = if entry.is_dir() { entries(&entry)? } else { vec![entry] };
+        for file in files
+            .iter()
+            .filter(|file| file.extension().is_some_and(|extension| extension == "wit"))
+        {
+            let name = file
+                .strip_prefix(folder)
+                .unwrap_or(file)
+                .to_string_lossy()
+                .replace('\\', "/");
+            let text = read(file)?.unwrap_or_default();
+            let text = String::from_utf8_lossy(&text);
+            found.extend(declared(&text).map(|package| (package.to_owned(), name.clone())));
+        }
+    }
+    found.retain(|package, file| {
+        packages
+            .find(package)
+            .map_or(true, |package| file_of(&package) != *file)
+    });
+    Ok(found)
+}
+
+/// What is in a folder that need not be there.
+fn entries(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let unreadable = || format!("cannot read {}", folder.display());
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.with_context(unreadable)?,
+    };
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+    paths.collect::<io::Result<_>>().with_context(unreadable)
 }
 
 fn refuse_changed(steps: &[Step], add: &AddWit) -> anyhow::Result<()> {

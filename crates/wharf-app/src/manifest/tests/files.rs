@@ -105,7 +105,17 @@ fn imports_are_met_by_wharf_or_by_links() {
     };
     check_files(&app("'acme:store/cache' = 'cache'"), &[]);
     check_files(&app("'acme:store/cache@1.0.0' = 'cache'"), &[]);
-    check_files(&app(""), &["NAME being `cache` or `front`"]);
+    check_files(
+        &app(""),
+        &["help: `cache` exports it: `links = { \"acme:store/cache@1.0.0\" = \"cache\" }`"],
+    );
+    let rivals = "[components.rival]\nfile = 'cache.wasm'\n".to_owned() + &app("");
+    check_files(
+        &rivals,
+        &["help: `cache` and `rival` export it: `links = { \"acme:store/cache@1.0.0\" = NAME }`"],
+    );
+    let useless = "[components.front]\nfile = 'needy.wasm'\n[components.other]\nfile = 'handler.wasm'\n[[routes]]\ncomponent = 'front'";
+    check_files(useless, &["help: add the component that exports it to the app"]);
     check_files(
         &app("'acme:store/cash' = 'cache'"),
         &["wharf.toml:3:11: needy.wasm: it does not import `acme:store/cash`"],

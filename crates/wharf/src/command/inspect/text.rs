@@ -54,7 +54,11 @@ pub fn changes(old: &Path, new: &Path, changes: &Changes) -> String {
         false if changes.changes.is_empty() => "  the same imports and exports".to_owned(),
         false => "  those who use the first can use the second".to_owned(),
     });
-    for (effect, heading) in [(Effect::Breaks, "Breaks"), (Effect::Compatible, "Does not break")] {
+    for (effect, heading) in [
+        (Effect::Breaks, "Breaks"),
+        (Effect::Needs, "Needs, of what every app has"),
+        (Effect::Compatible, "Does not break"),
+    ] {
         let of_it: Vec<_> = changes
             .changes
             .iter()

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"os"
 
-	"{{name}}/count"
+	"local/{{name}}/count"
 
 	wit "go.bytecodealliance.org/pkg/wit/types"
 )

@@ -7,9 +7,9 @@ import (
 	"errors"
 	"fmt"
 
-	sql "{{name}}/imports/wharf_sql_database"
-	types "{{name}}/imports/wharf_sql_types"
-	"{{name}}/notes"
+	sql "local/{{name}}/imports/wharf_sql_database"
+	types "local/{{name}}/imports/wharf_sql_types"
+	"local/{{name}}/notes"
 )
 
 func All() ([]notes.Note, error) {
@@ -84,5 +84,5 @@ func failed(err types.Error) error {
 	if err.Tag() == types.Error_QueryFailed {
 		return errors.New(err.QueryFailed().Message)
 	}
-	return fmt.Errorf("case %d of error in wit/deps/sql.wit", err.Tag())
+	return fmt.Errorf("case %d of error in wharf:sql/types", err.Tag())
 }

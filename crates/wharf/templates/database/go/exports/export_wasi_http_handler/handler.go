@@ -9,8 +9,8 @@ import (
 	"strconv"
 	"strings"
 
-	wasi "{{name}}/imports/wasi_http_types"
-	"{{name}}/notes"
+	wasi "local/{{name}}/imports/wasi_http_types"
+	"local/{{name}}/notes"
 
 	wit "go.bytecodealliance.org/pkg/wit/types"
 )

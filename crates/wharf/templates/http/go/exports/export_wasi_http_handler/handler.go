@@ -5,8 +5,8 @@ package export_wasi_http_handler
 import (
 	"strings"
 
-	"{{name}}/greeting"
-	http "{{name}}/imports/wasi_http_types"
+	"local/{{name}}/greeting"
+	http "local/{{name}}/imports/wasi_http_types"
 
 	wit "go.bytecodealliance.org/pkg/wit/types"
 )

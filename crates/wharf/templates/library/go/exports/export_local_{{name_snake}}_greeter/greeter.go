@@ -3,9 +3,9 @@
 package export_local_{{name_snake}}_greeter
 
 import (
-	"{{name}}/greeting"
-	greeter "{{name}}/imports/local_{{name_snake}}_greeter"
-	clock "{{name}}/imports/wasi_clocks_monotonic_clock"
+	"local/{{name}}/greeting"
+	greeter "local/{{name}}/imports/local_{{name_snake}}_greeter"
+	clock "local/{{name}}/imports/wasi_clocks_monotonic_clock"
 
 	wit "go.bytecodealliance.org/pkg/wit/types"
 )

@@ -3,9 +3,9 @@
 package export_wasi_http_handler
 
 import (
-	service "{{name}}/imports/wasi_http_handler"
-	http "{{name}}/imports/wasi_http_types"
-	"{{name}}/policy"
+	service "local/{{name}}/imports/wasi_http_handler"
+	http "local/{{name}}/imports/wasi_http_types"
+	"local/{{name}}/policy"
 
 	wit "go.bytecodealliance.org/pkg/wit/types"
 )

@@ -2,7 +2,7 @@
 package export_wasi_http_handler
 
 import (
-	http "{{name}}/imports/wasi_http_types"
+	http "local/{{name}}/imports/wasi_http_types"
 
 	wit "go.bytecodealliance.org/pkg/wit/types"
 )

@@ -5,10 +5,10 @@
 package export_wharf_websocket_handler
 
 import (
-	http "{{name}}/imports/wasi_http_types"
-	websocket "{{name}}/imports/wharf_websocket_handler"
-	types "{{name}}/imports/wharf_websocket_types"
-	"{{name}}/reply"
+	http "local/{{name}}/imports/wasi_http_types"
+	websocket "local/{{name}}/imports/wharf_websocket_handler"
+	types "local/{{name}}/imports/wharf_websocket_types"
+	"local/{{name}}/reply"
 
 	wit "go.bytecodealliance.org/pkg/wit/types"
 )
