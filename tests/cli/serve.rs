@@ -176,7 +176,7 @@ fn no_core_is_dumped_unless_asked_for() {
         command.arg(absolute(&guest("http-hello"))).current_dir(folder.path());
         let server = Server::spawn(command);
         let pid = Pid::from_raw(server.pid() as i32).expect("a process has a number");
-        prlimit(Some(pid), Resource::Core, limit.clone()).expect("it is a process of ours");
+        prlimit(Some(pid), Resource::Core, limit).expect("it is a process of ours");
         kill_process(pid, Signal::ABORT).expect("the server runs");
         let status = server.wait();
         assert_eq!(status.signal(), Some(Signal::ABORT.as_raw()), "{status}");

@@ -34,7 +34,10 @@ const NODE_MIN: (u32, u32) = (20, 0);
 const CLANG_MIN: (u32, u32) = (19, 0);
 
 /// What programs have said of their versions, by where they are and when they were written: some take a moment, and none is asked twice.
-static SAID: Mutex<BTreeMap<(PathBuf, Option<SystemTime>), Option<String>>> = Mutex::new(BTreeMap::new());
+static SAID: Mutex<BTreeMap<Asked, Option<String>>> = Mutex::new(BTreeMap::new());
+
+/// A program, and since when it is what it is.
+type Asked = (PathBuf, Option<SystemTime>);
 
 /// Where tools are looked for.
 #[derive(Clone, Debug, Default)]

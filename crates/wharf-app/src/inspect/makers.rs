@@ -131,7 +131,7 @@ impl Making {
             return;
         };
         let is_of_modules = matches!(names, ComponentName::CoreModules(_));
-        for naming in map.clone().into_iter().map_while(Result::ok) {
+        for naming in map.clone().map_while(Result::ok) {
             self.name(naming.name);
             if is_of_modules && naming.name.starts_with(ADAPTER) {
                 self.adapters.insert(naming.index as usize);
