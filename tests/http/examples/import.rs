@@ -125,7 +125,8 @@ fn bulk_import_ends_with_its_client() {
 fn bulk_import_keeps_nothing() {
     let bytes = std::env::var("WHARF_TESTS_IMPORT_BYTES").ok();
     let bytes = bytes.map_or(12 << 20, |bytes| bytes.parse().expect("a number of bytes"));
-    let forms: [(&str, &str, fn(usize) -> String); 2] = [
+    type Form = (&'static str, &'static str, fn(usize) -> String);
+    let forms: [Form; 2] = [
         ("text/csv", "station,at,celsius\n", csv),
         ("application/x-ndjson", "", lines),
     ];

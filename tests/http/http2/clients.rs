@@ -57,7 +57,7 @@ fn answers_to_those_who_still_send() {
     let site = Secured::serve("http-hello", &more, &[]);
     let by_tls = format!("https://localhost:{}", tls_addr(&site.server).port());
     let wires = [(site.server.url(""), "--http2-prior-knowledge"), (by_tls, "--http2")];
-    let contents = [100_000, 3_000_000].map(|bytes| scratch.write(&bytes.to_string(), "x".repeat(bytes)));
+    let contents = [100_000, 3_000_000].map(|bytes| scratch.write(bytes.to_string(), "x".repeat(bytes)));
     let answers = [
         ("hello", "200"),
         ("little", "413"),
