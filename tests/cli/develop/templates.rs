@@ -147,9 +147,8 @@ fn is_told(component: &Path, language: &str) {
             .map(|entry| entry["name"].as_str().unwrap().to_owned())
             .collect()
     };
-    // With Rust's standard library comes one of C.
     let (written_in, made_with) = match language {
-        "rust" => (&["Rust", "C11"][..], "rustc"),
+        "rust" => (&["Rust"][..], "rustc"),
         "go" => (&["Go"][..], "Go cmd/compile"),
         "python" => (&["Python"][..], "componentize-py"),
         "javascript" => (&["JavaScript"][..], "componentize-qjs"),

@@ -1,7 +1,7 @@
 //! Who made a component: of everything inside it that says so, what holds for the whole.
 //!
 //! A component of a language that is interpreted carries the interpreter, which is written in another language, and one for WASI 0.1 an
-//! adapter, which is in Rust. Neither is what somebody has written.
+//! adapter, which is in Rust. Rust's standard library brings one of C. None of these is what somebody has written.
 
 use std::collections::BTreeSet;
 
@@ -77,11 +77,12 @@ impl Makers {
 
     /// The part that began last has ended.
     pub(super) fn leave(&mut self) {
-        let Some(ended) = self.open.pop() else { return };
+        let Some(mut ended) = self.open.pop() else { return };
         let parent = self.open.last_mut().unwrap_or(&mut self.outermost);
         match ended.is_module {
             true => {
                 parent.interpreted = parent.interpreted.or(ended.interpreted);
+                leave_out_library(&mut ended.own);
                 parent.modules.push(ended.own);
             }
             false => parent.components.merge(ended.finish()),
@@ -122,6 +123,13 @@ impl Makers {
         all.tools
             .retain(|(name, version)| !version.is_empty() || !is_said_better(name));
         all
+    }
+}
+
+/// What of a module in Rust is in C, its standard library brings, as far as anybody can tell.
+fn leave_out_library(made: &mut Producers) {
+    if made.languages.iter().any(|(name, _)| name == "Rust") {
+        made.languages.retain(|(name, _)| !name.starts_with('C'));
     }
 }
 

@@ -148,9 +148,13 @@ impl<R> Frames<R> {
 }
 
 /// Whether a line of three words has begun of which the second is no target of a request (RFC 9112 section 3.2) and the third no
-/// protocol's name: a preface gone wrong (RFC 9113 section 3.4), whose sender reads frames, and would take an answer for one.
+/// protocol's name: a preface gone wrong (RFC 9113 section 3.4), whose sender reads frames, and would take an answer for one. A proxy that
+/// may not tell whom it speaks for is answered: who set it up reads that in its log.
 fn is_neither(begun: &[u8]) -> bool {
     const NAME: &[u8] = b"HTTP/";
+    if begun.starts_with(b"PROXY ") {
+        return false;
+    }
     let line = begun.split(|byte| b"\r\n".contains(byte)).next().unwrap_or_default();
     let mut words = line.splitn(3, |byte| *byte == b' ');
     let (Some(1..), Some(target @ [_, ..]), Some(protocol)) =
@@ -834,6 +838,7 @@ mod tests {
             ("GET  / HTTP/1.1\r\n", false),
             ("GET a HTTP/1.1\r\n", false),
             ("GET a http/1.1\r\n", false),
+            ("PROXY TCP4 100.100.100.1", false),
             ("GET a HTT", false),
             ("GET\r\na b c d e f g h i j", false),
             ("", false),
