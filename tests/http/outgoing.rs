@@ -335,6 +335,7 @@ fn what_is_denied_is_said() {
         for _ in 0..3 {
             get(server.addr(), path);
         }
+        server.says(&format!("{what} denied: "));
         let log = server.log();
         let told: Vec<_> = log.lines().filter(|line| line.contains("denied")).collect();
         let [told] = told[..] else { panic!("{component}: {log}") };
