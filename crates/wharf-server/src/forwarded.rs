@@ -111,13 +111,20 @@ pub(crate) fn told(fields: ForwardedFields, client: Option<IpAddr>, is_https: bo
     HeaderValue::try_from(text).ok()
 }
 
-/// Whether a field says something of clients, or would if the right one wrote it.
+/// Whether a field says something of clients, or would if the right one wrote it; also with `_` for `-`, since what guests read
+/// variables from makes the same name of both.
 fn is_about_clients(name: &HeaderName) -> bool {
     let name = name.as_str();
+    let begins = |with: &str| {
+        let same = |(one, other): (u8, u8)| one == other || (one, other) == (b'_', b'-');
+        name.len() >= with.len() && name.bytes().zip(with.bytes()).all(same)
+    };
     // By its length first: nearly all others are told apart by it or by their first letter.
     name.len() >= X_REAL_IP.as_str().len()
         && matches!(name.as_bytes()[0], b'f' | b'x')
-        && (name.starts_with(CUSTOM) || name == "forwarded" || name == X_REAL_IP.as_str())
+        && (begins(CUSTOM)
+            || name == "forwarded"
+            || name.len() == X_REAL_IP.as_str().len() && begins(X_REAL_IP.as_str()))
 }
 
 impl ProxyOptions {
@@ -383,12 +390,20 @@ mod tests {
             (PROTO, "https"),
             ("x-forwarded-host", "b.test"),
             ("x-forwarded-user", "root"),
+            ("x_forwarded_for", "198.51.100.1"),
+            ("x-forwarded_proto", "https"),
             ("x-real-ip", "198.51.100.1"),
+            ("x_real_ip", "198.51.100.1"),
             ("forwarded", "for=198.51.100.1"),
         ];
         check_of(&options, STRANGER, &said, &told, None);
         check_of(&options, Peer::Unknown, &said, &[(PROTO, "http")], None);
-        let other = [("x-forward", "1"), ("forward", "2"), ("x-request-id", "3")];
+        let other = [
+            ("x-forward", "1"),
+            ("forward", "2"),
+            ("x-request-id", "3"),
+            ("x_real_ipv", "4"),
+        ];
         check_of(&options, STRANGER, &other, &[&other[..], &told[..]].concat(), None);
     }
 
