@@ -137,9 +137,27 @@ impl<'a> Shape<'a> {
         if !is_server && key == "apps" {
             return Some("a file with several apps is a server's: add the section `[server]`".to_owned());
         }
-        let holds = |property: &Value| schema::resolve(self.root, property)["properties"][key].is_object();
-        let (section, _) = properties.iter().find(|(_, property)| holds(property))?;
-        Some(format!("`{key}` belongs to the section `[{section}]`"))
+        let here = self.section_with(properties, key);
+        here.map(|section| format!("`{key}` belongs to the section `[{section}]`"))
+            .or_else(|| self.home_in_server(key))
+    }
+
+    /// Where in `[server]` a key would be known, which only a server's manifest has.
+    fn home_in_server(&self, key: &str) -> Option<String> {
+        let server = &self.root["$defs"][schema::SERVER]["properties"]["server"];
+        let properties = schema::resolve(self.root, server)["properties"].as_object()?;
+        let section = match properties.contains_key(key) {
+            true => "server".to_owned(),
+            false => format!("server.{}", self.section_with(properties, key)?),
+        };
+        Some(format!("`{key}` belongs to `[{section}]` of a server's manifest"))
+    }
+
+    /// The section of these in which a key is known.
+    fn section_with<'b>(&self, sections: &'b Map<String, Value>, key: &str) -> Option<&'b str> {
+        let holds = |section: &Value| schema::resolve(self.root, section)["properties"][key].is_object();
+        let (name, _) = sections.iter().find(|(_, section)| holds(section))?;
+        Some(name)
     }
 
     fn word(&mut self, key: &str, fitting: &[&Value], text: &str, span: Range<usize>) {

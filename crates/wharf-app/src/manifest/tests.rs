@@ -492,6 +492,14 @@ fn a_key_in_the_wrong_section_is_sent_to_the_right_one() {
         &["help: `listen` belongs to the section `[server]`"],
     );
     check_wrong(
+        "component = 'a'\nlisten = 'a:1'",
+        &["help: `listen` belongs to `[server]` of a server's manifest"],
+    );
+    check_wrong(
+        "component = 'a'\n[limits]\nheader-bytes = '1KiB'",
+        &["help: `header-bytes` belongs to `[server.limits]` of a server's manifest"],
+    );
+    check_wrong(
         "component = 'a'\nfrobnicate = 1",
         &["help: known here: `name`, `component`, `isolation`"],
     );
