@@ -18,6 +18,8 @@ mod program;
 mod redis;
 mod scratch;
 mod server;
+#[cfg(unix)]
+mod socket;
 pub mod toolchain;
 mod wait;
 pub mod websocket;
@@ -26,11 +28,11 @@ pub mod websocket;
 pub use database::{Brand, DatabaseServer, PASSWORD};
 pub use installed::{installed, python_package};
 pub use origin::Origin;
-#[cfg(unix)]
-pub use port::unconnected_socket;
 pub use program::{Finished, finish, guest, wharf};
 #[cfg(unix)]
 pub use redis::{KilledRedis, Redis};
 pub use scratch::Scratch;
 pub use server::Server;
+#[cfg(unix)]
+pub use socket::unconnected_socket;
 pub use wait::{DEADLINE, eventually, eventually_within};

@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use rustix::fd::OwnedFd;
 use rustix::net::sockopt::set_socket_reuseaddr;
 use rustix::net::{SocketAddrV4, bind, getsockname};
-use socket2::{Domain, Socket, Type};
+
+use crate::socket::unconnected_socket;
 
 /// A port of 127.0.0.1 that the system gives to nobody who asks for any. Nobody listens there: who connects is refused. A server that
 /// names it may have it (socket(7), `SO_REUSEADDR`), as those of databases do.
@@ -29,18 +30,6 @@ impl HeldPort {
     pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
     }
-}
-
-/// A socket of TCP that is connected with nobody yet. Programs that other tests start meanwhile do not inherit it: ten thousand of
-/// them leave a database's server no files, and a connection stays open for as long as somebody has it.
-///
-/// # Panics
-///
-/// When the system has none.
-pub fn unconnected_socket() -> OwnedFd {
-    Socket::new(Domain::IPV4, Type::STREAM, None)
-        .expect("the system has sockets")
-        .into()
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use wharf_tests::{Scratch, Server, eventually, guest};
 use super::begun;
 use super::fields::{get, post};
 use super::wire::{
-    CANCEL, FLOW_CONTROL_ERROR, INITIAL_WINDOW_SIZE, Peer, data, last_data, opened, request, settings, window_update,
+    CANCEL, FLOW_CONTROL_ERROR, INITIAL_WINDOW_SIZE, NO_ERROR, Peer, data, last_data, opened, request, settings,
+    window_update,
 };
 use crate::axes::Isolation;
 use crate::operator::{ADMIN, admin, metric, reached};
@@ -37,6 +38,29 @@ fn limited(component: &str, limits: &str) -> (Server, Scratch) {
 /// A request whose guest reads nothing of its content, and neither ends nor lets go of it.
 fn unread(stream: u32) -> Vec<u8> {
     opened(stream, post("/?at=body&delay=3600000"))
+}
+
+/// A client that was answered and goes on sending may do so, past the window of its stream, and is told to stop where it does not end.
+#[test]
+fn content_that_nobody_wants() {
+    let server = Isolation::Serial.serve("http-hello", &[]);
+    let mut peer = Peer::greeted(server.addr());
+    peer.send(opened(1, post("/")));
+    peer.until(|seen| seen.ended.contains(&1), "the answer");
+    let mut sent = 0;
+    while sent < 2 * STREAM_WINDOW && !peer.seen.resets.contains_key(&1) {
+        let given = peer.seen.windows.get(&1).map_or(0, |&bytes| bytes as usize);
+        match sent + 16 * KIB <= STREAM_WINDOW + given {
+            true => {
+                peer.send(data(1, vec![0; 16 * KIB]));
+                sent += 16 * KIB;
+            }
+            false => peer.look(),
+        }
+    }
+    assert_eq!(sent, 2 * STREAM_WINDOW, "{:?}", peer.seen);
+    peer.until(|seen| seen.resets.get(&1) == Some(&NO_ERROR), "to be told to stop");
+    assert!(peer.is_alive(), "{:?}", peer.seen);
 }
 
 /// Two hundred guests that read nothing of what a client sends as fast as it may: the server holds a connection's window of

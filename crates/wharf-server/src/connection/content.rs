@@ -92,15 +92,17 @@ impl Coming {
 }
 
 impl Streamed {
-    pub(super) fn new(stream: RecvStream, headers: &HeaderMap, nudge: Option<Nudge>) -> Self {
+    pub(super) fn new(stream: RecvStream, headers: &HeaderMap, nudge: Option<&Nudge>) -> Self {
         let is_asked_for = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+        // A request without content takes nothing that is shared.
+        let is_coming = !stream.is_end_stream();
         Self {
             left: length(headers),
             is_data_done: false,
             waits: headers.get(header::EXPECT).is_some_and(is_asked_for),
-            coming: (!stream.is_end_stream()).then(Arc::default),
+            coming: is_coming.then(Arc::default),
+            nudge: nudge.filter(|_| is_coming).cloned(),
             stream: Some(stream),
-            nudge,
         }
     }
 

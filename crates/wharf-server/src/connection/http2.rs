@@ -72,7 +72,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Http2<T> {
                 State::Serves(connection) => match ready!(connection.poll_accept(cx)) {
                     Some(accepted) => {
                         let (request, respond) = accepted?;
-                        self.handler.carry(request, respond, self.nudge.clone());
+                        self.handler.carry(request, respond, self.nudge.as_ref());
                     }
                     None => return Poll::Ready(Ok(())),
                 },
@@ -82,7 +82,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Http2<T> {
 }
 
 impl Handler {
-    fn carry(&self, request: Request<RecvStream>, respond: SendResponse<Piece>, nudge: Option<Nudge>) {
+    fn carry(&self, request: Request<RecvStream>, respond: SendResponse<Piece>, nudge: Option<&Nudge>) {
         let (head, stream) = request.into_parts();
         let content = Streamed::new(stream, &head.headers, nudge);
         let coming = content.coming();
