@@ -16,9 +16,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
 
-/// How long the first of an app's queue has waited when newcomers are refused: what people take for at once. A page's
-/// hundred calls that come at the same moment begin within it.
+/// How long who comes may have to wait for a turn: what people take for at once. A page's hundred calls that come at the same moment
+/// begin within it.
 const WAIT_MAX: Duration = Duration::from_millis(200);
+
+/// After so many turns it is known how fast those of an app come.
+const TURNS_TOLD: u32 = 8;
 
 /// For how long turns are given before connections are read again. Reading many at a time costs a third of what it costs to
 /// read one between two turns, when nothing of it is in the processor's caches; and who is refused hears of it soon enough.
@@ -39,11 +42,27 @@ struct Inner {
 struct Queues {
     /// Processors that nobody's turn takes.
     free: usize,
-    of_app: HashMap<usize, VecDeque<Waiting>>,
+    of_app: HashMap<usize, Queue>,
     /// Apps with a queue, in the order in which they are next.
     order: VecDeque<usize>,
     /// Somebody gives turns.
     given: bool,
+}
+
+/// Those of one app.
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    pace: Pace,
+}
+
+/// How fast the turns of an app come, while anybody waits for one.
+#[derive(Default)]
+struct Pace {
+    turns: u32,
+    last: Option<Instant>,
+    /// The time between two, on the average of some.
+    between: Duration,
 }
 
 struct Waiting {
@@ -117,12 +136,12 @@ impl Turns {
 
     /// Takes a place at the end of the app's queue.
     fn join(&self, app: usize, is_new: bool) -> Result<oneshot::Receiver<Turn>, NoTime> {
-        let mut queues = self.queues();
-        if is_new && queues.is_late(app) {
+        let (mut queues, now) = (self.queues(), Instant::now());
+        if is_new && queues.is_late(app, now) {
             return Err(NoTime);
         }
         let (turn, comes) = oneshot::channel();
-        queues.push(app, turn);
+        queues.push(app, turn, now);
         if !std::mem::replace(&mut queues.given, true) {
             tokio::spawn(self.clone().give());
         }
@@ -148,7 +167,7 @@ impl Turns {
     fn give_free(&self) -> bool {
         let mut queues = self.queues();
         while queues.free > 0 {
-            let Some(next) = queues.next() else {
+            let Some(next) = queues.next(Instant::now()) else {
                 queues.given = false;
                 return false;
             };
@@ -163,39 +182,60 @@ impl Turns {
 }
 
 impl Queues {
-    fn push(&mut self, app: usize, turn: oneshot::Sender<Turn>) {
-        let queue = self.of_app.entry(app).or_default();
-        if queue.is_empty() {
+    fn push(&mut self, app: usize, turn: oneshot::Sender<Turn>, now: Instant) {
+        let waiting = &mut self.of_app.entry(app).or_default().waiting;
+        if waiting.is_empty() {
             self.order.push_back(app);
         }
-        queue.push_back(Waiting {
-            since: Instant::now(),
-            turn,
-        });
+        waiting.push_back(Waiting { since: now, turn });
     }
 
-    /// Whether the first of the app's queue has waited for as long as anybody may.
-    fn is_late(&mut self, app: usize) -> bool {
-        let Some(queue) = self.of_app.get_mut(&app) else {
+    /// Whether the app's newcomers wait for longer than anybody may: by how fast its turns come, or by how long its first has waited
+    /// for one. That alone would be told too late: by the time that the first has waited for so long, three times as many have
+    /// come as can be served in it.
+    fn is_late(&mut self, app: usize, now: Instant) -> bool {
+        let Some(Queue { waiting, pace }) = self.of_app.get_mut(&app) else {
             return false;
         };
         // The last one stays, so that the app keeps its place in the order.
-        while queue.len() > 1 && queue.front().is_some_and(|first| first.turn.is_closed()) {
-            queue.pop_front();
+        while waiting.len() > 1 && waiting.front().is_some_and(|first| first.turn.is_closed()) {
+            waiting.pop_front();
         }
-        queue.front().is_some_and(|first| first.since.elapsed() > WAIT_MAX)
+        let first = waiting.front().map(|first| now.saturating_duration_since(first.since));
+        first.is_some_and(|waited| waited > WAIT_MAX) || pace.time_for(waiting.len()) > Some(WAIT_MAX)
     }
 
     /// Who is next: the first of the app whose turn it is.
-    fn next(&mut self) -> Option<Waiting> {
+    fn next(&mut self, now: Instant) -> Option<Waiting> {
         let app = self.order.pop_front()?;
         let queue = self.of_app.get_mut(&app)?;
-        let next = queue.pop_front();
-        match queue.is_empty() {
+        let next = queue.waiting.pop_front();
+        queue.pace.given(now);
+        match queue.waiting.is_empty() {
             true => drop(self.of_app.remove(&app)),
             false => self.order.push_back(app),
         }
         next
+    }
+}
+
+impl Pace {
+    /// A turn is given now.
+    fn given(&mut self, now: Instant) {
+        if let Some(last) = self.last.replace(now) {
+            let since = now.saturating_duration_since(last);
+            self.between = match self.turns {
+                1 => since,
+                _ => self.between - self.between / TURNS_TOLD + since / TURNS_TOLD,
+            };
+        }
+        self.turns = self.turns.saturating_add(1);
+    }
+
+    /// How long so many take that wait, once that can be told.
+    fn time_for(&self, waiting: usize) -> Option<Duration> {
+        let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
+        (self.turns > TURNS_TOLD).then(|| self.between.saturating_mul(waiting))
     }
 }
 
@@ -346,6 +386,33 @@ mod tests {
         settle().await;
         assert_eq!(turns.queues().free, 1, "nobody waits any more");
         assert_eq!(driven(&turns, 1, async {}).await, Ok(()));
+    }
+
+    /// Who would wait for too long is refused before anybody has, once it is known how fast turns come.
+    #[test]
+    fn newcomers_are_refused_who_would_wait_too_long() {
+        #[track_caller]
+        fn check(waiting: usize, turns: u32, is_late: bool) {
+            let (each, mut now) = (Duration::from_millis(5), Instant::now());
+            let queues = Turns::new(1);
+            let mut queues = queues.queues();
+            let (senders, _receivers): (Vec<_>, Vec<_>) = (0..waiting).map(|_| oneshot::channel()).unzip();
+            for turn in senders {
+                queues.push(1, turn, now);
+            }
+            for _ in 0..turns {
+                now += each;
+                assert!(queues.next(now).is_some_and(|next| !next.turn.is_closed()));
+            }
+            assert_eq!(queues.is_late(1, now), is_late, "{waiting} waiting, {turns} turns");
+            assert!(!queues.is_late(2, now), "another app has a queue of its own");
+        }
+        // 200 ms are 40 turns.
+        check(9 + 40, 9, false);
+        check(9 + 41, 9, true);
+        check(8 + 41, 8, false);
+        check(9 + 1000, 9, true);
+        check(1000, 1, false);
     }
 
     /// A turn that was given and never taken is not lost.
