@@ -43,6 +43,10 @@ const SAID_BYTES_MAX: u64 = 64 << 10;
 /// Compiled code, which is three to four times the size of its component.
 const ARTEFACT_BYTES_MAX: u64 = 1 << 30;
 
+/// The most that Linux takes there (proc(5)): of all processes that are to be ended for their memory, the first.
+#[cfg(target_os = "linux")]
+const OOM_SCORE_ADJ_MAX: &str = "1000";
+
 /// How much a compiler steps back behind those who serve: the most there is.
 #[cfg(unix)]
 const NICENESS: i32 = 19;
@@ -362,6 +366,9 @@ fn limit(compile: &CompileApart) -> io::Result<()> {
     // Whoever started it has no use for it once it is gone.
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    // Where the machine has less memory than the limit, this goes first, and not the server. What there is no such file for goes on.
+    #[cfg(target_os = "linux")]
+    let _ = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE_ADJ_MAX);
     nice(NICENESS)?;
     Ok(())
 }
