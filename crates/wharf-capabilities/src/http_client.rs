@@ -221,6 +221,7 @@ impl Capability for HttpClientCapability {
         let pool = &self.client.0.pool;
         vec![
             ("http-client-connections", pool.take_waited()),
+            ("http-client-connections-per-origin", pool.take_waited_for_origin()),
             ("http-client-waiting-per-origin", pool.take_refused()),
         ]
     }

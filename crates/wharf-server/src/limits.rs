@@ -141,6 +141,7 @@ pub(crate) enum Limit {
     ConnectionsPerClient,
     RequestsPerConnection,
     Requests,
+    Instances,
     HeadBytes,
     HeadFields,
     HandshakeTime,
@@ -154,6 +155,8 @@ pub(crate) enum Limit {
     Body,
     BodyRate,
     BodyIdleTime,
+    /// Its requests at a time, or its instances, whichever are fewer.
+    RequestsOfApp,
     Queue,
     QueueTime,
     ResponseTime,
@@ -161,6 +164,7 @@ pub(crate) enum Limit {
     Memory,
     BackgroundTime,
     HttpClientConnections,
+    HttpClientConnectionsPerOrigin,
     HttpClientWaiting,
     Load,
     SlowClients,
@@ -178,11 +182,12 @@ pub(crate) enum Limit {
 }
 
 impl Limit {
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 41] = [
         Self::Connections,
         Self::ConnectionsPerClient,
         Self::RequestsPerConnection,
         Self::Requests,
+        Self::Instances,
         Self::HeadBytes,
         Self::HeadFields,
         Self::HandshakeTime,
@@ -196,6 +201,7 @@ impl Limit {
         Self::Body,
         Self::BodyRate,
         Self::BodyIdleTime,
+        Self::RequestsOfApp,
         Self::Queue,
         Self::QueueTime,
         Self::ResponseTime,
@@ -203,6 +209,7 @@ impl Limit {
         Self::Memory,
         Self::BackgroundTime,
         Self::HttpClientConnections,
+        Self::HttpClientConnectionsPerOrigin,
         Self::HttpClientWaiting,
         Self::Load,
         Self::SlowClients,
@@ -226,6 +233,7 @@ impl Limit {
             | Self::ConnectionsPerClient
             | Self::RequestsPerConnection
             | Self::Requests
+            | Self::Instances
             | Self::HeadBytes
             | Self::HeadFields
             | Self::HandshakeTime
@@ -240,6 +248,7 @@ impl Limit {
             Self::Body
             | Self::BodyRate
             | Self::BodyIdleTime
+            | Self::RequestsOfApp
             | Self::Queue
             | Self::QueueTime
             | Self::ResponseTime
@@ -247,6 +256,7 @@ impl Limit {
             | Self::Memory
             | Self::BackgroundTime
             | Self::HttpClientConnections
+            | Self::HttpClientConnectionsPerOrigin
             | Self::HttpClientWaiting
             | Self::Load
             | Self::Websockets
@@ -271,7 +281,8 @@ impl Limit {
             Self::Connections => "connections",
             Self::ConnectionsPerClient => "connections-per-client",
             Self::RequestsPerConnection => "requests-per-connection",
-            Self::Requests => "requests",
+            Self::Requests | Self::RequestsOfApp => "requests",
+            Self::Instances => "instances",
             Self::HeadBytes => "header-bytes",
             Self::HeadFields => "header-count",
             Self::HandshakeTime => "handshake-time",
@@ -292,6 +303,7 @@ impl Limit {
             Self::Memory => "memory",
             Self::BackgroundTime => "background-time",
             Self::HttpClientConnections => "http-client-connections",
+            Self::HttpClientConnectionsPerOrigin => "http-client-connections-per-origin",
             Self::HttpClientWaiting => "http-client-waiting-per-origin",
             Self::Load => "load",
             Self::SlowClients => "slow-clients",
@@ -310,9 +322,30 @@ impl Limit {
     }
 }
 
+impl Limit {
+    /// The one that services, and capabilities of theirs, count under this name: rather one of the app's than the server's of the
+    /// same name, which no service knows.
+    pub fn of_service(name: &str) -> Option<Self> {
+        let named = || Self::ALL.into_iter().filter(|limit| limit.name() == name);
+        named().find(|limit| limit.is_of_app()).or_else(|| named().next())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn services_count_their_apps_limits_before_the_servers() {
+        for (name, limit) in [
+            ("requests", Limit::RequestsOfApp),
+            ("instances", Limit::Instances),
+            ("cpu-time", Limit::CpuTime),
+        ] {
+            assert_eq!(Limit::of_service(name), Some(limit));
+        }
+        assert_eq!(Limit::of_service("none"), None);
+    }
 
     #[test]
     fn all_limits_stand_in_their_order() {

@@ -240,7 +240,7 @@ impl Metrics {
         for app in apps {
             let services = app.services().into_iter();
             for (name, times) in services.flat_map(|service| service.take_reached()) {
-                if let Some(limit) = Limit::ALL.into_iter().find(|limit| limit.name() == name) {
+                if let Some(limit) = Limit::of_service(name) {
                     self.add(app, limit, times);
                 }
             }

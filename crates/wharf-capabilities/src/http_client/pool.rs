@@ -46,6 +46,8 @@ pub(super) struct Pool {
     permits: Arc<Semaphore>,
     /// How often a request has found all connections taken.
     waited: AtomicU64,
+    /// How often one has found those to its origin taken, of which there may be fewer.
+    waited_for_origin: AtomicU64,
     /// How often a request has found so many waiting that it was refused.
     refused: AtomicU64,
     next_id: AtomicU64,
@@ -109,6 +111,7 @@ impl Pool {
             origins: Mutex::default(),
             permits,
             waited: AtomicU64::new(0),
+            waited_for_origin: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             next_id: AtomicU64::new(0),
         })
@@ -156,6 +159,11 @@ impl Pool {
         self.waited.swap(0, Ordering::Relaxed)
     }
 
+    /// The same of those to its origin.
+    pub(super) fn take_waited_for_origin(&self) -> u64 {
+        self.waited_for_origin.swap(0, Ordering::Relaxed)
+    }
+
     /// How often a request was refused, since so many waited already, since this was last asked.
     pub(super) fn take_refused(&self) -> u64 {
         self.refused.swap(0, Ordering::Relaxed)
@@ -167,12 +175,19 @@ impl Pool {
     /// # Errors
     /// `connection-limit-reached` when as many wait already as may.
     pub(super) async fn permit(self: &Arc<Self>, origin: &Origin, reuse: bool) -> Result<Option<Permit>, ErrorCode> {
-        if let Some(place) = self.try_place(origin)
+        let place = self.try_place(origin);
+        let is_of_origin = place.is_none() && self.options.connections_per_origin_max < self.options.connections_max;
+        if let Some(place) = place
             && let Ok(all) = self.permits.clone().try_acquire_owned()
         {
             return Ok(Some(Permit::new(place, all)));
         }
-        self.waited.fetch_add(1, Ordering::Relaxed);
+        let waited = if is_of_origin {
+            &self.waited_for_origin
+        } else {
+            &self.waited
+        };
+        waited.fetch_add(1, Ordering::Relaxed);
         let waits = Waits::new(self, origin)?;
         let Some(place) = waits.place(reuse).await else {
             return Ok(None);

@@ -130,6 +130,7 @@ impl Service {
         if let Ok(place) = self.0.places.clone().try_acquire_owned() {
             return Ok(place);
         }
+        self.0.full.places.fetch_add(1, Ordering::Relaxed);
         let place = Box::pin(self.queue(deadline, self.0.places.clone().acquire_owned())).await?;
         // It is never closed.
         place.map_err(|_| Failure::NoResponse)

@@ -1,5 +1,7 @@
 //! How many connections there are to an origin, and how many requests wait for one.
 
+use std::collections::BTreeMap;
+
 use tokio::sync::Semaphore;
 use wharf_host::Capability as _;
 
@@ -64,12 +66,10 @@ async fn so_many_connections_and_so_many_who_wait() {
             assert_eq!(soon(sent).await.unwrap().unwrap(), "hello");
         }
         assert_eq!(origin.accepted(), 2);
-        let reached = client.take_reached();
-        assert!(
-            reached[0].0 == "http-client-connections" && reached[0].1 >= 1,
-            "{reached:?}"
-        );
-        assert_eq!(reached[1], ("http-client-waiting-per-origin", 1));
+        let reached = BTreeMap::from_iter(client.take_reached());
+        assert_eq!(reached["http-client-connections"], 0, "there may be more to others");
+        assert!(reached["http-client-connections-per-origin"] >= 1, "{reached:?}");
+        assert_eq!(reached["http-client-waiting-per-origin"], 1);
         assert_eq!(waiting(&client), 0);
     }
 }
