@@ -84,7 +84,10 @@ fn host_path_and_method_find_the_app() {
     assert_eq!(status("GET", "only.test", "/"), 404);
     assert_eq!(status("HEAD", "a.test", "/api"), 200);
     let refused = ask(&server, "DELETE", "a.test", "/api", "");
-    assert_eq!((refused.status, refused.header("allow")), (405, Some("GET, POST")));
+    assert_eq!(
+        (refused.status, refused.header("allow")),
+        (405, Some("GET, HEAD, POST"))
+    );
 }
 
 /// RFC 9110 section 15.5.20.
@@ -297,23 +300,84 @@ fn a_broken_app_leaves_the_others_alone() {
     assert_eq!(metric(admin, "wharf_apps{state=\"broken\"}"), Some(1.0));
 }
 
+/// What is meant for an app that is wrong goes to no other, also where one answers for every host.
+#[test]
+fn a_wrong_app_keeps_its_requests_from_others() {
+    let scratch = Scratch::new();
+    let component = guest("http-env");
+    let component = component.display();
+    let app = |name: &str, host: &str, more: &str| {
+        let text =
+            format!("{more}\ncomponent = '{component}'\nenvironment = {{ APP = '{name}' }}\nroutes = [{{ {host} }}]\n");
+        scratch.write(format!("apps/{name}.toml"), text);
+    };
+    app("any", "path = '/'", "");
+    app("key", "host = 'key.test'", "no-such-key = 7");
+    app("slip", "hosts = 'slip.test'", "");
+    app("toml", "host = 'toml.test'", "isolation = = 7");
+    // Neither of two with the same routes gets what may be the other's.
+    app("one", "host = 'both.test'", "");
+    app("two", "host = 'both.test'", "");
+    let server = serve(&scratch, "[server]\napps = 'apps'\n");
+    let said = |host: &str| app_or_status(&ask(&server, "GET", host, "/login", ""));
+    let admin = admin(&server);
+    assert_eq!(said("other.test"), "any");
+    for (name, host) in [
+        ("key", "key.test"),
+        ("slip", "slip.test"),
+        ("toml", "toml.test"),
+        ("one", "both.test"),
+    ] {
+        assert_eq!(said(host), "503", "{host}");
+        let responses = format!("wharf_responses_total{{app=\"{name}\",class=\"5xx\"}}");
+        eventually(|| metric(admin, &responses) == Some(1.0), &responses);
+    }
+    // A mistake that hides the route does not give it away, and one that is mended is gone.
+    scratch.write("apps/key.toml", "component = 7");
+    app("slip", "host = 'slip.test'", "");
+    eventually(|| said("slip.test") == "slip", "the app that was mended");
+    assert_eq!(said("key.test"), "503");
+    // Others may have what only an app that is wrong claims.
+    app("heir", "host = 'key.test'", "");
+    eventually(|| said("key.test") == "heir", "the app that has its routes now");
+}
+
+fn app_or_status(reply: &Reply) -> String {
+    match reply.status {
+        200 => app(reply),
+        status => status.to_string(),
+    }
+}
+
 #[test]
 fn failures_are_told_in_the_form_that_was_asked_for() {
     let scratch = Scratch::new();
-    scratch.write("sorry.html", "<p>sorry</p>");
-    scratch.write("lost.txt", "lost");
+    scratch.write("sorry.html", "<p>sorry ({error-id})</p>");
+    scratch.write("lost.txt", "lost{error-id}");
+    scratch.write("no.txt", "no");
     let manifest = format!(
-        "component = '{}'\n[[routes]]\npath = '/app'\n[[routes]]\npath = '/files'\nfiles = '.'\n\
-         [errors]\n404 = 'lost.txt'\n\"5xx\" = 'sorry.html'\n",
+        "component = '{}'\n[[routes]]\npath = '/app'\nmethods = ['GET']\n[[routes]]\npath = '/files'\nfiles = '.'\n\
+         [errors]\n404 = 'lost.txt'\n\"4xx\" = 'no.txt'\n\"5xx\" = 'sorry.html'\n",
         guest("http-trap").display()
     );
     let server = serve(&scratch, &manifest);
     let trap = "/app?at=before-head";
     let page = ask(&server, "GET", "a.test", trap, "accept: text/html\r\n");
-    assert_eq!((page.status, page.text().as_str()), (502, "<p>sorry</p>"));
+    let id = page.header("wharf-error-id").expect("it has an id");
+    assert_eq!((page.status, page.text()), (502, format!("<p>sorry ({id})</p>")));
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
-    let lost = ask(&server, "GET", "a.test", "/files/none", "");
-    assert_eq!((lost.status, lost.text().as_str()), (404, "lost"));
+    let cases = [
+        ("GET", "/files/none", "", 404, "lost"),
+        ("GET", "/nowhere", "", 404, "lost"),
+        ("POST", "/app", "", 405, "no"),
+        ("POST", "/files/no.txt", "", 405, "no"),
+        ("GET", "/files/no.txt", "range: bytes=9-\r\n", 416, "no"),
+        ("GET", "/files/no.txt", "if-match: \"other\"\r\n", 412, "no"),
+    ];
+    for (method, path, headers, status, said) in cases {
+        let reply = ask(&server, method, "a.test", path, headers);
+        assert_eq!((reply.status, reply.text().as_str()), (status, said), "{method} {path}");
+    }
     let trace = "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\naccept: application/json\r\n";
     let problem = ask(&server, "GET", "a.test", trap, trace);
     let id = problem.header("wharf-error-id").expect("it has an id");
@@ -327,7 +391,6 @@ fn failures_are_told_in_the_form_that_was_asked_for() {
     let log = server.log();
     let line = log.lines().find(|line| line.contains(id)).unwrap_or_default();
     assert!(line.contains("4bf92f3577b34da6a3ce929d0e0e4736"), "{line}");
-    // Nothing of the app's: it is not known whose it would be.
     let nowhere = ask(
         &server,
         "GET",

@@ -4,6 +4,7 @@
 //! neither a network nor an engine; whether what they name is there, and is what it has to be, [`check`] says.
 
 mod check;
+mod claims;
 pub mod field;
 mod hidden;
 mod meaning;
@@ -26,6 +27,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::app::{App, ServerSettings};
+use crate::route::RoutePattern;
 use crate::section::Sections;
 use hidden::Hidden;
 use meaning::{Naming, Taken, in_name, take};
@@ -63,6 +65,8 @@ pub struct Broken {
     pub name: String,
     /// Its manifest.
     pub file: PathBuf,
+    /// The requests that are meant for it, as far as that can be read: no other app should get them.
+    pub routes: Vec<RoutePattern>,
     /// What is wrong with it.
     pub problems: Problems,
 }
@@ -191,7 +195,7 @@ fn sorted(problems: Vec<Problem>) -> Problems {
 
 /// An app of a server's folder, as far as it is right by itself.
 fn read_file_of_folder(file: PathBuf, sections: &Sections, hidden: &Arc<Hidden>) -> Result<Read, Broken> {
-    let (name, problems) = match Source::read(&file, hidden) {
+    let (name, routes, problems) = match Source::read(&file, hidden) {
         Ok(source) => match read_app_of_folder(&source, sections) {
             Ok((app, places)) => {
                 return Ok(Read {
@@ -200,13 +204,14 @@ fn read_file_of_folder(file: PathBuf, sections: &Sections, hidden: &Arc<Hidden>)
                     file: Some(file),
                 });
             }
-            Err(problems) => (name_of_broken(&source), problems),
+            Err(problems) => (name_of_broken(&source), claims::of(&source.text), problems),
         },
-        Err(problem) => (name_by_path(&file), problem.into()),
+        Err(problem) => (name_by_path(&file), Vec::new(), problem.into()),
     };
     Err(Broken {
         name: meaning::as_name(&name),
         file,
+        routes,
         problems,
     })
 }
@@ -332,6 +337,7 @@ impl Configuration {
                 (Some(file), Err(problems)) => self.broken.push(Broken {
                     name: app.name,
                     file,
+                    routes: app.routes.into_iter().map(|route| route.pattern).collect(),
                     problems,
                 }),
                 // Those of the server's own manifest are known to have nothing in common.

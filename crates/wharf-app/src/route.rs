@@ -54,12 +54,13 @@ impl RoutePattern {
 }
 
 /// The methods that a route of these methods answers.
-pub(crate) fn answered(methods: &BTreeSet<String>) -> impl Iterator<Item = &str> {
+pub fn answered(methods: &BTreeSet<String>) -> impl Iterator<Item = &str> {
     let head = takes(methods, "HEAD") && !methods.contains("HEAD");
     methods.iter().map(String::as_str).chain(head.then_some("HEAD"))
 }
 
-fn takes(methods: &BTreeSet<String>, method: &str) -> bool {
+/// Whether a route of these methods answers `method`: HEAD asks for what GET would say (RFC 9110 section 9.3.2).
+pub fn takes(methods: &BTreeSet<String>, method: &str) -> bool {
     methods.contains(method) || (method == "HEAD" && methods.contains("GET"))
 }
 

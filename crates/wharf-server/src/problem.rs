@@ -36,10 +36,34 @@ pub struct ErrorPages {
 /// A page, held in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// Its content.
-    pub content: Bytes,
-    /// Its media type.
-    pub content_type: HeaderValue,
+    /// What is before, between and after the places where the error's id goes.
+    parts: Vec<Bytes>,
+    content_type: HeaderValue,
+}
+
+impl Page {
+    /// What stands in a page for the error's id.
+    const ID: &str = "{error-id}";
+
+    /// A page with this content, which is of this media type. Where it is a text with `{error-id}` in it, clients see the id of the
+    /// error that is theirs there, or nothing where it has none.
+    pub fn new(content: Bytes, content_type: HeaderValue) -> Self {
+        let parts = match std::str::from_utf8(&content) {
+            Ok(text) => text
+                .split(Self::ID)
+                .map(|part| content.slice_ref(part.as_bytes()))
+                .collect(),
+            Err(_) => vec![content],
+        };
+        Self { parts, content_type }
+    }
+
+    fn content(&self, id: Option<&ErrorId>) -> Bytes {
+        match &self.parts[..] {
+            [whole] => whole.clone(),
+            parts => Bytes::from(parts.join(id.map_or("", ErrorId::as_str).as_bytes())),
+        }
+    }
 }
 
 /// What is kept of a request for the case that no guest answers it.
@@ -99,6 +123,10 @@ impl ErrorId {
     pub fn new() -> Self {
         Self(format!("{:016x}", RandomState::new().build_hasher().finish()))
     }
+
+    fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 impl std::fmt::Display for ErrorId {
@@ -124,7 +152,7 @@ impl Problem {
         let page_kind = page.map(|page| page.content_type.to_str().unwrap_or_default());
         let (content, content_type) = match (form(asked.accept.as_ref(), page_kind), page) {
             (Form::Problem, _) => (Bytes::from(self.json()), PROBLEM),
-            (Form::Page, Some(page)) => (page.content.clone(), page.content_type.clone()),
+            (Form::Page, Some(page)) => (page.content(self.id.as_ref()), page.content_type.clone()),
             (Form::Page | Form::Text, _) => (Bytes::from(self.text()), TEXT),
         };
         let mut response = Response::new(Payload::from(content));
@@ -188,10 +216,7 @@ mod tests {
 
     #[test]
     fn an_apps_page_is_the_statuss_before_the_classs() {
-        let page = |content: &'static str| Page {
-            content: Bytes::from_static(content.as_bytes()),
-            content_type: TEXT,
-        };
+        let page = |content: &'static str| Page::new(Bytes::from_static(content.as_bytes()), TEXT);
         let pages = ErrorPages {
             statuses: [(404, page("lost"))].into(),
             classes: [(4, page("four")), (5, page("five"))].into(),
@@ -199,11 +224,30 @@ mod tests {
         let content = |status: u16| {
             pages
                 .page(StatusCode::from_u16(status).unwrap())
-                .map(|page| &page.content[..])
+                .map(|page| page.content(None))
         };
-        assert_eq!(content(404), Some(&b"lost"[..]));
-        assert_eq!(content(403), Some(&b"four"[..]));
-        assert_eq!(content(502), Some(&b"five"[..]));
+        assert_eq!(content(404), Some("lost".into()));
+        assert_eq!(content(403), Some("four".into()));
+        assert_eq!(content(502), Some("five".into()));
         assert_eq!(content(301), None);
+    }
+
+    #[test]
+    fn a_page_names_the_error() {
+        #[track_caller]
+        fn check(content: &'static [u8], id: Option<&str>, expected: &[u8]) {
+            let id = id.map(|id| ErrorId(id.to_owned()));
+            let page = Page::new(Bytes::from_static(content), TEXT);
+            assert_eq!(page.content(id.as_ref()), expected);
+        }
+        check(b"sorry", Some("1f"), b"sorry");
+        check(
+            b"<a href='?{error-id}'>{error-id}</a>",
+            Some("1f"),
+            b"<a href='?1f'>1f</a>",
+        );
+        check(b"{error-id}", None, b"");
+        check(b"\xff{error-id}", Some("1f"), b"\xff{error-id}");
+        check(b"", Some("1f"), b"");
     }
 }

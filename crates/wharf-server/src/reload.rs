@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use http::header::HeaderValue;
 use wharf_app::app::{self as plan, Answer, AppComponent};
-use wharf_app::manifest::{self, Configuration, Problem, Problems, Subject};
+use wharf_app::manifest::{self, Broken, Configuration, Problem, Problems, Subject};
 use wharf_app::route::RoutePattern;
 use wharf_app::section::Sections;
 use wharf_host::Service;
@@ -28,7 +28,6 @@ use wharf_host::Service;
 use crate::app::{App, AppOptions, Target};
 use crate::files::{Files, FilesOptions};
 use crate::limits::{RequestLimits, SocketLimits};
-use crate::problem::ErrorPages;
 use inputs::Inputs;
 use workshop::{Made, Order, Workshop};
 
@@ -264,15 +263,18 @@ impl Deployment {
                 }
             }
         }
+        let mut unavailable = Vec::new();
         for broken in std::mem::take(&mut configuration.broken) {
-            let trouble = broken.problems.to_string();
-            refused.push((broken.name.clone(), trouble.clone()));
-            next.push(match self.kept(&broken.name) {
-                Some(kept) if kept.app.trouble().is_none() => kept,
-                // Its routes are still known, and its trouble is another one.
-                Some(kept) => Loaded::broken(kept.plan, trouble),
-                None => Loaded::unreadable(broken.name, trouble),
-            });
+            refused.push((broken.name.clone(), broken.problems.to_string()));
+            match self.kept_whole(&broken.name) {
+                Some(kept) => next.push(kept),
+                None => unavailable.push(broken),
+            }
+        }
+        // Last, when all routes are known that somebody answers.
+        for broken in unavailable {
+            let stand_in = self.stand_in(broken, &next);
+            next.push(stand_in);
         }
         if !(refused.is_empty() && late.is_empty()) {
             no_overlap(&next, &configuration)?;
@@ -325,6 +327,24 @@ impl Deployment {
 
     fn kept_whole(&self, name: &str) -> Option<Loaded> {
         self.kept(name).filter(|kept| kept.app.trouble().is_none())
+    }
+
+    /// What says of the requests for a wrong app that it is not available, where no other app answers them. A mistake that hides
+    /// its routes does not give them away: what it claimed before, it claims still.
+    fn stand_in(&self, broken: Broken, others: &[Loaded]) -> Loaded {
+        let before = self.kept(&broken.name);
+        let before = before.iter().flat_map(Loaded::patterns).cloned();
+        let claimed = broken.routes.into_iter().chain(before);
+        let is_free = |claimed: &RoutePattern| {
+            let mut taken = others.iter().flat_map(Loaded::patterns);
+            !taken.any(|pattern| pattern.overlaps(claimed))
+        };
+        let plan = plan::App {
+            name: broken.name,
+            ..plan::App::default()
+        };
+        let free = claimed.filter(is_free).collect();
+        Loaded::unavailable(plan, free, broken.problems.to_string())
     }
 
     fn order(&self, plan: &plan::App) -> Order {
@@ -399,17 +419,18 @@ fn is_folder(path: &Path) -> io::Result<()> {
 impl Loaded {
     /// An app that could not be made: its routes say so.
     fn broken(plan: plan::App, trouble: String) -> Self {
-        let routes = plan
-            .routes
-            .iter()
-            .map(|route| (route.pattern.clone(), Target::Broken))
-            .collect();
+        let routes = plan.routes.iter().map(|route| route.pattern.clone()).collect();
+        Self::unavailable(plan, routes, trouble)
+    }
+
+    fn unavailable(plan: plan::App, routes: Vec<RoutePattern>, trouble: String) -> Self {
+        let routes = routes.into_iter().map(|pattern| (pattern, Target::Broken));
         let app = App::new(AppOptions {
             name: plan.name.clone(),
-            routes,
+            routes: routes.collect(),
             limits: RequestLimits::default(),
             sockets: SocketLimits::default(),
-            error_pages: ErrorPages::default(),
+            error_pages: inputs::pages_alone(&plan),
             trouble: Some(trouble),
         });
         Self {
@@ -420,13 +441,9 @@ impl Loaded {
         }
     }
 
-    /// An app whose manifest cannot be read: nobody knows its routes.
-    fn unreadable(name: String, trouble: String) -> Self {
-        let plan = plan::App {
-            name,
-            ..plan::App::default()
-        };
-        Self::broken(plan, trouble)
+    /// The requests that it answers, or would.
+    fn patterns(&self) -> impl Iterator<Item = &RoutePattern> {
+        self.app.inner().routes.iter().map(|(pattern, _)| pattern)
     }
 }
 

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
 use http::Method;
-use wharf_app::route::{HostPattern, RoutePattern};
+use wharf_app::route::{HostPattern, RoutePattern, answered, takes};
 
 /// Finds a `T` for a request.
 pub(crate) struct RouteTable<T> {
@@ -39,10 +39,10 @@ pub(crate) enum Found<'a, T> {
     Route(&'a T, usize),
     /// The host is not one of this server's.
     NoHost,
-    /// No route has this path.
-    NoPath,
-    /// There is a route, and these are the methods it takes.
-    NoMethod(Vec<&'a str>),
+    /// No route has this path. All routes of the host.
+    NoPath(Vec<&'a T>),
+    /// No route of the path takes the method. The routes, and the methods that they take.
+    NoMethod(Vec<&'a T>, BTreeSet<&'a str>),
 }
 
 impl<T> RouteTable<T> {
@@ -120,23 +120,31 @@ impl<T> Paths<T> {
     fn find(&self, path: &str, method: &Method) -> Found<'_, T> {
         let found = prefixes(path, self.longest).find_map(|prefix| self.by_prefix.get_key_value(prefix));
         let Some((prefix, entries)) = found else {
-            return Found::NoPath;
+            return Found::NoPath(targets(self.by_prefix.values().flatten()));
         };
-        let mut allowed = Vec::new();
-        for entry in entries {
-            match &entry.methods {
-                Some(methods) if !takes(methods, method) => allowed.extend(methods.iter().map(String::as_str)),
-                // `/` stands for the empty prefix.
-                Some(_) | None => return Found::Route(&entry.target, prefix.trim_end_matches('/').len()),
-            }
+        let takes_it = |entry: &&Entry<T>| {
+            entry
+                .methods
+                .as_ref()
+                .is_none_or(|methods| takes(methods, method.as_str()))
+        };
+        match entries.iter().find(takes_it) {
+            // `/` stands for the empty prefix.
+            Some(entry) => Found::Route(&entry.target, prefix.trim_end_matches('/').len()),
+            None => Found::NoMethod(
+                targets(entries),
+                entries
+                    .iter()
+                    .filter_map(|entry| entry.methods.as_ref())
+                    .flat_map(answered)
+                    .collect(),
+            ),
         }
-        Found::NoMethod(allowed)
     }
 }
 
-/// HEAD asks for what GET would say (RFC 9110 section 9.3.2).
-fn takes(methods: &BTreeSet<String>, method: &Method) -> bool {
-    methods.contains(method.as_str()) || (method == Method::HEAD && methods.contains("GET"))
+fn targets<'a, T: 'a>(entries: impl IntoIterator<Item = &'a Entry<T>>) -> Vec<&'a T> {
+    entries.into_iter().map(|entry| &entry.target).collect()
 }
 
 /// The prefixes of a path that end where a segment does, the longest first, from those of `longest` bytes on.
@@ -267,7 +275,7 @@ mod tests {
         check("A.Test.", "/", "GET", &Found::Route(&"a", 0));
         check("a.test", "/api", "GET", &Found::Route(&"a", 0));
         check("b.test", "/only/this", "GET", &Found::Route(&"b-only", 5));
-        check("b.test", "/", "GET", &Found::NoPath);
+        check("b.test", "/", "GET", &Found::NoPath(vec![&"b-only"]));
         check("c.test", "/", "GET", &Found::Route(&"wild", 0));
         check("c.d.test", "/", "GET", &Found::Route(&"wild", 0));
         check("c.deep.test", "/", "GET", &Found::Route(&"deep", 0));
@@ -292,7 +300,13 @@ mod tests {
     fn methods_come_last() {
         check("", "/api/v2", "HEAD", &Found::Route(&"any-v2", 7));
         check("", "/api/v2", "DELETE", &Found::Route(&"any-v2-delete", 7));
-        check("", "/api/v2", "PUT", &Found::NoMethod(vec!["GET", "POST", "DELETE"]));
+        let methods = ["GET", "HEAD", "POST", "DELETE"].into();
+        check(
+            "",
+            "/api/v2",
+            "PUT",
+            &Found::NoMethod(vec![&"any-v2", &"any-v2-delete"], methods),
+        );
     }
 
     #[test]

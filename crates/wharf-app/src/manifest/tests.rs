@@ -783,6 +783,17 @@ fn routes_say_which_requests_and_what_answers() {
         ],
     );
     check_wrong(
+        &format!("{one}[[routes]]\nmethods = ['GTE', 'PURGE', 'PSOT']"),
+        &[
+            "3:12: `methods`: `GTE` is no method that clients know",
+            "3:28: `methods`: `PSOT` is no method that clients know",
+        ],
+    );
+    check_wrong(
+        "[[routes]]\nfiles = 'public'\nmethods = ['GET', 'POST']",
+        &["3:19: `methods`: files are only read, so that `POST` would be refused"],
+    );
+    check_wrong(
         &format!("{one}[[routes]]\nmethods = []"),
         &["3:11: a route without methods answers nothing"],
     );

@@ -73,7 +73,8 @@ pub struct AppManifest {
     pub filesystem: BTreeMap<At<String>, At<TextOr<FilesystemFolder>>>,
     /// The app's own pages for errors that the server answers with, as `404 = "page.html"` for one status or
     /// `"5xx" = "page.html"` for all that begin so. The one for the status itself goes first. Clients that ask for JSON get
-    /// problem details (RFC 9457) all the same. Answers of guests stay as they are.
+    /// problem details (RFC 9457) all the same. Where a page says `{error-id}`, clients see the id under which the error is in the
+    /// log, or nothing where it has none. Answers of guests stay as they are.
     #[serde(default)]
     pub errors: BTreeMap<At<String>, At<String>>,
 }

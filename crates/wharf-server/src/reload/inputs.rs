@@ -118,15 +118,25 @@ impl Inputs {
     }
 
     pub fn pages(&self, plan: &plan::App) -> ErrorPages {
-        let page = |(&key, path): (&u16, &PathBuf)| -> (u16, Page) {
-            let content = self.held.get(path).cloned().unwrap_or_default();
-            let content_type = files::content_type(&path.to_string_lossy());
-            (key, Page { content, content_type })
-        };
-        ErrorPages {
-            statuses: plan.error_pages.statuses.iter().map(page).collect(),
-            classes: plan.error_pages.classes.iter().map(page).collect(),
-        }
+        pages(plan, |path| self.held.get(path).cloned())
+    }
+}
+
+/// The pages of an app that cannot be made, as far as they can be read.
+pub(super) fn pages_alone(plan: &plan::App) -> ErrorPages {
+    pages(plan, |path| {
+        Some(read::regular(path, read::FILE_BYTES_MAX).ok()?.into())
+    })
+}
+
+fn pages(plan: &plan::App, content: impl Fn(&Path) -> Option<Bytes>) -> ErrorPages {
+    let page = |(&key, path): (&u16, &PathBuf)| {
+        let content_type = files::content_type(&path.to_string_lossy());
+        Some((key, Page::new(content(path)?, content_type)))
+    };
+    ErrorPages {
+        statuses: plan.error_pages.statuses.iter().filter_map(page).collect(),
+        classes: plan.error_pages.classes.iter().filter_map(page).collect(),
     }
 }
 

@@ -8,10 +8,16 @@ use super::Meaning;
 use crate::app::{Answer, AppComponent, Files, Route};
 use crate::manifest::field::{At, TextOr};
 use crate::manifest::places::Subject;
+use crate::manifest::problem::nearest;
 use crate::manifest::written;
 use crate::route::{self, HostPattern, RoutePattern};
 
 const INDEX: &str = "index.html";
+
+/// Those of HTTP, as words are compared (RFC 9110 section 9.3, RFC 5789).
+const METHODS: [&str; 9] = [
+    "get", "head", "post", "put", "delete", "connect", "options", "trace", "patch",
+];
 
 impl Meaning<'_> {
     /// `has_components` is whether any are written: `components` is empty as well where they could not be made out.
@@ -109,11 +115,41 @@ impl Meaning<'_> {
             return None;
         }
         // All are looked at, so that all mistakes are found.
-        let methods: Vec<_> = written
-            .iter()
-            .map(|text| self.part("methods", text, route::method(text)))
-            .collect();
+        let methods: Vec<_> = written.iter().map(|text| self.method(text)).collect();
         methods.into_iter().collect()
+    }
+
+    /// A method that nobody knows may be somebody's own, unless it looks like one that everybody knows.
+    fn method(&mut self, text: &At<String>) -> Option<String> {
+        let method = self.part("methods", text, route::method(text))?;
+        if METHODS.contains(&method.to_ascii_lowercase().as_str()) {
+            return Some(method);
+        }
+        if let Some(near) = nearest(text, METHODS) {
+            let near = near.to_ascii_uppercase();
+            self.problem(
+                text.span(),
+                format!("`methods`: `{method}` is no method that clients know"),
+            )
+            .help = Some(format!("did you mean `{near}`?"));
+            return None;
+        }
+        Some(method)
+    }
+
+    /// Files are read, whatever the route says.
+    fn check_methods_of_files(&mut self, route: &written::Route) {
+        let methods = route.methods.iter().flat_map(|methods| methods.iter());
+        for method in methods.filter(|method| !["GET", "HEAD"].contains(&method.as_str())) {
+            self.problem(
+                method.span(),
+                format!(
+                    "`methods`: files are only read, so that `{}` would be refused",
+                    **method
+                ),
+            )
+            .help = Some("leave `methods` out, or let a component answer this".to_owned());
+        }
     }
 
     fn answer(
@@ -128,7 +164,10 @@ impl Meaning<'_> {
                     .help = Some("leave one of them out; a further route answers other requests".to_owned());
                 None
             }
-            (None, Some(files)) => Some(Answer::Files(self.files(files))),
+            (None, Some(files)) => {
+                self.check_methods_of_files(route);
+                Some(Answer::Files(self.files(files)))
+            }
             (Some(name), None) if components.iter().any(|component| component.name == **name) => {
                 Some(Answer::Component(name.to_string()))
             }
