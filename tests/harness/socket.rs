@@ -1,6 +1,7 @@
-//! Sockets that are set up before they connect.
+//! Sockets that are set up before they connect, and how many there may be.
 
 use rustix::fd::OwnedFd;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
 
 /// A socket of TCP that is connected with nobody yet. Programs that other tests start meanwhile do not inherit it: ten thousand of
@@ -13,4 +14,19 @@ pub fn unconnected_socket() -> OwnedFd {
     Socket::new(Domain::IPV4, Type::STREAM, None)
         .expect("the system has sockets")
         .into()
+}
+
+/// Lets this process have as many files open as the system permits: so many, or any number. Other tests run in it, too.
+///
+/// # Panics
+///
+/// When the system does not keep to its word.
+pub fn raise_open_files() -> Option<u64> {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    setrlimit(Resource::Nofile, raised).expect("a process may raise its limit as far as that");
+    maximum
 }

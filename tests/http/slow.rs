@@ -12,12 +12,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::net::{connect, sockopt};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use wharf_tests::http::get;
-use wharf_tests::{Scratch, Server, eventually, eventually_within, guest, installed, unconnected_socket};
+use wharf_tests::{
+    Scratch, Server, eventually, eventually_within, guest, installed, raise_open_files, unconnected_socket,
+};
 
 use crate::axes::Isolation;
-use crate::operator::{ADMIN, admin, metric};
+use crate::operator::{ADMIN, admin, metric, reached};
 
 /// More than a server with one thread per connection could take.
 const CROWD: usize = 10_000;
@@ -26,7 +27,7 @@ const CROWD: usize = 10_000;
 const SPARE_FILES: u64 = 1000;
 
 /// What is asked for honestly while all of a crowd are there.
-const HONEST_REQUESTS: usize = 50;
+const HONEST_REQUESTS: usize = 100;
 
 /// How long a crowd may take to come. A second or two where nobody else is; CI's machines run other tests beside.
 const ARRIVAL: Duration = Duration::from_secs(300);
@@ -54,8 +55,8 @@ impl Slow {
         }
     }
 
-    /// What others may be told meanwhile. Thousands of guests that begin at once may be more than there are processors for, or
-    /// instances, until some of them make room.
+    /// What others may be told while a crowd comes. Thousands of guests that begin at once may be more than there are processors
+    /// for, or instances, until some of them make room.
     fn statuses(self) -> &'static [u16] {
         match self {
             Self::Heads => &[200],
@@ -123,6 +124,7 @@ fn check(slow: Slow, isolation: Isolation) {
         let status = get(addr, "/").status;
         assert!(slow.statuses().contains(&status), "{isolation:?} {slow:?}: {status}");
     };
+    let alone = honest(addr, admin);
     let connections = || metric(admin, "wharf_connections").unwrap_or(0.0) as usize;
     let (over, left) = (AtomicBool::new(false), AtomicUsize::new(0));
     std::thread::scope(|scope| {
@@ -137,22 +139,47 @@ fn check(slow: Slow, isolation: Isolation) {
             );
             ask();
         }
-        (0..HONEST_REQUESTS).for_each(|_| ask());
+        // Of slow readers as many get an instance as there are, and are found to be slow within seconds.
+        eventually_within(ARRIVAL, || get(addr, "/").status == 200, "somebody honest is answered");
+        let beside = honest(addr, admin);
+        println!("{slow:?}, {isolation:?}: honest requests alone {alone}, beside a crowd of {size} {beside}");
     });
     eventually_within(ARRIVAL, || connections() == 0, "the crowd to be forgotten");
     eventually(|| get(addr, "/").status == 200, "room for everybody");
 }
 
+/// Asks honestly, one request at a time, each on a connection of its own. All are answered, but for those that there is no
+/// processor for, which other tests may take: nobody slow keeps a guest from them. What it took, in words.
+fn honest(server: SocketAddr, admin: SocketAddr) -> String {
+    let short_before = reached(admin, "load");
+    let (mut times, mut refused) = (Vec::new(), 0.0);
+    for _ in 0..HONEST_REQUESTS {
+        let begun = Instant::now();
+        match get(server, "/").status {
+            200 => times.push(begun.elapsed()),
+            503 => refused += 1.0,
+            status => panic!("{status}"),
+        }
+    }
+    assert_eq!(
+        reached(admin, "load") - short_before,
+        refused,
+        "they were refused for something else"
+    );
+    times.sort();
+    let at = |part: f64| times.get((times.len() as f64 * part) as usize);
+    format!(
+        "{} of {HONEST_REQUESTS} in {:?}, p99 {:?}",
+        times.len(),
+        at(0.5),
+        at(0.99)
+    )
+}
+
 /// How many it may be here. A process has to have as many files open, be it a server or a crowd.
 fn crowd_size() -> usize {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    let limit = Rlimit {
-        current: maximum,
-        maximum,
-    };
-    setrlimit(Resource::Nofile, limit).expect("a process may have what it is allowed");
     // Of a server's, nine tenths are for connections.
-    let files = maximum.map_or(u64::MAX, |most| (most / 10 * 9).saturating_sub(SPARE_FILES));
+    let files = raise_open_files().map_or(u64::MAX, |most| (most / 10 * 9).saturating_sub(SPARE_FILES));
     usize::try_from(files).map_or(CROWD, |files| files.min(CROWD))
 }
 

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use wharf_tests::http::Connection;
-use wharf_tests::{Scratch, Server, eventually, eventually_within, guest, http2};
+use wharf_tests::http::{Connection, connect_from};
+use wharf_tests::{Scratch, Server, eventually, eventually_within, guest, http2, raise_open_files};
 
 use crate::axes::{Isolation, Protocol, all};
 use crate::operator::{ADMIN, admin, metric};
@@ -193,6 +193,45 @@ fn a_thousand_listeners() {
         let gone = || metric(admin, "wharf_requests") == Some(0.0);
         eventually_within(Duration::from_secs(60), gone, "all have gone");
     }
+}
+
+/// Ten thousand at once, each on a connection of its own, in the isolation that is for so many. Over HTTP/2 it is `http2/crowds.rs`.
+#[cfg(target_os = "linux")]
+#[test]
+fn ten_thousand_listeners() {
+    const EACH: usize = 5000;
+    let files = raise_open_files();
+    if files.is_some_and(|most| most < 3 * EACH as u64) {
+        println!(
+            "not run: it takes {} open files, and the system permits {files:?}",
+            3 * EACH
+        );
+        return;
+    }
+    let scratch = Scratch::new();
+    let manifest = format!(
+        "[server.limits]\nconnections = 11000\nconnections-per-client = 6000\n[apps.main]\ncomponent = '{}'\n\
+         isolation = 'shared'\nlimits.requests = 11000\n",
+        guest("http-events").display()
+    );
+    let server = Server::start(scratch.write("wharf.toml", manifest), &ADMIN);
+    let before = server.resident_bytes();
+    let mut listeners = Vec::new();
+    for client in [[127, 0, 0, 2], [127, 0, 0, 3]] {
+        for _ in 0..EACH {
+            let mut connection = Connection::from(connect_from(client, server.addr()));
+            connection.send("GET /?n=2&every=3600000 HTTP/1.1\r\nhost: a.test\r\n\r\n");
+            assert_eq!(connection.head().status(), 200);
+            listeners.push(connection);
+        }
+    }
+    for listener in &mut listeners {
+        assert_eq!(listener.data().as_deref(), Some(EVENT.as_bytes()));
+    }
+    let open = metric(admin(&server), "wharf_requests");
+    assert_eq!(open, Some(2.0 * EACH as f64));
+    let held = server.resident_bytes().saturating_sub(before) / listeners.len() as u64 / 1024;
+    println!("{held} KiB for each of {}", listeners.len());
 }
 
 /// The system asks whether a silent client is still there: the second column of timers in its table of connections is 2 for that.

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 
 use wharf_tests::http::{self, Reply};
 use wharf_tests::websocket::{ACCEPT, BINARY, CLOSE, Frame, KEY, PING, PONG, TEXT, WebSocket};
-use wharf_tests::{Scratch, Server, eventually, finish, guest, wharf};
+use wharf_tests::{Scratch, Server, eventually, finish, guest, raise_open_files, wharf};
 
 use crate::axes::{Isolation, Protocol, all};
 use crate::operator::{ADMIN, admin, metric, reached};
@@ -592,23 +592,15 @@ fn everything_is_counted() {
 #[cfg(target_os = "linux")]
 #[test]
 fn ten_thousand() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
     const EACH: usize = 5000;
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // Other tests run in this process, too.
-    if maximum.is_some_and(|most| most < 3 * EACH as u64) {
+    let files = raise_open_files();
+    if files.is_some_and(|most| most < 3 * EACH as u64) {
         println!(
-            "not run: it takes {} open files, and the system permits {maximum:?}",
+            "not run: it takes {} open files, and the system permits {files:?}",
             3 * EACH
         );
         return;
     }
-    let raised = Rlimit {
-        current: maximum,
-        maximum,
-    };
-    setrlimit(Resource::Nofile, raised).expect("a process may raise its limit as far as that");
     let server = serve_with(
         "ws",
         "isolation = 'shared'\nlimits.requests = 11000",
@@ -631,6 +623,49 @@ fn ten_thousand() {
         sockets.iter_mut().for_each(|socket| socket.send_text(round));
         for socket in &mut sockets {
             assert_eq!(socket.text(), round);
+        }
+    }
+}
+
+/// Clients that stop in the middle, wherever that is, delay nobody.
+#[test]
+fn whoever_stalls_delays_nobody() {
+    const STALLED: usize = 500;
+    let whole = handshake(&[]);
+    let frame = Frame::new(TEXT, "a message that never ends").masked();
+    let phases: [(&str, Vec<u8>); 5] = [
+        ("nothing is sent", Vec::new()),
+        ("the head ends in a field", whole.as_bytes()[..whole.len() / 2].to_vec()),
+        (
+            "only the last line of the head is missing",
+            whole.as_bytes()[..whole.len() - 2].to_vec(),
+        ),
+        ("a frame ends in its head", [whole.as_bytes(), &frame[..1]].concat()),
+        (
+            "a frame ends in its content",
+            [whole.as_bytes(), &frame[..frame.len() - 1]].concat(),
+        ),
+    ];
+    for isolation in [Isolation::Serial, Isolation::Shared] {
+        for (phase, sent) in &phases {
+            let server = serve_with("ws", &format!("isolation = '{}'", isolation.flag()), "");
+            let stalled: Vec<_> = (0..STALLED)
+                .map(|_| {
+                    let mut connection = http::Connection::open(server.addr());
+                    connection.send(sent);
+                    connection
+                })
+                .collect();
+            for _ in 0..20 {
+                let mut socket = WebSocket::open(server.addr(), "/echo");
+                socket.send_text("hello");
+                assert_eq!(socket.text(), "hello", "{isolation:?}: {phase}");
+            }
+            let connections = metric(server.admin, "wharf_connections").unwrap_or_default();
+            assert!(
+                connections >= stalled.len() as f64,
+                "{isolation:?}: {phase}: {connections}"
+            );
         }
     }
 }

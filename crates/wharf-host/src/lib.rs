@@ -30,7 +30,7 @@ pub use jiff::tz::TimeZone;
 pub use limits::{CpuTimeExceeded, Limits, OpenedSocketLimits, Refused};
 pub use link::LinkError;
 pub use linked::{LinkedComponent, LinkedInterface, WeakLinkedComponent};
-pub use service::{Deadline, Failure, Isolation, Service, ServiceOptions, ServiceUsage};
+pub use service::{Deadline, Failure, Isolation, Service, ServiceOptions, ServiceUsage, UploadRoom};
 pub use state::{Capabilities, InstanceState};
 pub use wasi::Environment;
 /// The engine, for capabilities of anybody's own: their functions are given to its linker, and so of its very version.

@@ -14,7 +14,7 @@ mod socket;
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -114,10 +114,34 @@ struct Inner {
     returned: Notify,
     /// Room for requests at work.
     places: Arc<Semaphore>,
+    /// Room among these for requests whose content is still to come.
+    uploads: Arc<Semaphore>,
+    full: Full,
     shared: shared::Shared,
     /// Instances at work in tasks of their own, and what ends them.
     tasks: TaskTracker,
     aborted: CancellationToken,
+}
+
+/// Room for a request whose content is still to come, until this is dropped.
+#[derive(Debug)]
+pub struct UploadRoom {
+    _permit: OwnedSemaphorePermit,
+}
+
+/// How many of so many requests may wait for content of theirs. Whoever is slow to send some holds an instance for nothing; a quarter is
+/// left to those who are not.
+fn uploads_of(requests: usize) -> usize {
+    requests - requests / 4
+}
+
+/// How often a request had to wait since there was no room.
+#[derive(Default)]
+struct Full {
+    /// In this service.
+    places: AtomicU64,
+    /// In the engine's pool.
+    slots: AtomicU64,
 }
 
 impl Service {
@@ -142,6 +166,12 @@ impl Service {
         }
         let blueprint = Blueprint::new(component, capabilities, options.environment, options.limits)?;
         let places = options.requests_max.clamp(1, Semaphore::MAX_PERMITS);
+        let room = match isolation {
+            Isolation::Shared => places,
+            Isolation::Request | Isolation::Serial => {
+                places.min((blueprint.engine.instances_max() / blueprint.slots.max(1)) as usize)
+            }
+        };
         let queue = Queue::new(blueprint.limits.queue_length_max, blueprint.limits.queue_timeout);
         let idle = Idle::new(&blueprint.engine, options.idle_max, options.idle_timeout);
         Ok(Self(Arc::new(Inner {
@@ -154,6 +184,8 @@ impl Service {
             queue,
             returned: Notify::new(),
             places: Arc::new(Semaphore::new(places)),
+            uploads: Arc::new(Semaphore::new(uploads_of(room))),
+            full: Full::default(),
             shared: shared::Shared::default(),
             tasks: TaskTracker::new(),
             aborted: CancellationToken::new(),
@@ -188,6 +220,24 @@ impl Service {
         }
     }
 
+    /// Room for a request whose content is still to come, if there is any now: three quarters of what there is for requests.
+    pub fn try_upload_room(&self) -> Option<UploadRoom> {
+        let permit = self.0.uploads.clone().try_acquire_owned().ok()?;
+        Some(UploadRoom { _permit: permit })
+    }
+
+    /// The same, as soon as there is some: waited for in the queue, as long as that and `deadline` allow.
+    ///
+    /// # Errors
+    /// When there is none in time, or the queue is full.
+    pub async fn upload_room(&self, deadline: Deadline) -> Result<UploadRoom, Failure> {
+        self.0.full.places.fetch_add(1, Ordering::Relaxed);
+        let permit = self.queue(deadline, self.0.uploads.clone().acquire_owned()).await?;
+        // It is never closed.
+        let permit = permit.map_err(|_| Failure::NoResponse)?;
+        Ok(UploadRoom { _permit: permit })
+    }
+
     /// What its instances are admitted with.
     pub fn capabilities(&self) -> &Capabilities {
         &self.0.blueprint.capabilities
@@ -201,7 +251,13 @@ impl Service {
         let capabilities = blueprint.capabilities.iter();
         let reached = capabilities.flat_map(|capability| capability.take_reached());
         let of_sockets = blueprint.sockets_reached.take();
-        reached.chain([("background-time", ended)]).chain(of_sockets).collect()
+        let full = &self.0.full;
+        let own = [
+            ("background-time", ended),
+            ("requests", full.places.swap(0, Ordering::Relaxed)),
+            ("instances", full.slots.swap(0, Ordering::Relaxed)),
+        ];
+        reached.chain(own).chain(of_sockets).collect()
     }
 
     /// Answers one request.
@@ -340,11 +396,14 @@ impl Service {
         if let Some(live) = self.take_idle() {
             return Ok(live);
         }
-        if let Ok(place) = self.0.places.clone().try_acquire_owned()
-            && let Ok(slot) = self.engine().slots().try_acquire_many_owned(self.0.blueprint.slots)
-        {
-            return self.fresh(place, slot);
-        }
+        let full = match self.0.places.clone().try_acquire_owned() {
+            Ok(place) => match self.engine().slots().try_acquire_many_owned(self.0.blueprint.slots) {
+                Ok(slot) => return self.fresh(place, slot),
+                Err(_) => &self.0.full.slots,
+            },
+            Err(_) => &self.0.full.places,
+        };
+        full.fetch_add(1, Ordering::Relaxed);
         let instance = async {
             let mut room = pin!(self.room());
             loop {

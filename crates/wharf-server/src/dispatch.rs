@@ -155,7 +155,7 @@ fn meet(
         }
         return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, reason_of(misdirected)));
     }
-    let (route, taken) = find(door, request)?;
+    let (route, taken) = find(door, request, begun)?;
     known.tell(request.headers_mut());
     begun.belongs_to(&route.app);
     if usize::try_from(door.metrics.requests.get()).is_ok_and(|requests| requests > door.limits.requests_max) {
@@ -194,25 +194,43 @@ fn head_bytes(request: &http::Request<Content>) -> usize {
     request.method().as_str().len() + path + fields
 }
 
-/// The route, and how many bytes of the path are its prefix.
-fn find(door: &Door, request: &http::Request<Content>) -> Result<(Arc<Route>, usize), Problem> {
+/// The route, and how many bytes of the path are its prefix. Where there is none, the request is still the app's that alone answers
+/// for its host, or its path.
+fn find(door: &Door, request: &http::Request<Content>, begun: &mut Begun) -> Result<(Arc<Route>, usize), Problem> {
     let apps = door.apps();
-    match apps.routes.find(
+    let found = apps.routes.find(
         || host(request),
         &normal(request.uri().path()),
         websocket::method(request),
-    ) {
-        Found::Route(route, taken) => Ok((route.clone(), taken)),
-        Found::NoPath => Err(Problem::new(StatusCode::NOT_FOUND, "nothing is served under this path")),
-        Found::NoHost => Err(Problem::new(
-            StatusCode::MISDIRECTED_REQUEST,
-            "this server does not answer for this host",
-        )),
-        Found::NoMethod(methods) => Err(Problem {
-            allow: HeaderValue::try_from(methods.join(", ")).ok(),
-            ..Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")
-        }),
+    );
+    let (routes, problem) = match found {
+        Found::Route(route, taken) => return Ok((route.clone(), taken)),
+        Found::NoPath(routes) => (
+            routes,
+            Problem::new(StatusCode::NOT_FOUND, "nothing is served under this path"),
+        ),
+        Found::NoHost => (
+            Vec::new(),
+            Problem::new(
+                StatusCode::MISDIRECTED_REQUEST,
+                "this server does not answer for this host",
+            ),
+        ),
+        Found::NoMethod(routes, methods) => {
+            let methods: Vec<&str> = methods.into_iter().collect();
+            let problem = Problem {
+                allow: HeaderValue::try_from(methods.join(", ")).ok(),
+                ..Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")
+            };
+            (routes, problem)
+        }
+    };
+    if let Some((first, others)) = routes.split_first()
+        && others.iter().all(|other| other.app.is(&first.app))
+    {
+        begun.belongs_to(&first.app);
     }
+    Err(problem)
 }
 
 /// There is more to do than can be done: the client may come again.
@@ -246,7 +264,7 @@ async fn read(
         .await;
     let is_busy = answer.is_busy();
     let problem = match answer {
-        files::Answer::Response(response) => return response,
+        files::Answer::Response(response) => return in_words(app, asked, response),
         files::Answer::NotFound => Problem::new(StatusCode::NOT_FOUND, "there is no such file"),
         files::Answer::BadPath(reason) => Problem::new(StatusCode::BAD_REQUEST, reason),
         files::Answer::Forbidden => Problem::new(StatusCode::FORBIDDEN, "the file may not be read"),
@@ -263,6 +281,19 @@ async fn read(
         }
     };
     problem.response(asked, Some(&app.inner().error_pages))
+}
+
+/// Gives those answers about a file words that have none.
+fn in_words(app: &App, asked: &Asked, response: http::Response<Payload>) -> http::Response<Payload> {
+    let reason = match response.status() {
+        StatusCode::PRECONDITION_FAILED => "the file is another than the request wants it to be",
+        StatusCode::RANGE_NOT_SATISFIABLE => "the file has none of the bytes that the request wants",
+        _ => return response,
+    };
+    let problem = Problem::new(response.status(), reason);
+    let mut said = problem.response(asked, Some(&app.inner().error_pages));
+    said.headers_mut().extend(response.into_parts().0.headers);
+    said
 }
 
 /// The query decides nothing, but a client that is sent elsewhere takes it along.
@@ -296,7 +327,8 @@ async fn ask(
             let (head, body) = request.into_parts();
             let reading = Reading::new(body, limits, begun.activity());
             let verdict = verdict.insert(reading.verdict());
-            let body = Box::pin(reading.payload(head.headers.contains_key(header::EXPECT)));
+            let is_to_be_asked_for = head.headers.contains_key(header::EXPECT);
+            let body = Box::pin(reading.payload(is_to_be_asked_for, service, deadline));
             let left = service.time_left(deadline).unwrap_or_default();
             let Ok(body) = tokio::time::timeout(left, body).await else {
                 return held_up(door, app, asked, Fault::Met(Limit::ResponseTime));
@@ -304,7 +336,10 @@ async fn ask(
             if let Some(fault) = verdict.fault() {
                 return held_up(door, app, asked, fault);
             }
-            http::Request::from_parts(head, body)
+            match body {
+                Ok(body) => http::Request::from_parts(head, body),
+                Err(failure) => return conclude(door, app, asked, Err(failure)),
+            }
         }
     };
     let wants_turn = AtomicBool::new(false);

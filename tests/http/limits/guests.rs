@@ -8,7 +8,7 @@ use wharf_tests::http::get;
 use wharf_tests::{Scratch, Server, eventually, guest};
 
 use super::{Counted, GET, Gate, Limited, Outcome, TO_THE_GATE, Told, check_refused};
-use crate::operator::{ADMIN, admin, metric};
+use crate::operator::{ADMIN, admin, metric, reached_by};
 use crate::witness::Witness;
 
 pub fn requests_at_a_time() -> Outcome {
@@ -44,6 +44,8 @@ pub fn requests_of_an_app_at_a_time_and_its_queue() -> Outcome {
         check_refused(&held().reply());
         gate.open();
         assert_eq!((first.reply().status, second.reply().status), (200, 200), "{isolation}");
+        // Who is refused has found all taken as well.
+        eventually(|| reached_by(limited.admin, "main", "requests") == Some(2.0), isolation);
         limited.check_reached("queue", 1.0)
     });
     let [counted, ..] = counted;
@@ -242,9 +244,10 @@ fn time_of_an_instance_without_work() {
 }
 
 /// Past it requests wait, however many may be under way.
-#[test]
-fn instances_at_a_time() {
-    for (server, app) in [("instances = 1", ""), ("", "instances = 1")] {
+pub fn instances_at_a_time() -> Outcome {
+    // As one of the server's limits, and as the app's own, which is counted with its requests.
+    let cases = [("", "instances = 1", "requests"), ("instances = 1", "", "instances")];
+    let counted = cases.map(|(server, app, limit)| {
         let gate = Gate::closed();
         let limited = Limited::serve(
             "http-outgoing",
@@ -260,7 +263,10 @@ fn instances_at_a_time() {
         assert_eq!(metric(limited.admin, "wharf_instances"), Some(1.0), "{server}{app}");
         gate.open();
         assert_eq!(both.each_mut().map(|connection| connection.reply().status), [200, 200]);
-    }
+        Counted::unsaid(limited.admin, limit, |times| times == 1.0)
+    });
+    let [_, counted] = counted;
+    (counted, Told::Nothing)
 }
 
 /// Calls of guests past it wait for one another.
@@ -279,6 +285,49 @@ pub fn connections_of_outgoing_calls() -> Outcome {
         .count();
     assert_eq!((answered, witness.accepted()), (20, 1), "{}", reply.text());
     let counted = Counted::unsaid(limited.admin, "http-client-connections", |times| times >= 1.0);
+    (counted, Told::Nothing)
+}
+
+/// Who is slow to send content has three quarters of what there is for requests; others do not wait for it.
+#[test]
+fn uploads_leave_room() {
+    const CONTENT: usize = 100_000;
+    let limited = Limited::serve("http-upload", "", "requests = 4\nqueue-time = '10m'");
+    let upload = || {
+        let mut connection = limited.open();
+        connection.send(format!("POST / HTTP/1.1\r\nhost: a.test\r\ncontent-length: {CONTENT}\r\n\r\n"));
+        connection
+    };
+    let _stalled = [(); 3].map(|()| upload());
+    limited.has_begun(3);
+    let mut fourth = upload();
+    limited.has_begun(4);
+    for _ in 0..5 {
+        assert_eq!(limited.send(GET).status, 200);
+    }
+    // It has sent nothing: the others are not to make room for it.
+    let waiting = "wharf_requests_waiting{app=\"main\"}";
+    assert_eq!(metric(limited.admin, waiting), Some(0.0));
+    fourth.send(vec![b'x'; CONTENT]);
+    assert_eq!(fourth.reply().status, 200);
+    assert_eq!(reached_by(limited.admin, "", "slow-clients"), Some(1.0));
+}
+
+/// Past it calls of guests to one origin wait for one another, however many there may be to all.
+pub fn connections_of_outgoing_calls_to_one_origin() -> Outcome {
+    let witness = Witness::start();
+    let limited = Limited::serve(
+        "http-outgoing",
+        "",
+        "[apps.main.http-client]\nallow = ['*']\nconnections-per-origin = 2",
+    );
+    let reply = get(limited.server.addr(), &format!("/?n=20&url={}", witness.url("/ok")));
+    assert_eq!(reply.text().matches("status 200 ").count(), 20, "{}", reply.text());
+    assert!(witness.accepted() <= 2, "{}", witness.accepted());
+    let counted = Counted::unsaid(limited.admin, "http-client-connections-per-origin", |times| {
+        times >= 1.0
+    });
+    assert_eq!(reached_by(limited.admin, "main", "http-client-connections"), Some(0.0));
     (counted, Told::Nothing)
 }
 

@@ -1,7 +1,8 @@
 //! A request's body as its client sends it, held to the limits of its app.
 //!
 //! Time counts only while the guest waits for the client: a guest that takes its time costs the client nothing. Small bodies of
-//! known length are read before a guest is asked, so that a client that is slow to send one holds no instance.
+//! known length are read before a guest is asked, so that a client that is slow to send one holds no instance. Others take room of those
+//! whose content is still to come; where that is short, their beginning is read first.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -11,12 +12,13 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, Sleep, sleep_until};
 use wharf_host::http::{ErrorCode, Payload};
+use wharf_host::{Deadline, Failure, Service, UploadRoom};
 
 use super::activity::{Activity, Awaits};
 use super::content::Content;
@@ -93,6 +95,8 @@ pub(crate) struct Reading {
     awaits: Option<Awaits>,
     /// What was there already when a guest was about to be asked.
     ahead: VecDeque<Read>,
+    /// Held until all of it is there.
+    room: Option<UploadRoom>,
 }
 
 /// What comes of a body: `None` is its end.
@@ -113,6 +117,7 @@ impl Reading {
             is_guests: false,
             awaits: None,
             ahead: VecDeque::new(),
+            room: None,
         }
     }
 
@@ -121,22 +126,62 @@ impl Reading {
         self.verdict.clone()
     }
 
-    /// The body to give to a guest. Waits for all of a small one, unless the client waits to be asked for it (RFC 9110
+    /// The body to give to a guest of `service`. Waits for all of a small one, unless the client waits to be asked for it (RFC 9110
     /// section 10.1.1); one that breaks off meanwhile does so for the guest.
-    pub async fn payload(mut self, is_to_be_asked_for: bool) -> Payload {
-        let small = self.body.size_hint().exact().is_some_and(|bytes| bytes <= SMALL_BYTES);
-        if !small || is_to_be_asked_for {
-            if !is_to_be_asked_for && self.body.size_hint().exact().is_none() {
-                self.look_ahead().await;
-            }
-            self.is_guests = true;
-            return Payload::from(wharf_host::http::Body::new(self));
+    ///
+    /// # Errors
+    /// When there is no room until `deadline`, or the queue for it is full or stands.
+    pub async fn payload(
+        mut self,
+        is_to_be_asked_for: bool,
+        service: &Service,
+        deadline: Deadline,
+    ) -> Result<Payload, Failure> {
+        let exact = self.body.size_hint().exact();
+        if exact.is_some_and(|bytes| bytes <= SMALL_BYTES) && !is_to_be_asked_for {
+            return Ok(self.whole().await);
         }
+        if exact.is_none() && !is_to_be_asked_for {
+            self.look_ahead().await;
+        }
+        self.room = match service.try_upload_room() {
+            Some(room) => Some(room),
+            // Whoever sends it slowly waits where nothing is held for it. A client that waits to be asked for it is asked.
+            None if self.begins().await => None,
+            None => Some(service.upload_room(deadline).await?),
+        };
+        self.is_guests = true;
+        Ok(Payload::from(wharf_host::http::Body::new(self)))
+    }
+
+    async fn whole(self) -> Payload {
         match self.collect().await {
             Ok(whole) if whole.trailers().is_none() => Payload::from(whole.to_bytes()),
             Ok(whole) => Payload::from(wharf_host::http::Body::new(whole.map_err(|never| match never {}))),
             Err(code) => Payload::from(wharf_host::http::Body::new(BrokenOff(Some(code)))),
         }
+    }
+
+    /// Waits for as much as a small body has, or for the end, and puts it together; whether that was the end.
+    async fn begins(&mut self) -> bool {
+        let mut data = BytesMut::new();
+        let last = loop {
+            if data.len() as u64 >= SMALL_BYTES {
+                break None;
+            }
+            match poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await {
+                Some(Ok(frame)) if frame.is_data() => {
+                    data.extend_from_slice(&frame.into_data().unwrap_or_default());
+                }
+                other => break Some(other),
+            }
+        };
+        if !data.is_empty() {
+            self.ahead.push_back(Some(Ok(Frame::data(data.freeze()))));
+        }
+        let is_over = last.is_some();
+        self.ahead.extend(last);
+        is_over
     }
 
     /// Takes what has come with the head. Chunks that are none mostly come so: a guest need not be asked to tell their client,
@@ -264,7 +309,11 @@ impl Body for Reading {
             self.waited += since.elapsed();
             self.awaits = None;
         }
-        Poll::Ready(self.read(frame))
+        let read = self.read(frame);
+        if self.body.is_end_stream() || !matches!(read, Some(Ok(_))) {
+            self.room = None;
+        }
+        Poll::Ready(read)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -272,7 +321,15 @@ impl Body for Reading {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let ahead = self.ahead.iter().flatten().flatten();
+        let ahead: usize = ahead.filter_map(|frame| frame.data_ref().map(Bytes::len)).sum();
+        let (ahead, left) = (ahead as u64, self.body.size_hint());
+        let mut hint = SizeHint::new();
+        hint.set_lower(left.lower().saturating_add(ahead));
+        if let Some(upper) = left.upper() {
+            hint.set_upper(upper.saturating_add(ahead));
+        }
+        hint
     }
 }
 
