@@ -24,12 +24,15 @@ impl Place {
         }
     }
 
-    /// `program` where servers run. Its process is the program's own, so that its accounts are too.
+    /// `program` where servers run. Its process is the program's own, so that its accounts are too. Where an error is made in passing, as
+    /// Wasmtime does with each store that goes, nobody traces it.
     pub fn server(self, program: impl AsRef<OsStr>) -> Command {
-        match self.cores().0 {
+        let mut command = match self.cores().0 {
             Some(core) => on_core(core, program),
             None => Command::new(program),
-        }
+        };
+        command.env_remove("RUST_BACKTRACE").env_remove("RUST_LIB_BACKTRACE");
+        command
     }
 
     /// `program` where what servers call runs: never on their core.

@@ -244,7 +244,6 @@ const SERVING: &[Workload] = &[
         name: "hello02",
         says: "12 bytes from a component of WASI 0.2",
         guest: Guest::Hello02,
-        quick: true,
         ..SMALL
     },
     Workload {
@@ -302,7 +301,6 @@ const SERVING: &[Workload] = &[
         ask: Ask::Post(64 * MIB),
         connections: 8,
         bytes: 64 * MIB as u64,
-        quick: true,
         ..SMALL
     },
     Workload {

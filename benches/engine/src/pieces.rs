@@ -1,10 +1,14 @@
-//! What can be done many times over: one request to one service, without a network.
+//! What can be done many times over: one request to one service, without a network or through a whole server.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use wharf_host::{Component, Engine, EngineOptions, Isolation, Service, ServiceOptions};
+use wharf_server::{Address, App, Listen, ListenOn, Server, ServerOptions};
 
 use crate::Folders;
 use crate::ask::ask;
@@ -19,6 +23,17 @@ pub struct Piece {
     content: usize,
     /// Bytes of the response's.
     answer: usize,
+    way: Way,
+}
+
+/// How a request gets to its service.
+#[derive(Clone, Copy)]
+enum Way {
+    /// As the server hands it over.
+    Direct,
+    /// By HTTP/1.1, on one connection to a server in this process with all its limits, as they are by default. What counts is the
+    /// server and the client of a few lines beside it, without the kernel.
+    Server,
 }
 
 const HELLO: Piece = Piece {
@@ -28,6 +43,7 @@ const HELLO: Piece = Piece {
     path: "/",
     content: 0,
     answer: 12,
+    way: Way::Direct,
 };
 
 /// All pieces.
@@ -79,6 +95,11 @@ pub const ALL: &[Piece] = &[
         answer: 1 << 20,
         ..HELLO
     },
+    Piece {
+        name: "server-hello",
+        way: Way::Server,
+        ..HELLO
+    },
 ];
 
 /// Few slots: the profilers have little address space.
@@ -127,9 +148,50 @@ impl Ready {
     /// # Errors
     /// When an answer is not what it has to be.
     pub async fn repeat(&self, times: u32) -> Result<()> {
+        let mut asks = match self.piece.way {
+            Way::Direct => None,
+            Way::Server => Some(self.connect().await?),
+        };
         for _ in 0..times {
-            self.once().await?;
+            match &mut asks {
+                Some(connection) => self.once_by(connection).await?,
+                None => self.once().await?,
+            }
         }
+        Ok(())
+    }
+
+    /// Starts a server with nothing but this service, and connects to it.
+    async fn connect(&self) -> Result<TcpStream> {
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let options = ServerOptions {
+            listen: vec![Listen::plain(ListenOn::Tcp(any))],
+            ..ServerOptions::default()
+        };
+        let server = Server::bind(options, vec![App::of_service(self.service.clone())])?;
+        let Some(Address::Tcp(addr)) = server.listening().into_iter().map(|listening| listening.address).next() else {
+            bail!("it listens nowhere");
+        };
+        tokio::spawn(server.run(std::future::pending()));
+        Ok(TcpStream::connect(addr).await?)
+    }
+
+    async fn once_by(&self, connection: &mut TcpStream) -> Result<()> {
+        let head = format!("GET {} HTTP/1.1\r\nhost: localhost\r\n\r\n", self.piece.path);
+        connection.write_all(head.as_bytes()).await?;
+        let mut response = Vec::with_capacity(1024);
+        while body(&response).is_none_or(|body| body.len() < self.piece.answer) {
+            ensure!(
+                connection.read_buf(&mut response).await? > 0,
+                "the server has closed the connection"
+            );
+        }
+        ensure!(
+            response.starts_with(b"HTTP/1.1 200 ")
+                && body(&response).is_some_and(|body| body.len() == self.piece.answer),
+            "{}",
+            response.escape_ascii()
+        );
         Ok(())
     }
 
@@ -143,4 +205,10 @@ impl Ready {
         );
         Ok(())
     }
+}
+
+/// What comes after a response's head, once that is there.
+fn body(response: &[u8]) -> Option<&[u8]> {
+    let end = response.windows(4).position(|four| four == b"\r\n\r\n")?;
+    Some(&response[end + 4..])
 }
