@@ -295,7 +295,9 @@ fn uploads_leave_room() {
     let limited = Limited::serve("http-upload", "", "requests = 4\nqueue-time = '10m'");
     let upload = || {
         let mut connection = limited.open();
-        connection.send(format!("POST / HTTP/1.1\r\nhost: a.test\r\ncontent-length: {CONTENT}\r\n\r\n"));
+        connection.send(format!(
+            "POST / HTTP/1.1\r\nhost: a.test\r\ncontent-length: {CONTENT}\r\n\r\n"
+        ));
         connection
     };
     let _stalled = [(); 3].map(|()| upload());
