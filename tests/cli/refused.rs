@@ -177,7 +177,7 @@ fn a_component_that_begins_with_more_memory_than_it_may_have() {
         &finished,
         1,
         "http-hello.wasm",
-        &["begins with 2 MiB of memory", "the 1 MiB"],
+        &["begins with 1088 KiB of memory", "the 1024 KiB"],
     );
 }
 

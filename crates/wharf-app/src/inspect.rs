@@ -5,11 +5,13 @@
 //! to the engine; whether imports can be met, to [`crate::imports`].
 
 mod makers;
+mod memory;
 
 use std::fmt;
 use std::str::FromStr;
 
 use makers::Makers;
+pub use memory::largest_memory;
 use semver::Version;
 use wasmparser::{
     Chunk, ComponentAlias, ComponentExport, ComponentExternalKind, ComponentImport, ComponentOuterAliasKind,

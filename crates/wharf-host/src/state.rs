@@ -102,9 +102,9 @@ impl Blueprint {
         let most = limits.memory_bytes_max as u64;
         if begins_with > most {
             return Err(refused(format!(
-                "it begins with {} MiB of memory, more than the {} MiB that an instance may have",
-                begins_with.div_ceil(1 << 20),
-                most >> 20
+                "it begins with {} KiB of memory, more than the {} KiB that an instance may have",
+                begins_with >> 10,
+                most >> 10
             )));
         }
         Ok(Self {

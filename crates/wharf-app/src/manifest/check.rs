@@ -13,7 +13,7 @@ use super::{Configuration, Subject};
 use crate::app::{Answer, App, AppComponent, Isolation, LinkedAs, SecretSource};
 use crate::compose::{AssembleError, assemble, exporters, own_interfaces, own_links};
 use crate::imports::{Missing, Reason};
-use crate::inspect::{Inspection, World};
+use crate::inspect::{Inspection, World, largest_memory};
 use crate::read;
 use crate::section::Sections;
 
@@ -207,12 +207,28 @@ impl Check<'_> {
                 return None;
             }
         };
+        self.memory(component, &bytes);
         match Inspection::new(&bytes) {
             Ok(inspection) => Some(inspection),
             Err(error) => {
                 self.problem(&Subject::Component(component.name.clone()), error.to_string());
                 None
             }
+        }
+    }
+
+    /// An instance cannot begin with more memory than it may have.
+    fn memory(&mut self, component: &AppComponent, bytes: &[u8]) {
+        let begins_with = largest_memory(bytes);
+        if let Some(most) = self.app.limits.memory_bytes_max.filter(|&most| most < begins_with) {
+            let message = format!(
+                "an instance of `{}` begins with {} KiB of memory, more than the {} KiB that it may have",
+                component.name,
+                begins_with >> 10,
+                most >> 10
+            );
+            self.problem(&Subject::Memory, message).help =
+                Some("write more, or leave it out for the default".to_owned());
         }
     }
 

@@ -303,6 +303,9 @@ impl<'a> Meaning<'a> {
     }
 
     fn limits(&mut self, written: &written::Limits) -> AppLimits {
+        if let Some(memory) = &written.memory {
+            self.remember(Subject::Memory, memory.span());
+        }
         AppLimits {
             memory_bytes_max: self.size("memory", &written.memory),
             cpu_time_max: self.duration("cpu-time", &written.cpu_time),

@@ -15,6 +15,8 @@ pub enum Subject {
     Middleware(String, usize),
     /// This component's link for this import.
     Link(String, String),
+    /// The limit of an instance's memory.
+    Memory,
     /// The route at this place in the app's list.
     Route(usize),
     /// The folder of the route at this place.

@@ -9,6 +9,9 @@ const MIDDLEWARE: &str = r#"(component (import "wasi:http/handler@0.3.0" (instan
     (export "wasi:http/handler@0.3.0" (instance $h)))"#;
 const NEEDY: &str = r#"(component (import "acme:store/cache@1.0.0" (instance (export "get" (func))))
     (instance $i) (export "wasi:http/handler@0.3.0" (instance $i)))"#;
+/// It begins with 2 MiB.
+const LARGE: &str = r#"(component (core module (memory 32)) (instance $i)
+    (export "wasi:http/handler@0.3.0" (instance $i)))"#;
 const CACHE: &str = r#"(component
     (core module $m (func (export "f")))
     (core instance $m (instantiate $m))
@@ -26,6 +29,7 @@ fn check_files(manifest: &str, expected: &[&str]) {
         ("middleware.wasm", MIDDLEWARE),
         ("needy.wasm", NEEDY),
         ("cache.wasm", CACHE),
+        ("large.wasm", LARGE),
     ];
     let components = components.map(|(name, text)| (name, wat::parse_str(text).unwrap()));
     let mut files: Vec<(&str, &[u8])> = components
@@ -54,6 +58,11 @@ fn what_routes_lead_to_are_services() {
     check_files(
         "component = 'legacy.wasm'\nisolation = 'shared'",
         &["wharf.toml:1:13: a component for WASI 0.2 cannot be"],
+    );
+    check_files("component = 'large.wasm'\nlimits.memory = '2MiB'", &[]);
+    check_files(
+        "component = 'large.wasm'\nlimits.memory = '1MiB'",
+        &["begins with 2048 KiB of memory, more than the 1024 KiB that it may have"],
     );
     check_files(
         "component = 'command.wasm'",
