@@ -57,6 +57,16 @@ impl Site {
         self.comes_to("/b", &version);
         self.server.says(said);
         assert_eq!(self.version("/a"), "1", "{said}");
+        for path in ["/readyz", "/readyz?app=a"] {
+            let ready = get(self.admin, path);
+            assert_eq!(ready.status, 200, "{said}");
+            let text = ready.text();
+            assert!(
+                text.starts_with("ok\na as before, since its new version is wrong: "),
+                "{text}"
+            );
+            assert!(text.contains(said), "{text}");
+        }
     }
 
     /// A changed file may be noticed before all of them are changed: what was reloaded then says nothing of the rest.
@@ -166,6 +176,14 @@ fn what_cannot_be_taken_leaves_everything_as_it_was() {
     site.hang_up("refused");
     site.server.says("everything is served as before");
     assert_eq!(site.version("/a"), "1");
+    let text = get(site.admin, "/readyz").text();
+    assert!(
+        text.starts_with("ok\nas before, since the new manifest is wrong: "),
+        "{text}"
+    );
+    replace(&site.scratch.join("wharf.toml"), b"[server]\napps = 'apps'\n");
+    site.hang_up("taken");
+    assert_eq!(get(site.admin, "/readyz").text(), "ok\n");
 }
 
 /// The old version finishes what it has begun, while the new one answers what comes.

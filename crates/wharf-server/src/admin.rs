@@ -116,7 +116,7 @@ impl Admin {
 
 impl Admin {
     /// Whether requests are taken. An app that cannot answer does not keep the others from answering: it is named, and
-    /// `?app=NAME` asks for one alone.
+    /// `?app=NAME` asks for one alone. One that answers in an older version than the last that was to be, is ready, and said.
     fn ready(&self, query: Option<&str>) -> Response<Full<Bytes>> {
         if self.door.drain.is_cancelled() {
             return text(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n".into());
@@ -127,18 +127,35 @@ impl Admin {
             return match apps.all.iter().find(|app| app.name() == name) {
                 None => text(StatusCode::NOT_FOUND, TEXT, "there is no such app\n".into()),
                 Some(app) => match app.trouble() {
-                    None => text(StatusCode::OK, TEXT, "ok\n".into()),
+                    None => text(
+                        StatusCode::OK,
+                        TEXT,
+                        format!("ok\n{}", self.stale(|stale| stale == name)),
+                    ),
                     Some(trouble) => text(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{trouble}\n")),
                 },
             };
         }
-        let mut said = "ok\n".to_owned();
+        let is_served = |name: &str| apps.all.iter().any(|app| app.name() == name && app.trouble().is_none());
+        let mut said = format!("ok\n{}", self.stale(|stale| stale.is_empty() || is_served(stale)));
         for app in &apps.all {
             if let Some(trouble) = app.trouble() {
                 let _ = writeln!(said, "except {}: {trouble}", app.name());
             }
         }
         text(StatusCode::OK, TEXT, said)
+    }
+
+    /// A line for each app that is chosen of those whose newest version was refused; an empty name is that of all.
+    fn stale(&self, is_chosen: impl Fn(&str) -> bool) -> String {
+        let mut said = String::new();
+        for (name, trouble) in self.door.stale.load().iter().filter(|(name, _)| is_chosen(name)) {
+            let _ = match name.as_str() {
+                "" => writeln!(said, "as before, since the new manifest is wrong: {trouble}"),
+                name => writeln!(said, "{name} as before, since its new version is wrong: {trouble}"),
+            };
+        }
+        said
     }
 }
 

@@ -42,6 +42,8 @@ pub(crate) struct Door {
     pub refused: Refusals,
     /// Of connections that are closed because of what proxies may do.
     pub strangers: Seldom,
+    /// What the last reload could not take, by app, and why; without a name for everything. An older version answers, where there is one.
+    pub stale: ArcSwap<Vec<(String, String)>>,
     /// Apps that were replaced and have not finished.
     pub retiring: TaskTracker,
     /// The server takes no more connections, and ends those that have no request.
@@ -77,6 +79,7 @@ impl Door {
             refusals: Semaphore::new(REFUSALS_MAX),
             refused: Refusals::default(),
             strangers: Seldom::default(),
+            stale: ArcSwap::default(),
             limits,
             proxies,
             tls,

@@ -247,8 +247,10 @@ impl Apps {
         }
     }
 
-    /// Counts a reload.
-    pub fn reloaded(&self, outcome: Outcome) {
+    /// Counts a reload, and remembers what of it could not be taken, by app and why, or with an empty name for everything: the
+    /// admin listener says so until the next one.
+    pub fn reloaded(&self, outcome: Outcome, refused: Vec<(String, String)>) {
+        self.door.stale.store(Arc::new(refused));
         self.door.metrics.reloaded(outcome);
     }
 }

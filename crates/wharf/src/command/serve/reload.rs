@@ -110,16 +110,17 @@ fn take(apps: &Apps, tls: Option<&Tls>, loaded: Result<Reloaded, String>) -> Str
                 (true, false) => (Outcome::Late, format!("Reloaded; being compiled: {late}")),
                 (true, true) => (Outcome::Taken, "Reloaded".to_owned()),
             };
-            apps.reloaded(outcome);
+            apps.reloaded(outcome, loaded.refused);
             said
         }
         Err(trouble) => {
             tracing::error!("not reloaded, everything is served as before\n{trouble}");
             // Certificates expire, whatever somebody is writing elsewhere.
             tls::replace(tls, None);
-            apps.reloaded(Outcome::Refused);
             let first = trouble.lines().next().unwrap_or_default();
-            format!("Not reloaded, everything is served as before: {first}")
+            let said = format!("Not reloaded, everything is served as before: {first}");
+            apps.reloaded(Outcome::Refused, vec![(String::new(), trouble)]);
+            said
         }
     }
 }
