@@ -30,3 +30,13 @@ pub fn raise_open_files() -> Option<u64> {
     setrlimit(Resource::Nofile, raised).expect("a process may raise its limit as far as that");
     maximum
 }
+
+/// Whether the system lets this process have so many files open, which it may from then on; says so where it does not, for a test that is
+/// not run then.
+pub fn permits_open_files(wanted: u64) -> bool {
+    let most = raise_open_files().unwrap_or(u64::MAX);
+    if most < wanted {
+        println!("not run: it takes {wanted} open files, and the system permits {most}");
+    }
+    most >= wanted
+}

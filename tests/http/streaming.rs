@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use wharf_tests::http::{Connection, connect_from};
-use wharf_tests::{Scratch, Server, eventually, eventually_within, guest, http2, raise_open_files};
+use wharf_tests::{Scratch, Server, eventually, eventually_within, guest, http2, permits_open_files};
 
 use crate::axes::{Isolation, Protocol, all};
 use crate::operator::{ADMIN, admin, metric};
@@ -200,12 +200,7 @@ fn a_thousand_listeners() {
 #[test]
 fn ten_thousand_listeners() {
     const EACH: usize = 5000;
-    let files = raise_open_files();
-    if files.is_some_and(|most| most < 3 * EACH as u64) {
-        println!(
-            "not run: it takes {} open files, and the system permits {files:?}",
-            3 * EACH
-        );
+    if !permits_open_files(3 * EACH as u64) {
         return;
     }
     let scratch = Scratch::new();

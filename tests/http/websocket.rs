@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 
 use wharf_tests::http::{self, Reply};
 use wharf_tests::websocket::{ACCEPT, BINARY, CLOSE, Frame, KEY, PING, PONG, TEXT, WebSocket};
-use wharf_tests::{Scratch, Server, eventually, finish, guest, raise_open_files, wharf};
+use wharf_tests::{Scratch, Server, eventually, finish, guest, permits_open_files, wharf};
 
 use crate::axes::{Isolation, Protocol, all};
 use crate::operator::{ADMIN, admin, metric, reached};
@@ -593,12 +593,7 @@ fn everything_is_counted() {
 #[test]
 fn ten_thousand() {
     const EACH: usize = 5000;
-    let files = raise_open_files();
-    if files.is_some_and(|most| most < 3 * EACH as u64) {
-        println!(
-            "not run: it takes {} open files, and the system permits {files:?}",
-            3 * EACH
-        );
+    if !permits_open_files(3 * EACH as u64) {
         return;
     }
     let server = serve_with(
