@@ -34,5 +34,5 @@ pub use redis::{KilledRedis, Redis};
 pub use scratch::Scratch;
 pub use server::Server;
 #[cfg(unix)]
-pub use socket::{permits_open_files, raise_open_files, unconnected_socket};
+pub use socket::{many_files, permits_open_files, raise_open_files, unconnected_socket};
 pub use wait::{DEADLINE, eventually, eventually_within};

@@ -1,5 +1,7 @@
 //! Sockets that are set up before they connect, and how many there may be.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use rustix::fd::OwnedFd;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
@@ -31,12 +33,19 @@ pub fn raise_open_files() -> Option<u64> {
     maximum
 }
 
-/// Whether the system lets this process have so many files open, which it may from then on; says so where it does not, for a test that is
-/// not run then.
-pub fn permits_open_files(wanted: u64) -> bool {
+/// One test at a time may have thousands of files open: two would be short of them, and of the machine's ports.
+pub fn many_files() -> MutexGuard<'static, ()> {
+    static MANY: Mutex<()> = Mutex::new(());
+    // A test that fails leaves nothing behind that the next one would meet.
+    MANY.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The same for a test that has so many, and is not run where the system does not permit that, which is said.
+pub fn permits_open_files(wanted: u64) -> Option<MutexGuard<'static, ()>> {
     let most = raise_open_files().unwrap_or(u64::MAX);
     if most < wanted {
         println!("not run: it takes {wanted} open files, and the system permits {most}");
+        return None;
     }
-    most >= wanted
+    Some(many_files())
 }

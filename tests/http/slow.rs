@@ -8,13 +8,12 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::net::{connect, sockopt};
 use wharf_tests::http::get;
 use wharf_tests::{
-    Scratch, Server, eventually, eventually_within, guest, installed, raise_open_files, unconnected_socket,
+    Scratch, Server, eventually, eventually_within, guest, installed, many_files, raise_open_files, unconnected_socket,
 };
 
 use crate::axes::Isolation;
@@ -31,9 +30,6 @@ const HONEST_REQUESTS: usize = 100;
 
 /// How long a crowd may take to come. A second or two where nobody else is; CI's machines run other tests beside.
 const ARRIVAL: Duration = Duration::from_secs(300);
-
-/// One crowd at a time: two would be short of this machine's ports.
-static ALONE: Mutex<()> = Mutex::new(());
 
 /// What a crowd is slow with.
 #[derive(Clone, Copy, Debug)]
@@ -110,7 +106,7 @@ const PATIENT_APP: &str =
 
 /// Asks honestly while a crowd comes and while all of it are there.
 fn check(slow: Slow, isolation: Isolation) {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _files = many_files();
     let scratch = Scratch::new();
     let manifest = format!(
         "{PATIENT}[apps.main]\ncomponent = '{}'\nisolation = '{}'\n[apps.main.limits]\n{PATIENT_APP}",

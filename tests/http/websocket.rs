@@ -593,9 +593,9 @@ fn everything_is_counted() {
 #[test]
 fn ten_thousand() {
     const EACH: usize = 5000;
-    if !permits_open_files(3 * EACH as u64) {
+    let Some(_files) = permits_open_files(3 * EACH as u64) else {
         return;
-    }
+    };
     let server = serve_with(
         "ws",
         "isolation = 'shared'\nlimits.requests = 11000",
