@@ -320,9 +320,7 @@ impl Limit {
             Self::OpenedWebsocketCloseTime => "websocket-opened-close-time",
         }
     }
-}
 
-impl Limit {
     /// The one that services, and capabilities of theirs, count under this name: rather one of the app's than the server's of the
     /// same name, which no service knows.
     pub fn of_service(name: &str) -> Option<Self> {

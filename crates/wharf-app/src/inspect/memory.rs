@@ -10,9 +10,9 @@ pub fn largest_memory(bytes: &[u8]) -> u64 {
         _ => Vec::new(),
     });
     let bytes = memories.map(|memory| {
-        memory
-            .initial
-            .saturating_mul(1 << memory.page_size_log2.unwrap_or(PAGE_SIZE_LOG2))
+        // Read and not validated: it may say anything.
+        let page = 1_u64.checked_shl(memory.page_size_log2.unwrap_or(PAGE_SIZE_LOG2));
+        memory.initial.saturating_mul(page.unwrap_or(u64::MAX))
     });
     bytes.max().unwrap_or(0)
 }
