@@ -7,7 +7,7 @@ use std::time::Duration;
 use wharf_tests::{Scratch, Server, eventually, guest};
 
 use super::begun;
-use super::fields::{get, post};
+use super::fields::{get, post, post_with};
 use super::wire::{
     CANCEL, FLOW_CONTROL_ERROR, INITIAL_WINDOW_SIZE, NO_ERROR, Peer, data, last_data, opened, request, settings,
     window_update,
@@ -61,6 +61,34 @@ fn content_that_nobody_wants() {
     assert_eq!(sent, 2 * STREAM_WINDOW, "{:?}", peer.seen);
     peer.until(|seen| seen.resets.get(&1) == Some(&NO_ERROR), "to be told to stop");
     assert!(peer.is_alive(), "{:?}", peer.seen);
+}
+
+/// A client that is answered, and ends its content where it is instead of where its head said (as curl does), has all of its answer.
+#[test]
+fn content_that_ends_early() {
+    let scratch = Scratch::new();
+    let manifest = format!(
+        "component = {:?}\nroutes = [{{ path = '/hello' }}]\n",
+        guest("http-hello")
+    );
+    let server = Server::start(scratch.write("wharf.toml", manifest), &[]);
+    for last in ["", "content", "0123456789"] {
+        // What of the answer cannot be sent before the client opens its window is sent after its content has ended.
+        let mut peer = Peer::greeted_with(server.addr(), &[(INITIAL_WINDOW_SIZE, 0)]);
+        peer.send(opened(1, post_with(&[("content-length", "10")])));
+        peer.until(|seen| seen.status(1) == Some(404), "the answer's head");
+        peer.send(last_data(1, last));
+        assert!(peer.is_alive(), "{last:?}: {:?}", peer.seen);
+        peer.send(window_update(1, 1 << 16));
+        peer.until(|seen| seen.ended.contains(&1), "the answer");
+        assert!(peer.seen.bytes(1) > 0, "{last:?}: {:?}", peer.seen);
+        // That the stream is of no further use may be said of one that ended early.
+        let reset = peer.seen.resets.get(&1).copied();
+        assert!([None, Some(NO_ERROR)].contains(&reset), "{last:?}: {:?}", peer.seen);
+        assert!(last.len() < 10 || reset.is_none(), "{last:?}: {:?}", peer.seen);
+        peer.send(request(3, get("/")));
+        peer.until(|seen| seen.status(3) == Some(404), "another answer");
+    }
 }
 
 /// Two hundred guests that read nothing of what a client sends as fast as it may: the server holds a connection's window of

@@ -692,7 +692,12 @@ fn windows_and_continuations() {
         sent(
             "6.9.1",
             "more content than the stream's window",
-            after(1, [0; 17].map(|byte| data(1, [byte; 1 << 14])).concat()),
+            // Nobody reads it, and nobody answers before all of it has come.
+            [
+                &opened(1, post("/?delay=3600000"))[..],
+                &[0; 17].map(|byte| data(1, [byte; 1 << 14])).concat(),
+            ]
+            .concat(),
             Refuses(1, FLOW_CONTROL_ERROR),
         )
         .of("http-slow"),

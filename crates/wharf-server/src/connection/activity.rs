@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use wharf_host::http::{ErrorCode, Payload};
 
 use super::answer::Answer;
+use super::content::Unwanted;
 use super::gone;
 use super::stream::{Socket, WeakSocket};
 use super::streams::{Carries, OpenStream};
@@ -53,6 +54,7 @@ pub(crate) struct Activity {
     /// HTTP/2, where frames come that are no head.
     http2: AtomicBool,
     pub traffic: Traffic,
+    pub(super) unwanted: Unwanted,
     /// Bodies of requests that guests wait for.
     awaited: AtomicUsize,
     /// Responses and WebSockets under way over HTTP/2, where a client can stop one without stopping the connection.
@@ -117,6 +119,7 @@ impl Activity {
             head_since: AtomicU64::new(NEVER),
             http2: AtomicBool::new(false),
             traffic: Traffic::default(),
+            unwanted: Unwanted::default(),
             awaited: AtomicUsize::new(0),
             streams: Mutex::default(),
             pieces: AtomicU64::new(0),

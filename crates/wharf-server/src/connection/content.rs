@@ -2,14 +2,16 @@
 //!
 //! What a request may bring is `reading.rs`'s.
 
+use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::select;
 use futures_util::task::AtomicWaker;
 use h2::{Ping, PingPong, Reason, RecvStream};
 use http::HeaderMap;
@@ -17,8 +19,11 @@ use http::header::{self, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use wharf_host::http::ErrorCode;
+
+use super::activity::Activity;
 
 /// How long a client may go on with content that nobody wants. Clients that are told to stop at once (RST_STREAM after the response, RFC 9113
 /// section 8.1) may take that for the loss of their answer, as curl does; those that have sent more by then than is worth waiting for
@@ -35,14 +40,51 @@ pub(crate) enum Content {
 pub(crate) struct Streamed {
     /// There until whoever has this goes.
     stream: Option<RecvStream>,
-    /// Bytes that are still to come, where the head says how many.
-    left: Option<u64>,
+    /// How many bytes the head says it has, and how many of them were taken.
+    declared: Option<u64>,
+    taken: u64,
     /// Everything came but the trailers.
     is_data_done: bool,
     /// The client waits to be asked for it (RFC 9110 section 10.1.1).
     waits: bool,
     coming: Option<Arc<Coming>>,
-    nudge: Option<Nudge>,
+    unwanted: Option<(Arc<Activity>, Option<Nudge>)>,
+}
+
+/// Content that nobody wants, by its stream's number, of those whose heads say how much there is. A client that has its answer may end
+/// with less (curl does, at the first word of a refusal). The library would reset such a stream for its length, and with it an answer
+/// that has not gone out as a whole.
+#[derive(Default)]
+pub(super) struct Unwanted(Mutex<BTreeMap<u32, (u64, oneshot::Sender<()>)>>);
+
+impl Unwanted {
+    /// Ready when the content ends before it should. An error where it is forgotten before that.
+    fn ends_early(&self, stream: u32, declared: u64) -> oneshot::Receiver<()> {
+        let (sender, receiver) = oneshot::channel();
+        self.streams().insert(stream, (declared, sender));
+        receiver
+    }
+
+    /// Whether it ends too early, after `bytes`, with content that nobody wants. Whoever throws it away is told.
+    pub fn is_ended_early(&self, stream: u32, bytes: u64) -> bool {
+        let mut streams = self.streams();
+        if streams.get(&stream).is_none_or(|(declared, _)| bytes >= *declared) {
+            return false;
+        }
+        if let Some((_, thrower)) = streams.remove(&stream) {
+            // It may have given up by now.
+            let _ = thrower.send(());
+        }
+        true
+    }
+
+    fn forget(&self, stream: u32) {
+        self.streams().remove(&stream);
+    }
+
+    fn streams(&self) -> MutexGuard<'_, BTreeMap<u32, (u64, oneshot::Sender<()>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A frame that says nothing (PING, RFC 9113 section 6.7), for clients that have sent and received everything and do not see it until
@@ -92,16 +134,22 @@ impl Coming {
 }
 
 impl Streamed {
-    pub(super) fn new(stream: RecvStream, headers: &HeaderMap, nudge: Option<&Nudge>) -> Self {
+    pub(super) fn new(
+        stream: RecvStream,
+        headers: &HeaderMap,
+        activity: &Arc<Activity>,
+        nudge: Option<&Nudge>,
+    ) -> Self {
         let is_asked_for = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
         // A request without content takes nothing that is shared.
         let is_coming = !stream.is_end_stream();
         Self {
-            left: length(headers),
+            declared: length(headers),
+            taken: 0,
             is_data_done: false,
             waits: headers.get(header::EXPECT).is_some_and(is_asked_for),
             coming: is_coming.then(Arc::default),
-            nudge: nudge.filter(|_| is_coming).cloned(),
+            unwanted: is_coming.then(|| (activity.clone(), nudge.cloned())),
             stream: Some(stream),
         }
     }
@@ -130,7 +178,7 @@ impl Streamed {
             Poll::Ready(Some(Ok(bytes))) => {
                 // The client may send as much again. A stream that has ended needs no window.
                 let _ = stream.flow_control().release_capacity(bytes.len());
-                self.left = self.left.map(|left| left.saturating_sub(bytes.len() as u64));
+                self.taken += bytes.len() as u64;
             }
             Poll::Ready(_) => {}
         }
@@ -161,20 +209,35 @@ impl Drop for Streamed {
     /// Nobody wants the rest, which the client may be in the middle of sending.
     fn drop(&mut self) {
         let stream = self.stream.take().filter(|stream| !stream.is_end_stream());
-        if let (Some(stream), Ok(runtime)) = (stream, Handle::try_current()) {
-            runtime.spawn(timeout(LINGER, throw_away(stream, self.nudge.take())));
+        if let (Some(stream), Some((activity, nudge)), Ok(runtime)) =
+            (stream, self.unwanted.take(), Handle::try_current())
+        {
+            // Noted before the answer goes out.
+            let number = stream.stream_id().as_u32();
+            let early = self.declared.map(|bytes| activity.unwanted.ends_early(number, bytes));
+            runtime.spawn(async move {
+                // What has not ended by then is reset.
+                let _ = timeout(LINGER, throw_away(stream, early, nudge)).await;
+                activity.unwanted.forget(number);
+            });
         }
     }
 }
 
-/// Takes what still comes, and makes room for more.
-async fn throw_away(mut stream: RecvStream, nudge: Option<Nudge>) {
-    while let Some(data) = poll_fn(|cx| stream.poll_data(cx)).await {
-        let Ok(bytes) = data else { return };
-        let _ = stream.flow_control().release_capacity(bytes.len());
-    }
-    if let Some(nudge) = nudge {
-        nudge.send();
+/// Takes what still comes, and makes room for more, until it ends.
+async fn throw_away(mut stream: RecvStream, early: Option<oneshot::Receiver<()>>, nudge: Option<Nudge>) {
+    let all = async {
+        while let Some(data) = poll_fn(|cx| stream.poll_data(cx)).await {
+            let Ok(bytes) = data else { return };
+            let _ = stream.flow_control().release_capacity(bytes.len());
+        }
+        if let Some(nudge) = nudge {
+            nudge.send();
+        }
+    };
+    match early {
+        Some(early) => drop(select(pin!(all), early).await),
+        None => all.await,
     }
 }
 
@@ -211,7 +274,10 @@ impl Body for Content {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Http1(body) => body.size_hint(),
-            Self::Http2(body) => body.left.map_or_else(SizeHint::default, SizeHint::with_exact),
+            Self::Http2(body) => {
+                let left = body.declared.map(|bytes| bytes.saturating_sub(body.taken));
+                left.map_or_else(SizeHint::default, SizeHint::with_exact)
+            }
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! hyper and what stands below it judge frames. Here is what they leave out: a connection begins with SETTINGS (section 3.4);
 //! frames have the size of their type, or the error says that (section 4.2); trailers have no pseudo-fields (section 8.1); windows
-//! have a bound also where nothing more is sent (section 6.9.1); and frames that carry nothing are counted. Whoever is found out is told by the library itself, which is fed something that it
+//! have a bound also where nothing more is sent (section 6.9.1); content that nobody wants may end early; and frames that carry nothing
+//! are counted. Whoever is found out is told by the library itself, which is fed something that it
 //! refuses with the code that is due: so what is said stands between whole frames, whatever carries them.
 //!
 //! Payloads are not looked at, and nothing is copied, as long as nothing is wrong and no trailers come; but for what windows grow by
@@ -322,13 +323,21 @@ struct Heads {
     is_greeted: bool,
     /// The client has said that it goes. Saying it again carries nothing, and the library looks at every stream each time.
     is_left: bool,
-    /// Streams whose content has not ended, as far as their number tells; and by how much their windows have grown since they were
-    /// answered, if they were.
-    open: BTreeMap<u32, Option<u64>>,
+    /// Streams whose content has not ended, as far as their number tells.
+    open: BTreeMap<u32, Open>,
     /// By how much the window of an answered stream grows, as far as that has come. Nobody else is told: nothing more is sent.
     growing: Option<(u32, u32)>,
     /// The connection has been refused: nothing more is taken of it.
     is_over: bool,
+}
+
+/// A stream whose content has not ended.
+#[derive(Default)]
+struct Open {
+    /// How many bytes of it have come, padding included.
+    bytes: u64,
+    /// By how much its window has grown since it was answered, if it was.
+    grown: Option<u64>,
 }
 
 /// What becomes of a frame.
@@ -389,7 +398,7 @@ impl Heads {
         self.growing = (self.payload > 0).then_some((stream, by));
         let mut refused = Vec::new();
         if self.growing.is_none()
-            && let Some(Some(grown)) = self.open.get_mut(&stream)
+            && let Some(Open { grown: Some(grown), .. }) = self.open.get_mut(&stream)
         {
             *grown += u64::from(by & 0x7fff_ffff);
             if *grown > WINDOW_MAX {
@@ -402,8 +411,8 @@ impl Heads {
 
     /// The server has ended a stream.
     fn answered(&mut self, stream: u32) {
-        if let Some(grown) = self.open.get_mut(&stream) {
-            *grown = Some(0);
+        if let Some(open) = self.open.get_mut(&stream) {
+            open.grown = Some(0);
         }
     }
 
@@ -423,20 +432,27 @@ impl Heads {
         (is_whole.then_some(self.part), taken)
     }
 
-    /// Whether its stream has begun and not ended.
-    fn is_later(&mut self, head: Head) -> bool {
+    /// How many bytes of its content have come by the end of this frame, if its stream had begun and not ended.
+    fn later(&mut self, head: Head) -> Option<u64> {
+        let bytes = if head.kind == DATA { head.length as u64 } else { 0 };
         match head.kind {
-            RST_STREAM => self.open.remove(&head.stream).is_some(),
-            HEADERS | DATA if head.has(END_STREAM) => self.open.remove(&head.stream).is_some(),
-            HEADERS if !self.open.contains_key(&head.stream) => {
-                self.open.insert(head.stream, None);
-                if self.open.len() > OPEN_MAX {
-                    self.open.pop_first();
+            RST_STREAM => self.open.remove(&head.stream),
+            HEADERS | DATA if head.has(END_STREAM) => self.open.remove(&head.stream),
+            _ => {
+                if let Some(open) = self.open.get_mut(&head.stream) {
+                    open.bytes += bytes;
+                    return Some(open.bytes);
                 }
-                false
+                if head.kind == HEADERS {
+                    self.open.insert(head.stream, Open::default());
+                    if self.open.len() > OPEN_MAX {
+                        self.open.pop_first();
+                    }
+                }
+                None
             }
-            _ => self.open.contains_key(&head.stream),
         }
+        .map(|open| open.bytes + bytes)
     }
 
     fn judge(&mut self, head: Head, activity: &Activity) -> Verdict {
@@ -451,16 +467,15 @@ impl Heads {
         if (is_repeated || head.carries_nothing()) && !activity.may_say_nothing() {
             return Verdict::Refused(enhance_your_calm(activity));
         }
-        let is_later = self.is_later(head);
+        let later = self.later(head);
         self.payload = head.length;
         match head.kind {
             // With padding, or a priority, a pseudo-field in it is dropped by the library; no guest sees it either way.
-            HEADERS if is_later && !head.has(PADDED) && !head.has(WITH_PRIORITY) => Verdict::Instead(trailers(head)),
-            // The library ends connections for a hundred of these in their whole life, however honest.
-            DATA if is_later && head.length == 0 && !head.has(END_STREAM) && !head.has(PADDED) => {
-                Verdict::Instead(Vec::new())
+            HEADERS if later.is_some() && !head.has(PADDED) && !head.has(WITH_PRIORITY) => {
+                Verdict::Instead(trailers(head))
             }
-            WINDOW_UPDATE if let Some(Some(_)) = self.open.get(&head.stream) => {
+            DATA if let Some(bytes) = later => data(head, bytes, activity),
+            WINDOW_UPDATE if let Some(Open { grown: Some(_), .. }) = self.open.get(&head.stream) => {
                 self.growing = Some((head.stream, 0));
                 Verdict::Instead(Vec::new())
             }
@@ -521,6 +536,22 @@ impl Head {
             CONTINUATION => self.length == 0,
             _ => true,
         }
+    }
+}
+
+/// A frame of content, with which so many bytes of it have come.
+fn data(head: Head, bytes: u64, activity: &Activity) -> Verdict {
+    let is_early = head.has(END_STREAM) && activity.unwanted.is_ended_early(head.stream, bytes);
+    let passes = Head {
+        // That it ends was said to whoever throws it away.
+        flags: if is_early { head.flags & !END_STREAM } else { head.flags },
+        ..head
+    };
+    // The library ends connections for a hundred of these in their whole life, however honest.
+    match passes.length == 0 && !passes.has(END_STREAM) && !passes.has(PADDED) {
+        true => Verdict::Instead(Vec::new()),
+        false if is_early => Verdict::Instead(passes.to_bytes().to_vec()),
+        false => Verdict::Passes,
     }
 }
 
@@ -816,7 +847,7 @@ mod tests {
                     is_greeted: true,
                     ..Heads::default()
                 };
-                heads.open.insert(1, None);
+                heads.open.insert(1, Open::default());
                 heads.answered(1);
                 assert_eq!(through(heads, &all, size), expected, "{grown:?} in pieces of {size}");
             }

@@ -84,7 +84,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Http2<T> {
 impl Handler {
     fn carry(&self, request: Request<RecvStream>, respond: SendResponse<Piece>, nudge: Option<&Nudge>) {
         let (head, stream) = request.into_parts();
-        let content = Streamed::new(stream, &head.headers, nudge);
+        let content = Streamed::new(stream, &head.headers, &self.activity, nudge);
         let coming = content.coming();
         let answer = self.answer(Request::from_parts(head, Content::Http2(content)));
         tokio::spawn(Carried {
