@@ -23,6 +23,8 @@ mod place;
 mod plan;
 mod plot;
 mod rate;
+#[cfg(unix)]
+mod reloads;
 mod report;
 mod server;
 mod start;
@@ -104,7 +106,9 @@ fn measure(
         Kind::Delivery => delivery::run(plan, contestants, workload, place),
         #[cfg(unix)]
         Kind::Data(backend) => data::run(plan, contestants, workload, place, backend),
+        #[cfg(unix)]
+        Kind::Reloads => reloads::run(plan, contestants, workload, place),
         #[cfg(not(unix))]
-        Kind::Data(_) => Err(machine::Missing("Unix").into()),
+        Kind::Data(_) | Kind::Reloads => Err(machine::Missing("Unix").into()),
     }
 }

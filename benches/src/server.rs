@@ -74,6 +74,12 @@ impl Server {
         self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    #[cfg(unix)]
+    pub fn signal(&self, signal: rustix::process::Signal) -> Result<()> {
+        let id = rustix::process::Pid::from_child(&self.process.0);
+        Ok(rustix::process::kill_process(id, signal)?)
+    }
+
     /// How it ended, if it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.process.0.try_wait().ok().flatten()
@@ -129,7 +135,7 @@ fn read(stderr: ChildStderr, found: &Sender<SocketAddr>, said: &Mutex<Vec<String
 }
 
 /// The address in a line such as `wharf: serving a.wasm at http://127.0.0.1:80/`.
-fn address(line: &str) -> Option<SocketAddr> {
+pub fn address(line: &str) -> Option<SocketAddr> {
     let (_, rest) = line.split_once("http://").or_else(|| line.split_once("https://"))?;
     let end = rest.find(|c: char| !(c.is_ascii_hexdigit() || ".:[]".contains(c)));
     rest[..end.unwrap_or(rest.len())].parse().ok()

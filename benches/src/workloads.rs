@@ -20,6 +20,8 @@ pub enum Kind {
     Parked,
     /// What becomes of requests when there are more than can be answered.
     Overload,
+    /// What becomes of requests when their app changes again and again.
+    Reloads,
     /// What connections by TLS cost, new ones and those of clients that come again.
     Handshakes,
     /// What it costs to hold ten thousand connections on which nothing happens.
@@ -349,6 +351,13 @@ const SERVING: &[Workload] = &[
         kind: Kind::Overload,
         places: &[Place::TwoCores],
         ..SMALL
+    },
+    Workload {
+        name: "reloads",
+        says: "200 changes of an app while clients ask",
+        kind: Kind::Reloads,
+        places: &[Place::Unpinned],
+        ..HELLO
     },
     Workload {
         name: "http2",
