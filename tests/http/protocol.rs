@@ -314,6 +314,8 @@ fn requests_that_are_none() {
         "GET / HTTP/1.1\r\nhost: a.test\r\nhost: b.test\r\n\r\n",
         "GET / HTTP/1.1\r\nhost: a b\r\n\r\n",
         "GET / HTTP/1.1\r\nhost: user:secret@a.test\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: a.test:65536\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: a.test:+80\r\n\r\n",
         "GET http://a.test/ HTTP/1.1\r\n\r\n",
         "GET http://a.test/ HTTP/1.1\r\nhost: a.test\r\nhost: b.test\r\n\r\n",
     ];

@@ -453,6 +453,7 @@ fn over_http2_a_request_names_one_host_of_this_servers() {
     assert_eq!(status("ftp://a.test/", None), 400);
     assert_eq!(status("http://user@a.test/", None), 400);
     assert_eq!(status("http://a.test:x/", None), 400);
+    assert_eq!(status("http://a.test/", Some("a.test:65536")), 400);
     assert_eq!(status("http://a.test/", Some("b.test")), 400);
 }
 

@@ -140,6 +140,15 @@ struct Loaded {
     is_as_written: bool,
 }
 
+/// What a reload comes to, as far as it is known.
+#[derive(Default)]
+struct Next {
+    loaded: Vec<Loaded>,
+    changed: Vec<String>,
+    refused: Vec<(String, String)>,
+    late: Vec<String>,
+}
+
 /// What a reload came to.
 pub struct Reloaded {
     /// What serves from now on.
@@ -227,77 +236,88 @@ impl Deployment {
         let tls = configuration.server.tls.take();
         let settings = self.settings.get_or_insert_with(|| configuration.server.clone());
         let settings_changed = *settings != configuration.server;
-        let (mut refused, mut changed, mut late) = (Vec::new(), Vec::new(), Vec::new());
-        let mut next: Vec<Loaded> = Vec::new();
         let orders = configuration.apps.iter().map(|plan| self.order(plan)).collect();
         let made = self.workshop.make(orders, !self.loaded.is_empty());
+        let mut next = Next::default();
         for (plan, made) in std::mem::take(&mut configuration.apps).into_iter().zip(made) {
-            let name = plan.name.clone();
-            match made {
-                Made::Same => next.extend(self.kept(&name).map(|kept| Loaded {
+            self.take(plan, made, &configuration, &mut next);
+        }
+        self.take_broken(std::mem::take(&mut configuration.broken), &mut next);
+        if !(next.refused.is_empty() && next.late.is_empty()) {
+            no_overlap(&next.loaded, &configuration)?;
+        }
+        let gone = self.gone(&next.loaded);
+        self.loaded = next.loaded;
+        self.failed
+            .retain(|name, _| next.refused.iter().any(|(refused, _)| refused == name));
+        Ok(Reloaded {
+            apps: self.loaded.iter().map(|loaded| loaded.app.clone()).collect(),
+            changed: next.changed,
+            gone,
+            refused: next.refused,
+            late: next.late,
+            tls,
+            settings_changed,
+        })
+    }
+
+    /// Takes what was made of `plan`, or what stands in for it.
+    fn take(&mut self, plan: plan::App, made: Made, configuration: &Configuration, next: &mut Next) {
+        let name = plan.name.clone();
+        match made {
+            Made::Same => next.loaded.extend(self.kept(&name).map(|kept| Loaded {
+                is_as_written: true,
+                ..kept
+            })),
+            Made::New { app, inputs } => {
+                next.changed.push(name);
+                next.loaded.push(Loaded {
+                    plan,
+                    inputs,
+                    app,
                     is_as_written: true,
-                    ..kept
-                })),
-                Made::New { app, inputs } => {
-                    changed.push(name);
-                    next.push(Loaded {
-                        plan,
-                        inputs,
-                        app,
-                        is_as_written: true,
-                    });
+                });
+            }
+            Made::Failed { fault, inputs } => {
+                let trouble = fault.said(&name, configuration);
+                next.refused.push((name.clone(), trouble.clone()));
+                if let Some(inputs) = inputs {
+                    let plan = plan.clone();
+                    self.failed.insert(name.clone(), Failed { plan, inputs, fault });
                 }
-                Made::Failed { fault, inputs } => {
-                    let trouble = fault.said(&name, &configuration);
-                    refused.push((name.clone(), trouble.clone()));
-                    if let Some(inputs) = inputs {
-                        let plan = plan.clone();
-                        self.failed.insert(name.clone(), Failed { plan, inputs, fault });
-                    }
-                    next.push(self.kept_whole(&name).unwrap_or_else(|| Loaded::broken(plan, trouble)));
-                }
-                Made::UnderWay => {
-                    let begun = || Loaded::broken(plan, BEING_COMPILED.to_owned());
-                    next.push(self.kept_whole(&name).unwrap_or_else(begun));
-                    late.push(name);
-                }
+                let kept = self.kept_whole(&name);
+                next.loaded.push(kept.unwrap_or_else(|| Loaded::broken(plan, trouble)));
+            }
+            Made::UnderWay => {
+                let begun = || Loaded::broken(plan, BEING_COMPILED.to_owned());
+                next.loaded.push(self.kept_whole(&name).unwrap_or_else(begun));
+                next.late.push(name);
             }
         }
+    }
+
+    /// Keeps, or puts something in the place of, apps whose manifests are wrong.
+    fn take_broken(&self, broken: Vec<Broken>, next: &mut Next) {
         let mut unavailable = Vec::new();
-        for broken in std::mem::take(&mut configuration.broken) {
-            refused.push((broken.name.clone(), broken.problems.to_string()));
+        for broken in broken {
+            next.refused.push((broken.name.clone(), broken.problems.to_string()));
             match self.kept_whole(&broken.name) {
-                Some(kept) => next.push(kept),
+                Some(kept) => next.loaded.push(kept),
                 None => unavailable.push(broken),
             }
         }
         // Last, when all routes are known that somebody answers.
         for broken in unavailable {
-            let stand_in = self.stand_in(broken, &next);
-            next.push(stand_in);
+            let stand_in = self.stand_in(broken, &next.loaded);
+            next.loaded.push(stand_in);
         }
-        if !(refused.is_empty() && late.is_empty()) {
-            no_overlap(&next, &configuration)?;
-        }
+    }
+
+    /// The names of those that are not among the `next`.
+    fn gone(&self, next: &[Loaded]) -> Vec<String> {
         let is_gone = |old: &&Loaded| !next.iter().any(|new| new.plan.name == old.plan.name);
-        let gone = self
-            .loaded
-            .iter()
-            .filter(is_gone)
-            .map(|old| old.plan.name.clone())
-            .collect();
-        self.loaded = next;
-        self.failed
-            .retain(|name, _| refused.iter().any(|(refused, _)| refused == name));
-        Ok(Reloaded {
-            apps: self.loaded.iter().map(|loaded| loaded.app.clone()).collect(),
-            changed,
-            gone,
-            refused,
-            late,
-            tls,
-            settings_changed,
-        })
+        let gone = self.loaded.iter().filter(is_gone);
+        gone.map(|old| old.plan.name.clone()).collect()
     }
 
     /// Whether something of [`Reloaded::late`] has been made, which the next reload takes.

@@ -150,7 +150,9 @@ fn is_authority(authority: &Authority) -> bool {
         return false;
     };
     let digits = port.strip_prefix(':').unwrap_or(port);
-    !host.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    // There may be a colon and nothing after it (RFC 3986 section 3.2.3).
+    !host.is_empty() && is_number && (digits.is_empty() || digits.parse::<u16>().is_ok())
 }
 
 /// The host that a request is for, without its port. [`complete`] has seen to it that there is one.
