@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use wharf_tests::{Server, eventually, finish, guest, wharf};
+use wharf_tests::{Brand, Server, eventually, finish, guest, wharf};
 
 use super::{ENGINES, Engine, Site};
 use crate::axes::Isolation;
@@ -86,14 +86,145 @@ fn read_only_is_kept() {
             "execute SET @@tx_read_only = 0\nexecute INSERT INTO a VALUES (2)",
             "query SELECT set_config('default_transaction_read_only', 'off', false)\nexecute INSERT INTO a VALUES (2)",
             "execute PRAGMA query_only = 0\nexecute INSERT INTO a VALUES (2)",
+            "begin\nexecute SET transaction_read_only = off\nexecute INSERT INTO a VALUES (2)\ncommit",
+            "begin read-only\nexecute SET transaction_read_only = off\nexecute INSERT INTO a VALUES (2)\ncommit",
+            "query SELECT set_config('transaction_read_only', 'off', false)\nexecute INSERT INTO a VALUES (2)",
+            "execute SET STATEMENT tx_read_only = 0 FOR INSERT INTO a VALUES (2)",
+            "begin\nexecute SET STATEMENT tx_read_only = 0 FOR INSERT INTO a VALUES (2)\ncommit",
+            "execute SET tx_read_only = 0\nexecute INSERT INTO a VALUES (2)",
+            "execute DO $$ BEGIN SET transaction_read_only = off; INSERT INTO a VALUES (2); END $$",
+            "many 2 2 INSERT INTO a VALUES ($1)",
+            "execute CREATE TABLE c (b INTEGER)",
         ];
         for way in ways {
             let answer = reading.ask(way);
             assert!(!answer.contains("changed 1"), "{engine:?}: {way}: {answer}");
         }
         assert_eq!(reading.ask("count SELECT b FROM a"), "counted 1\nend", "{engine:?}");
+        let created = reading.ask("count SELECT b FROM c");
+        assert!(created.starts_with("query-failed"), "{engine:?}: {created}");
     }
 }
+
+/// What a request has done to its connection the next one that has it does not find.
+#[test]
+fn connections_are_as_good_as_new() {
+    const POSTGRES: Engine = Engine::Server(Brand::Postgres);
+    const MARIADB: Engine = Engine::Server(Brand::Mariadb);
+    let cases = [
+        (
+            POSTGRES,
+            "execute SET search_path TO evil",
+            "SHOW search_path",
+            "text \"$user\", public",
+        ),
+        (
+            POSTGRES,
+            "query SELECT set_config('search_path', 'evil', false)",
+            "SHOW search_path",
+            "text \"$user\", public",
+        ),
+        (
+            POSTGRES,
+            "begin\nexecute SET statement_timeout = '7s'\ncommit",
+            "SHOW statement_timeout",
+            "text 0",
+        ),
+        (
+            POSTGRES,
+            "execute DO $$ BEGIN SET statement_timeout = '7s'; END $$",
+            "SHOW statement_timeout",
+            "text 0",
+        ),
+        (POSTGRES, "execute SELECT 1 AS a INTO TEMP leaked", LEAKED, "integer 0"),
+        (
+            POSTGRES,
+            "execute CREATE TABLE pg_temp.leaked (a INTEGER)",
+            LEAKED,
+            "integer 0",
+        ),
+        (
+            POSTGRES,
+            "execute CREATE OR REPLACE TEMP VIEW leaked AS SELECT 1 AS a",
+            LEAKED,
+            "integer 0",
+        ),
+        (
+            POSTGRES,
+            "execute SELECT pg_advisory_lock(42)",
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'",
+            "integer 0",
+        ),
+        (
+            POSTGRES,
+            "execute PREPARE leaked AS SELECT 1",
+            "SELECT count(*) FROM pg_prepared_statements WHERE name = 'leaked'",
+            "integer 0",
+        ),
+        // What it was made with is there again.
+        (
+            POSTGRES,
+            "execute SET TimeZone = 'Asia/Tokyo'",
+            "SHOW TimeZone",
+            "text UTC",
+        ),
+        (
+            POSTGRES,
+            "execute SET client_connection_check_interval = 0",
+            "SHOW client_connection_check_interval",
+            "text 5s",
+        ),
+        (MARIADB, "query SELECT @x := 5", "SELECT @x IS NULL", "integer 1"),
+        (MARIADB, "many 1 1 SET @x = $1", "SELECT @x IS NULL", "integer 1"),
+        (
+            MARIADB,
+            "begin\nmany 1 1 SET @x = $1\ncommit",
+            "SELECT @x IS NULL",
+            "integer 1",
+        ),
+        (
+            MARIADB,
+            "execute SET sql_mode = ''",
+            "SELECT @@sql_mode = ''",
+            "integer 0",
+        ),
+        (
+            MARIADB,
+            "query SELECT GET_LOCK('a', 1)",
+            "SELECT IS_FREE_LOCK('a')",
+            "integer 1",
+        ),
+        (
+            MARIADB,
+            "execute CREATE TEMPORARY TABLE leaked (a INTEGER)",
+            "SELECT a FROM leaked",
+            "query-failed",
+        ),
+        (
+            MARIADB,
+            "execute SET time_zone = '+09:00'",
+            "SELECT @@time_zone",
+            "text +00:00",
+        ),
+    ];
+    for engine in [POSTGRES, MARIADB] {
+        // All that is asked is asked on the same connection, or on one that was made since.
+        let Some(site) = engine.serve("connections = 1") else {
+            continue;
+        };
+        for (_, first, then, expected) in cases.iter().filter(|case| case.0 == engine) {
+            let answer = site.ask(first);
+            assert!(!answer.contains("failed"), "{engine:?}: {first}: {answer}");
+            let answer = site.ask(&format!("query {then}"));
+            let row = answer.lines().find_map(|line| line.strip_prefix("row "));
+            let is_expected = row.unwrap_or(&answer).starts_with(expected);
+            assert!(is_expected, "{engine:?}: {first}: {answer}");
+        }
+    }
+}
+
+/// How many temporary things there are.
+const LEAKED: &str = "SELECT count(*) FROM pg_class WHERE relname = 'leaked'";
 
 #[test]
 fn databases_are_opened_by_name() {

@@ -130,8 +130,8 @@ impl Database {
     ) -> Result<u64, Failure> {
         let outcome = drive::run(&mut *lease, statement, sink, self).await;
         let is_lost = outcome.as_ref().is_err_and(Failure::is_lost);
-        if !is_lost && kind != Kind::Taints {
-            lease.put_back();
+        if !is_lost {
+            self.put_back(lease, kind == Kind::Taints);
         }
         if outcome != Err(Failure::Writes) {
             self.counters.finished(&outcome);
@@ -151,7 +151,7 @@ impl Database {
     }
 
     async fn many(&self, sql: &Arc<str>, lists: Lists, sink: &Sink) -> Result<u64, Error> {
-        kind(sql, false)?;
+        let kind = kind(sql, false)?;
         let mut lease = self.acquire(&self.pool, sink).await?;
         self.control(&mut lease, Control::Begin(TransactionOptions::default()))
             .await?;
@@ -169,9 +169,17 @@ impl Database {
         let is_clean =
             !is_lost && (outcome.is_ok() || drive::control(&mut *lease, Control::Rollback, self).await.is_ok());
         if is_clean {
-            lease.put_back();
+            self.put_back(lease, kind == Kind::Taints);
         }
         outcome
+    }
+
+    /// Gives a connection back whose use has ended well.
+    pub fn put_back(&self, lease: Lease, is_tainted: bool) {
+        match is_tainted {
+            true => lease.put_back_as_new(&self.runtime),
+            false => lease.put_back(),
+        }
     }
 
     /// Runs a statement for each list of parameters, until there are no more.

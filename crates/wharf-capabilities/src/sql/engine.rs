@@ -25,6 +25,9 @@ pub(super) trait Connection: Send + 'static {
     /// Begins, commits or rolls back a transaction.
     fn control(&mut self, control: Control) -> BoxFuture<'_, Result<(), Failure>>;
 
+    /// Makes it as good as new, after a statement that may have changed it. Whether that was done.
+    fn reset(&mut self) -> BoxFuture<'_, bool>;
+
     /// Runs any number of statements without parameters. The text is the operator's.
     fn script(&mut self, sql: String) -> BoxFuture<'_, Result<(), Failure>>;
 

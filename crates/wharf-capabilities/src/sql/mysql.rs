@@ -86,6 +86,7 @@ impl Mysql {
             connection: Closed(Some(connection)),
             opts,
             read_only: self.read_only,
+            in_transaction: false,
             is_lost: false,
         })
     }
@@ -137,10 +138,25 @@ struct MysqlConnection {
     id: u32,
     opts: Opts,
     read_only: bool,
+    in_transaction: bool,
     is_lost: bool,
 }
 
 impl MysqlConnection {
+    /// A guest could set what a session begins with, but not what a transaction has begun with.
+    async fn run_wrapped(&mut self, statement: &Statement, sink: &Sink) -> Result<u64, Failure> {
+        if !self.read_only || self.in_transaction {
+            return self.run(statement, sink).await;
+        }
+        self.script("START TRANSACTION READ ONLY").await?;
+        let outcome = self.run(statement, sink).await;
+        if !outcome.as_ref().is_err_and(Failure::is_lost) {
+            let rolled_back = self.script("ROLLBACK").await;
+            rolled_back.map_err(|failure| Failure::Lost(failure.into_error()))?;
+        }
+        outcome
+    }
+
     async fn run(&mut self, statement: &Statement, sink: &Sink) -> Result<u64, Failure> {
         let prepared = self.connection.prep(&*statement.sql).await.map_err(errors::failure)?;
         let params = values::params(&statement.params, prepared.num_params())?;
@@ -172,10 +188,12 @@ impl MysqlConnection {
 
     async fn control(&mut self, control: Control) -> Result<(), Failure> {
         match control {
-            Control::Begin(options) => self.begin(options).await,
-            Control::Commit => self.script("COMMIT").await,
-            Control::Rollback => self.script("ROLLBACK").await,
+            Control::Begin(options) => self.begin(options).await?,
+            Control::Commit => self.script("COMMIT").await?,
+            Control::Rollback => self.script("ROLLBACK").await?,
         }
+        self.in_transaction = matches!(control, Control::Begin(_));
+        Ok(())
     }
 
     async fn begin(&mut self, options: TransactionOptions) -> Result<(), Failure> {
@@ -220,7 +238,7 @@ async fn deliver(
 impl Connection for MysqlConnection {
     fn run(&mut self, statement: Arc<Statement>, sink: Sink) -> BoxFuture<'_, Result<u64, Failure>> {
         async move {
-            let outcome = self.run(&statement, &sink).await;
+            let outcome = self.run_wrapped(&statement, &sink).await;
             self.seen(outcome)
         }
         .boxed()
@@ -232,6 +250,12 @@ impl Connection for MysqlConnection {
             self.seen(outcome)
         }
         .boxed()
+    }
+
+    /// With its settings ([`Mysql::opts`]).
+    fn reset(&mut self) -> BoxFuture<'_, bool> {
+        // Servers that do not know how say no.
+        async move { matches!(self.connection.reset().await, Ok(true)) }.boxed()
     }
 
     fn script(&mut self, sql: String) -> BoxFuture<'_, Result<(), Failure>> {

@@ -1,8 +1,8 @@
 //! The connections of one database that an app has, and who gets one.
 //!
 //! Which to keep and which to close is decided here; how many there are, and who waits for how long, is what `deadpool` keeps
-//! to. A connection goes back only where it is said to be good ([`Lease::put_back`]): whatever is dropped on the way is
-//! closed.
+//! to. A connection goes back only where it is said to be good ([`Lease::put_back`]), or can be made so
+//! ([`Lease::put_back_as_new`]): whatever is dropped on the way is closed.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -12,12 +12,18 @@ use std::time::Duration;
 use deadpool::Runtime;
 use deadpool::managed::{Manager, Metrics, Object, PoolError, QueueMode, RecycleError, RecycleResult, TimeoutType};
 
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
 use super::engine::{ConnectError, Connection, Engine};
 use super::error::Error;
 use super::standing::{Seldom, Standing};
 
 /// A connection that was not used for so long is asked whether it still stands before it is used.
 const UNCHECKED_MAX: Duration = Duration::from_secs(5);
+
+/// How long one may take to be made as good as new. Past it, it is closed.
+const RESET_MAX: Duration = Duration::from_secs(5);
 
 /// How many may be open, and how long one may be waited for.
 #[derive(Clone, Copy, Debug)]
@@ -192,6 +198,15 @@ impl Lease {
         if self.is_usable() {
             drop(self.0.take());
         }
+    }
+
+    /// Gives it back once it has been made as good as new, for which nobody waits who has his answer.
+    pub fn put_back_as_new(mut self, runtime: &Handle) {
+        runtime.spawn(async move {
+            if timeout(RESET_MAX, self.reset()).await == Ok(true) {
+                self.put_back();
+            }
+        });
     }
 }
 

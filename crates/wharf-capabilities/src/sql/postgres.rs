@@ -49,6 +49,9 @@ const LOOK_AFTER_CLIENTS: &str = "SET client_connection_check_interval = '5s'";
 /// The version of the server that knows this.
 const LOOKS_AFTER_CLIENTS_SINCE: u32 = 14;
 
+/// From its first query on, a transaction that only reads cannot be made to write (`SET TRANSACTION`).
+const READ_ONLY: &str = " READ ONLY; SELECT 1";
+
 /// How long a connection may take to say that it ends.
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
 
@@ -110,20 +113,18 @@ impl Postgres {
                 (client, Driver::spawn(connection), Some(tls))
             }
         };
-        if driver.looks_after_clients {
-            // A server whose system cannot tell says no: it goes without.
-            let _ = client.batch_execute(LOOK_AFTER_CLIENTS).await;
-        }
-        Ok(PostgresConnection {
+        let connection = PostgresConnection {
             client,
-            _driver: driver,
+            driver,
             addr,
             tls,
             statements: Statements::default(),
             read_only: self.read_only,
             in_transaction: false,
             has_failed: false,
-        })
+        };
+        connection.set_up().await;
+        Ok(connection)
     }
 }
 
@@ -190,7 +191,7 @@ impl Engine for Postgres {
 
 struct PostgresConnection {
     client: Client,
-    _driver: Driver,
+    driver: Driver,
     /// Where the server is: of several with one name, the one that this connection is to.
     addr: SocketAddr,
     tls: Option<Encryption>,
@@ -202,12 +203,20 @@ struct PostgresConnection {
 }
 
 impl PostgresConnection {
+    /// What it begins with, beside [`Postgres::config`].
+    async fn set_up(&self) {
+        if self.driver.looks_after_clients {
+            // A server whose system cannot tell says no: it goes without.
+            let _ = self.client.batch_execute(LOOK_AFTER_CLIENTS).await;
+        }
+    }
+
     /// A guest could set what a session begins with, but not what a transaction has begun with.
     async fn run_wrapped(&mut self, statement: &Statement, sink: &Sink) -> Result<u64, Failure> {
         if !self.read_only || self.in_transaction {
             return self.run_fresh(statement, sink).await;
         }
-        self.script("BEGIN READ ONLY").await?;
+        self.script(&format!("BEGIN{READ_ONLY}")).await?;
         let outcome = self.run_fresh(statement, sink).await;
         if !outcome.as_ref().is_err_and(Failure::is_lost) {
             self.roll_back().await?;
@@ -328,7 +337,7 @@ fn begin(options: TransactionOptions, read_only: bool) -> String {
     let level = options
         .isolation
         .map(|level| format!(" ISOLATION LEVEL {}", level.sql()));
-    let access = if read_only { " READ ONLY" } else { "" };
+    let access = if read_only { READ_ONLY } else { "" };
     format!("BEGIN{}{access}", level.unwrap_or_default())
 }
 
@@ -351,6 +360,16 @@ impl Connection for PostgresConnection {
 
     fn control(&mut self, control: Control) -> BoxFuture<'_, Result<(), Failure>> {
         self.control(control).boxed()
+    }
+
+    fn reset(&mut self) -> BoxFuture<'_, bool> {
+        async move {
+            self.statements = Statements::default();
+            let is_new = self.script("DISCARD ALL").await.is_ok();
+            self.set_up().await;
+            is_new
+        }
+        .boxed()
     }
 
     fn script(&mut self, sql: String) -> BoxFuture<'_, Result<(), Failure>> {

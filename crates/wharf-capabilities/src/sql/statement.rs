@@ -1,8 +1,9 @@
-//! What a statement is, by its first word: whether guests may run it, and what it leaves behind on its connection.
+//! What a statement is, by its first word and a few others: whether guests may run it, and what it leaves behind on its connection.
 //!
 //! Whether a statement is right is the database's to say. This only keeps connections of a pool alike: transactions are begun by
 //! `begin` alone, so that nobody finds himself in somebody else's; and a connection whose settings a statement may have
-//! changed is not given to the next.
+//! changed is made as good as new before the next has it. What a function of the database's does that is called by a name of its own
+//! is not seen here.
 
 use super::error::Error;
 
@@ -13,7 +14,7 @@ pub(super) enum Kind {
     Reads,
     /// Changes data or their definition, and nothing about the connection.
     Writes,
-    /// May change the connection: it is closed afterwards.
+    /// May change the connection, which is made as good as new afterwards.
     Taints,
 }
 
@@ -35,8 +36,21 @@ const READING: &[&str] = &[
 ];
 
 const WRITING: &[&str] = &[
-    "alter", "analyze", "call", "cluster", "comment", "delete", "do", "drop", "grant", "insert", "merge", "optimize",
-    "reindex", "refresh", "rename", "replace", "revoke", "truncate", "update", "vacuum",
+    "alter", "analyze", "cluster", "comment", "delete", "drop", "grant", "insert", "merge", "optimize", "reindex",
+    "refresh", "rename", "replace", "revoke", "truncate", "update", "vacuum",
+];
+
+/// Functions and places that change a connection, or keep something for it, wherever they are named: settings, locks that no
+/// transaction ends, PostgreSQL's folder of temporary tables.
+const TAINTING: &[&str] = &[
+    "get_lock",
+    "pg_advisory_lock",
+    "pg_advisory_lock_shared",
+    "pg_temp",
+    "pg_try_advisory_lock",
+    "pg_try_advisory_lock_shared",
+    "set_config",
+    "setseed",
 ];
 
 /// Which kind a statement is of.
@@ -66,13 +80,42 @@ pub(super) fn kind(sql: &str, in_transaction: bool) -> Result<Kind, Error> {
         return Err(Error::NotAllowed(what.to_owned()));
     }
     if first == "create" {
-        let is_temporary = matches!(second.as_str(), "temp" | "temporary" | "local" | "global" | "or");
+        let is_temporary = matches!(second.as_str(), "temp" | "temporary" | "local" | "global" | "or") || taints(sql);
         return Ok(if is_temporary { Kind::Taints } else { Kind::Writes });
     }
     Ok(match () {
+        () if taints(sql) => Kind::Taints,
         () if is(READING) => Kind::Reads,
         () if is(WRITING) => Kind::Writes,
         () => Kind::Taints,
+    })
+}
+
+/// Whether something in the statement says that it changes its connection: one of [`TAINTING`], a temporary table that a `SELECT` makes,
+/// a variable of MySQL's (`@x`). Texts and comments are not left out: one that reads like such costs a little time.
+fn taints(sql: &str) -> bool {
+    let mut before = "";
+    let names = sql
+        .split(|c: char| !(c.is_alphanumeric() || c == '_'))
+        .filter(|word| !word.is_empty())
+        .any(|word| {
+            let is_temporary = word.eq_ignore_ascii_case("temp") || word.eq_ignore_ascii_case("temporary");
+            let makes = is_temporary && before.eq_ignore_ascii_case("into");
+            before = word;
+            makes || TAINTING.iter().any(|name| word.eq_ignore_ascii_case(name))
+        });
+    names || names_variable(sql)
+}
+
+/// Whether there is a `@` before a name and after none: neither an address of mail, nor an operator, nor a setting (`@@x`).
+fn names_variable(sql: &str) -> bool {
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"_`'\"$.".contains(byte);
+    let bytes = sql.as_bytes();
+    bytes.iter().enumerate().any(|(at, byte)| {
+        let before = at.checked_sub(1).and_then(|at| bytes.get(at));
+        *byte == b'@'
+            && bytes.get(at + 1).is_some_and(is_name)
+            && !before.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"@_<".contains(byte))
     })
 }
 
@@ -134,6 +177,25 @@ mod tests {
             ("set search_path to b", Some(Taints)),
             ("/*! select 1 */", Some(Taints)),
             ("pragma table_info(a)", Some(Reads)),
+            ("SELECT set_config('search_path', 'b', false)", Some(Taints)),
+            ("select 1 as a INTO TEMP b", Some(Taints)),
+            ("select temp from readings where into_temp = 1", Some(Reads)),
+            ("create table pg_temp.a (b int)", Some(Taints)),
+            ("create or replace view a as select 1", Some(Taints)),
+            ("do $$ begin set a to b; end $$", Some(Taints)),
+            ("call a()", Some(Taints)),
+            ("select pg_advisory_lock(1)", Some(Taints)),
+            ("select PG_TRY_ADVISORY_LOCK_SHARED(1)", Some(Taints)),
+            ("select pg_advisory_xact_lock(1)", Some(Reads)),
+            ("select get_lock('a', 1)", Some(Taints)),
+            ("select @x := 5", Some(Taints)),
+            ("insert into a values (@`b c`)", Some(Taints)),
+            ("select 1 into @x", Some(Taints)),
+            (
+                "select @@version, a @> b, a <@ b, @ -5 from c where d @@ e",
+                Some(Reads),
+            ),
+            ("select 1 from a where mail = 'b@c.test'", Some(Reads)),
             ("", None),
             ("-- nothing", None),
             ("begin", None),

@@ -97,7 +97,7 @@ impl Transaction {
 struct Work {
     database: Arc<Database>,
     lease: Lease,
-    /// Whether somebody else may have the connection afterwards, and whether there is still one.
+    /// Whether the connection is to be made as good as new afterwards, and whether there is still one.
     is_tainted: bool,
     is_lost: bool,
 }
@@ -158,7 +158,8 @@ impl Work {
     async fn many(&mut self, call: Call, lists: Lists) -> bool {
         let Call { statement, sink, end } = call;
         let outcome = match kind(&statement.sql, true) {
-            Ok(_) => {
+            Ok(kind) => {
+                self.is_tainted |= kind == Kind::Taints;
                 let Self { database, lease, .. } = self;
                 database.many_on(&mut **lease, &statement.sql, lists, &sink).await
             }
@@ -206,8 +207,6 @@ impl Work {
     }
 
     fn put_back(self) {
-        if !self.is_tainted {
-            self.lease.put_back();
-        }
+        self.database.put_back(self.lease, self.is_tainted);
     }
 }
