@@ -288,6 +288,12 @@ fn answered() {
                 FLOW,
             ),
             (
+                "6.9",
+                "a window that grows by 0",
+                steps(&[window_update(1, 0)]),
+                PROTOCOL,
+            ),
+            (
                 "8.1",
                 "HEADERS that are not the end",
                 steps(&[data(1, "x"), trailers(0, &[("x", "y")])]),

@@ -4,7 +4,10 @@
 
 use super::Then::{Answers, Closes, Malformed, Refuses};
 use super::fields::{GET, HTTP, POST, ROOT, block, field, get, get_with, post, post_with, websocket};
-use super::wire::{END_HEADERS, END_STREAM, HEADERS, PROTOCOL_ERROR, Peer, data, frame, last_data, opened, request};
+use super::wire::{
+    END_HEADERS, END_STREAM, HEADERS, PADDED, PROTOCOL_ERROR, Peer, WITH_PRIORITY, data, frame, last_data, opened,
+    request,
+};
 use super::{Case, check, sent};
 use crate::axes::Isolation;
 use wharf_tests::Server;
@@ -88,6 +91,22 @@ fn fields() {
             "8.1",
             "trailers with a pseudo-field",
             trailers(&[(":method", "POST")]),
+            RESET,
+        ),
+        sent(
+            "8.1",
+            "padded trailers with a pseudo-field",
+            [
+                opened(1, post("/")),
+                data(1, "x"),
+                frame(
+                    HEADERS,
+                    END_HEADERS | END_STREAM | PADDED | WITH_PRIORITY,
+                    1,
+                    [&[2, 0, 0, 0, 0, 16][..], &block(&[(":method", "POST")]), &[0; 2]].concat(),
+                ),
+            ]
+            .concat(),
             RESET,
         ),
         sent("8.1", "trailers with :status", trailers(&[(":status", "200")]), RESET),

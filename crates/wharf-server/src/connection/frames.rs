@@ -2,12 +2,12 @@
 //!
 //! hyper and what stands below it judge frames. Here is what they leave out: a connection begins with SETTINGS (section 3.4);
 //! frames have the size of their type, or the error says that (section 4.2); trailers have no pseudo-fields (section 8.1); windows
-//! have a bound also where nothing more is sent (section 6.9.1); content that nobody wants may end early; and frames that carry nothing
+//! have a bound also where nothing more is sent, and settings say none beyond it (sections 6.9.1 and 6.5.2); content that nobody wants may end early; and frames that carry nothing
 //! are counted. Whoever is found out is told by the library itself, which is fed something that it
 //! refuses with the code that is due: so what is said stands between whole frames, whatever carries them.
 //!
-//! Payloads are not looked at, and nothing is copied, as long as nothing is wrong and no trailers come; but for what windows grow by
-//! once nothing more is sent.
+//! Payloads are not looked at, and nothing is copied, as long as nothing is wrong and no trailers come; but for settings, and for what
+//! windows grow by once nothing more is sent.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -26,6 +26,9 @@ use crate::limits::Limit;
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 const HEAD_BYTES: usize = 9;
+
+/// As large as a payload may be where nothing else was agreed on (section 6.5.2).
+const FRAME_BYTES_MAX: usize = 1 << 14;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -250,6 +253,9 @@ struct Sent {
 
 const CODE_BYTES: usize = 4;
 
+/// Section 6.3.
+const PRIORITY_BYTES: usize = 5;
+
 /// Section 7.
 const REFUSED_STREAM: u32 = 7;
 
@@ -325,8 +331,8 @@ struct Heads {
     is_left: bool,
     /// Streams whose content has not ended, as far as their number tells.
     open: BTreeMap<u32, Open>,
-    /// By how much the window of an answered stream grows, as far as that has come. Nobody else is told: nothing more is sent.
-    growing: Option<(u32, u32)>,
+    /// A frame that is held back until its payload has come.
+    held: Option<(Head, Vec<u8>)>,
     /// The connection has been refused: nothing more is taken of it.
     is_over: bool,
 }
@@ -348,6 +354,9 @@ enum Verdict {
     Refused(Vec<u8>),
 }
 
+/// Section 6.5.2.
+const INITIAL_WINDOW_SIZE: u16 = 4;
+
 /// Section 6.9.1.
 const WINDOW_MAX: u64 = (1 << 31) - 1;
 
@@ -360,10 +369,8 @@ impl Heads {
         let mut at = 0;
         loop {
             let passes = self.payload.min(bytes.len() - at);
-            if let Some((stream, by)) = self.growing
-                && passes > 0
-            {
-                return self.grow(stream, by, at, &bytes[at..at + passes]);
+            if self.held.is_some() && passes > 0 {
+                return self.hold_payload(at, &bytes[at..at + passes]);
             }
             at += passes;
             self.payload -= passes;
@@ -391,22 +398,50 @@ impl Heads {
         }
     }
 
-    /// Takes the payload of a WINDOW_UPDATE, or a part of it, which comes after `passes` other bytes.
-    fn grow(&mut self, stream: u32, by: u32, passes: usize, bytes: &[u8]) -> Look {
-        let by = bytes.iter().fold(by, |by, byte| by << 8 | u32::from(*byte));
+    /// Holds a frame back.
+    fn hold(&mut self, head: Head) -> Verdict {
+        self.held = Some((head, Vec::new()));
+        Verdict::Instead(Vec::new())
+    }
+
+    /// Takes the payload of the frame that is held, or a part of it, which comes after `passes` other bytes.
+    fn hold_payload(&mut self, passes: usize, bytes: &[u8]) -> Look {
         self.payload -= bytes.len();
-        self.growing = (self.payload > 0).then_some((stream, by));
-        let mut refused = Vec::new();
-        if self.growing.is_none()
-            && let Some(Open { grown: Some(grown), .. }) = self.open.get_mut(&stream)
-        {
-            *grown += u64::from(by & 0x7fff_ffff);
-            if *grown > WINDOW_MAX {
-                self.is_over = true;
-                refused = flow_control_error();
-            }
+        if let Some((_, payload)) = &mut self.held {
+            payload.extend_from_slice(bytes);
         }
-        self.instead(passes, bytes.len(), refused)
+        let whole = self.held.take_if(|_| self.payload == 0);
+        let instead = whole.map_or_else(Vec::new, |(head, payload)| self.judge_whole(head, &payload));
+        self.instead(passes, bytes.len(), instead)
+    }
+
+    /// What is passed on of a frame that has come as a whole.
+    fn judge_whole(&mut self, head: Head, payload: &[u8]) -> Vec<u8> {
+        let exceeds = match head.kind {
+            HEADERS => return without_padding(head, payload),
+            SETTINGS => sets_too_large_a_window(payload),
+            _ => match growth(payload) {
+                // The library has a word for that.
+                0 => false,
+                by if self.grows_too_large(head.stream, by) => true,
+                // Nobody else is told: nothing more is sent.
+                _ => return Vec::new(),
+            },
+        };
+        self.is_over = exceeds;
+        match exceeds {
+            true => flow_control_error(),
+            false => [&head.to_bytes()[..], payload].concat(),
+        }
+    }
+
+    /// Whether an answered stream's window has grown by more than it may have in all.
+    fn grows_too_large(&mut self, stream: u32, by: u32) -> bool {
+        let Some(Open { grown: Some(grown), .. }) = self.open.get_mut(&stream) else {
+            return false;
+        };
+        *grown += u64::from(by);
+        *grown > WINDOW_MAX
     }
 
     /// The server has ended a stream.
@@ -470,15 +505,12 @@ impl Heads {
         let later = self.later(head);
         self.payload = head.length;
         match head.kind {
-            // With padding, or a priority, a pseudo-field in it is dropped by the library; no guest sees it either way.
-            HEADERS if later.is_some() && !head.has(PADDED) && !head.has(WITH_PRIORITY) => {
-                Verdict::Instead(trailers(head))
-            }
+            HEADERS if later.is_none() || head.is_too_large() => Verdict::Passes,
+            HEADERS if head.length > 0 && (head.has(PADDED) || head.has(WITH_PRIORITY)) => self.hold(head),
+            HEADERS => Verdict::Instead(trailers(head)),
             DATA if let Some(bytes) = later => data(head, bytes, activity),
-            WINDOW_UPDATE if let Some(Open { grown: Some(_), .. }) = self.open.get(&head.stream) => {
-                self.growing = Some((head.stream, 0));
-                Verdict::Instead(Vec::new())
-            }
+            WINDOW_UPDATE if let Some(Open { grown: Some(_), .. }) = self.open.get(&head.stream) => self.hold(head),
+            SETTINGS if head.length > 0 && !head.is_too_large() => self.hold(head),
             _ => Verdict::Passes,
         }
     }
@@ -514,10 +546,15 @@ impl Head {
         self.flags & flag != 0
     }
 
+    /// The library refuses it by its head (section 4.2).
+    fn is_too_large(self) -> bool {
+        self.length > FRAME_BYTES_MAX
+    }
+
     /// Sections 6.3 to 6.9. Frames of a variable length are the library's.
     fn has_wrong_size(self) -> bool {
         match self.kind {
-            PRIORITY => self.length != 5,
+            PRIORITY => self.length != PRIORITY_BYTES,
             RST_STREAM | WINDOW_UPDATE => self.length != 4,
             SETTINGS if self.has(ACK) => self.length != 0,
             SETTINGS => !self.length.is_multiple_of(6),
@@ -537,6 +574,19 @@ impl Head {
             _ => true,
         }
     }
+}
+
+/// By how much a WINDOW_UPDATE makes a window grow.
+fn growth(payload: &[u8]) -> u32 {
+    payload.iter().fold(0, |by, byte| by << 8 | u32::from(*byte)) & 0x7fff_ffff
+}
+
+/// Whether the initial window of SETTINGS is none that a window may have (section 6.5.2).
+fn sets_too_large_a_window(payload: &[u8]) -> bool {
+    let settings = payload.as_chunks::<6>().0.iter();
+    settings
+        .filter(|[n0, n1, ..]| u16::from_be_bytes([*n0, *n1]) == INITIAL_WINDOW_SIZE)
+        .any(|[_, _, v0, v1, v2, v3]| u64::from(u32::from_be_bytes([*v0, *v1, *v2, *v3])) > WINDOW_MAX)
 }
 
 /// A frame of content, with which so many bytes of it have come.
@@ -573,6 +623,26 @@ fn trailers(head: Head) -> Vec<u8> {
         ..head
     };
     [&before.to_bytes()[..], &field, &block.to_bytes()].concat()
+}
+
+/// Trailers with padding, or a priority, as [`trailers`] has them: without.
+fn without_padding(head: Head, payload: &[u8]) -> Vec<u8> {
+    let (padding, rest) = match (head.has(PADDED), payload) {
+        (true, [padding, rest @ ..]) => (usize::from(*padding), rest),
+        _ => (0, payload),
+    };
+    let before = if head.has(WITH_PRIORITY) { PRIORITY_BYTES } else { 0 };
+    let end = rest.len().checked_sub(padding);
+    let Some(block) = end.and_then(|end| rest.get(before..end)) else {
+        // There is more padding than payload, which the library refuses.
+        return [&head.to_bytes()[..], payload].concat();
+    };
+    let head = Head {
+        length: block.len(),
+        flags: head.flags & !(PADDED | WITH_PRIORITY),
+        ..head
+    };
+    [&trailers(head), block].concat()
 }
 
 /// Content of no stream.
@@ -767,6 +837,39 @@ mod tests {
             frame(CONTINUATION, END_HEADERS, 1, b"trailers"),
         ];
         check(&[request, trailers].concat(), &expected.concat());
+    }
+
+    #[test]
+    fn trailers_lose_their_padding() {
+        let request = frame(HEADERS, END_HEADERS, 1, b"block");
+        let field = [&[0, 20][..], TRAILERS_BEGIN.as_bytes(), &[0]].concat();
+        let expected = [
+            request.clone(),
+            frame(HEADERS, END_STREAM, 1, &field),
+            frame(CONTINUATION, END_HEADERS, 1, b"trailers"),
+        ];
+        for (flags, payload) in [
+            (PADDED, &b"\x03trailers\0\0\0"[..]),
+            (WITH_PRIORITY, b"\0\0\0\0\x10trailers"),
+            (PADDED | WITH_PRIORITY, b"\x01\0\0\0\0\x10trailers\0"),
+        ] {
+            let trailers = frame(HEADERS, END_HEADERS | END_STREAM | flags, 1, payload);
+            check(&[request.clone(), trailers].concat(), &expected.concat());
+        }
+        let wrong = frame(HEADERS, END_HEADERS | END_STREAM | PADDED, 1, b"\x09trailers");
+        check(&[request.clone(), wrong.clone()].concat(), &[request, wrong].concat());
+    }
+
+    #[test]
+    fn initial_windows_have_a_bound() {
+        let sets = |window: u32| {
+            let settings = [&[0, 3, 0, 0, 0, 9, 0, 4][..], &window.to_be_bytes()].concat();
+            frame(SETTINGS, 0, 0, &settings)
+        };
+        let ping = frame(PING, 0, 0, &[0; 8]);
+        check(&[sets(1 << 31), ping.clone()].concat(), &flow_control_error());
+        let most = [sets((1 << 31) - 1), ping].concat();
+        check(&most, &most);
     }
 
     #[test]
