@@ -14,6 +14,8 @@ mod develop;
 mod help;
 mod inspect;
 #[cfg(unix)]
+mod jco;
+#[cfg(unix)]
 mod manifest;
 mod middleware;
 #[cfg(unix)]

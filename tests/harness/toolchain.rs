@@ -44,6 +44,20 @@ pub fn wasmtime() -> Option<PathBuf> {
     None
 }
 
+/// The folder of npm's packages with jco in it; `None` where it is known to be absent, and the test that asks is left out.
+///
+/// # Panics
+///
+/// When it is missing, and nobody said so.
+pub fn jco() -> Option<PathBuf> {
+    let packages = tools().join("npm/node_modules");
+    if packages.join("@bytecodealliance/jco").is_dir() {
+        return Some(packages);
+    }
+    check_is_known("jco");
+    None
+}
+
 /// The packages of Python's, for `PYTHONPATH`.
 pub fn python() -> PathBuf {
     tools().join("python")
