@@ -51,11 +51,13 @@ fn starling_monkey() {
 }
 
 fn script(library: &Path) -> String {
+    // As texts: it does not find files by their paths.
     format!(
         "import {{ componentize }} from '{}';
-         import {{ writeFile }} from 'node:fs/promises';
-         const made = await componentize({{ sourcePath: 'app.js', witPath: 'world.wit', worldName: 'greeting' }});
-         await writeFile('app.wasm', made.component);",
+         import {{ readFileSync, writeFileSync }} from 'node:fs';
+         const [source, wit] = ['app.js', 'world.wit'].map((file) => readFileSync(file, 'utf8'));
+         const {{ component }} = await componentize(source, wit, {{ worldName: 'greeting' }});
+         writeFileSync('app.wasm', component);",
         library.display()
     )
 }
