@@ -127,7 +127,7 @@ fn uses_stream(sql: &str) -> bool {
 
 /// The words that a statement begins with, without comments. What a server may run although it looks like a comment
 /// (`/*! ... */` of MySQL's) is no comment.
-struct Words<'a>(&'a str);
+pub(super) struct Words<'a>(pub &'a str);
 
 impl<'a> Iterator for Words<'a> {
     type Item = &'a str;
@@ -142,7 +142,7 @@ impl<'a> Iterator for Words<'a> {
             } else if self.0.starts_with("/*!") || self.0.starts_with("/*M!") {
                 return None;
             } else if self.0.starts_with("/*") {
-                self.0 = after_comment(self.0);
+                self.0 = after_comment(self.0)?;
             } else {
                 break;
             }
@@ -154,10 +154,15 @@ impl<'a> Iterator for Words<'a> {
     }
 }
 
-/// What stands behind a comment in `/* */`. Some databases nest them, others do not: what is a statement for either is taken
-/// for one.
-fn after_comment(text: &str) -> &str {
-    text.split_once("*/").map_or("", |(_, rest)| rest)
+/// What stands behind a comment in `/* */`. PostgreSQL nests them, the others do not: of one with another's beginning in it nobody knows
+/// where it ends, and what the statement is.
+fn after_comment(text: &str) -> Option<&str> {
+    let inner = text.strip_prefix("/*").unwrap_or(text);
+    let Some(end) = inner.find("*/") else {
+        return Some("");
+    };
+    let begins_another = inner.find("/*").is_some_and(|at| at < end);
+    (!begins_another).then_some(&inner[end + 2..])
 }
 
 #[cfg(test)]
@@ -176,6 +181,14 @@ mod tests {
             ("create temp table a (b int)", Some(Taints)),
             ("set search_path to b", Some(Taints)),
             ("/*! select 1 */", Some(Taints)),
+            ("/* /* */ */ commit", Some(Taints)),
+            ("/* /* */ commit -- */ select 1", Some(Taints)),
+            ("/*/* */ */ select 1", Some(Taints)),
+            ("/* /*/ commit", Some(Taints)),
+            ("/*/ select 1 /*/ commit", Some(Taints)),
+            ("/*/ */ select 1", Some(Reads)),
+            ("/* never ends", None),
+            ("/* a */ /* b */ commit", None),
             ("pragma table_info(a)", Some(Reads)),
             ("SELECT set_config('search_path', 'b', false)", Some(Taints)),
             ("select 1 as a INTO TEMP b", Some(Taints)),
