@@ -2,6 +2,7 @@
 //!
 //! What is the same for all is in `sql/cases.txt`; what happens when things break, in `sql/broken.rs`.
 
+mod borders;
 mod broken;
 mod certificates;
 mod many;

@@ -145,7 +145,7 @@ fn open(label: Arc<str>, options: Options, threads: &TaskTracker) -> Result<Arc<
             sqlite_engines(of_sqlite, options.read_only)?
         }
         Source::Postgres(server) => Engines {
-            all: Arc::new(Postgres::new(server, options.read_only)),
+            all: Arc::new(Postgres::new(server, options.read_only, limits.row_bytes_max)),
             readers: None,
         },
         Source::Mysql(server) => Engines {
@@ -324,5 +324,12 @@ fn samples(name: &str, database: &Database) -> Vec<Sample> {
             value,
         );
     }
+    samples.push(Sample {
+        name: "limits_reached",
+        help: "How often each limit was reached",
+        is_counter: true,
+        labels: labels("limit", "row"),
+        value: counters.large.load(Ordering::Relaxed) as f64,
+    });
     samples
 }

@@ -54,6 +54,11 @@ fn a_server_is_known_by_its_certificate() {
                 answer.contains("row true") || answer.contains("row integer 1"),
                 "{brand:?}: {answer}"
             );
+            if brand == Brand::Postgres {
+                // What is looked at is what is in it.
+                let large = site.ask("execute SELECT repeat('x', 50000000)");
+                assert!(large.starts_with("value-conversion-failed "), "{large}");
+            }
         }
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct Counters {
     pub disconnected: AtomicU64,
     pub transactions: AtomicU64,
     pub rolled_back: AtomicU64,
+    /// Larger than a row may be.
+    pub large: AtomicU64,
 }
 
 impl Counters {
@@ -39,7 +41,7 @@ impl Counters {
             Ok(_) => Self::add(&self.succeeded),
             Err(Failure::Refused(error) | Failure::Lost(error)) => self.refused(error),
             Err(Failure::Gone(_)) => Self::add(&self.disconnected),
-            Err(Failure::Locked(_) | Failure::Writes) => Self::add(&self.failed),
+            Err(Failure::Locked(_) | Failure::Writes | Failure::Large { .. }) => Self::add(&self.failed),
         }
     }
 

@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use tokio::task::unconstrained;
 use tokio::time::timeout;
 
+use super::counters::Counters;
 use super::database::Database;
 use super::engine::{Canceller, Connection, Control};
 use super::error::{Error, Failure};
@@ -92,6 +93,10 @@ fn told<T>(database: &Database, outcome: &Result<T, Failure>) {
             database
                 .standing
                 .locked(database.limits.pool.acquire, &report.to_string());
+        }
+        Err(Failure::Large { what, .. }) => {
+            Counters::add(&database.counters.large);
+            database.standing.large(what);
         }
         _ => {}
     }

@@ -92,7 +92,20 @@ pub(super) enum Failure {
     Locked(DbError),
     /// This connection only reads; one that writes is to be asked. Nothing has happened.
     Writes,
+    /// What came is larger than a row may be: what the guest hears.
+    Large {
+        what: String,
+        /// The connection is not to be used again.
+        is_lost: bool,
+    },
 }
+
+/// A statement left the server in a transaction that is none of ours.
+const LEFT_OPEN: &str =
+    "the statement left a transaction open, which is rolled back: transactions begin with `begin` of wharf:sql";
+
+/// A statement ended the transaction that it was in.
+const ENDED: &str = "the statement ended the transaction, and what came before it may be committed: `commit` and `rollback` of wharf:sql do that";
 
 impl Failure {
     /// What the guest hears.
@@ -102,12 +115,37 @@ impl Failure {
             Self::Gone(_) => Error::ConnectionFailed("the connection was lost".to_owned()),
             Self::Locked(report) => Error::Conflict(report),
             Self::Writes => Error::NotAllowed("the database is read-only".to_owned()),
+            Self::Large { what, .. } => Error::ValueConversionFailed(what),
         }
     }
 
     pub fn is_lost(&self) -> bool {
-        matches!(self, Self::Lost(_) | Self::Gone(_))
+        matches!(self, Self::Lost(_) | Self::Gone(_) | Self::Large { is_lost: true, .. })
     }
+
+    /// The same, with a connection that is not to be used again.
+    pub fn lost(self) -> Self {
+        match self {
+            Self::Large { what, .. } => Self::Large { what, is_lost: true },
+            Self::Gone(_) => self,
+            failure => Self::Lost(failure.into_error()),
+        }
+    }
+}
+
+/// Judges a statement by whether the server is in a transaction after it, and is to be. Where the two differ, the connection goes with
+/// whatever is open on it, and one of our transactions is over: neither can the guest's next call be outside of it unawares, nor
+/// anybody else's be within.
+pub(super) fn within(outcome: Result<u64, Failure>, is_open: bool, is_ours: bool) -> Result<u64, Failure> {
+    let what = match (is_open, is_ours) {
+        (true, false) => LEFT_OPEN,
+        (false, true) => ENDED,
+        _ => return outcome,
+    };
+    Err(match outcome {
+        Ok(_) => Failure::Lost(Error::NotAllowed(what.to_owned())),
+        Err(failure) => failure.lost(),
+    })
 }
 
 impl From<Error> for Failure {

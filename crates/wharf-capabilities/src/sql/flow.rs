@@ -171,7 +171,7 @@ impl Sink {
         if bytes > self.row_bytes_max {
             let most = self.row_bytes_max;
             let what = format!("a row of {bytes} bytes, more than the {most} that one may have");
-            return Err(Error::ValueConversionFailed(what).into());
+            return Err(Failure::Large { what, is_lost: false });
         }
         Ok(rows.put(row, bytes))
     }

@@ -1,6 +1,7 @@
 //! MySQL and MariaDB, by their protocol: statements are prepared once for each connection, and rows are read from the socket as
 //! the guest takes them.
 
+mod commits;
 mod errors;
 mod values;
 
@@ -9,11 +10,12 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use mysql_async::consts::StatusFlags;
 use mysql_async::prelude::Queryable as _;
-use mysql_async::{BinaryProtocol, Conn, Opts, OptsBuilder, QueryResult, SslOpts};
+use mysql_async::{BinaryProtocol, Conn, Opts, OptsBuilder, Params, QueryResult, SslOpts};
 
 use super::engine::{Canceller, ConnectError, Connection, Control, Dialect, Engine, TransactionOptions};
-use super::error::{Error, Failure};
+use super::error::{Error, Failure, within};
 use super::flow::{Room, Sink, Statement};
 use super::options::{Server, Tls};
 use super::tls;
@@ -21,8 +23,13 @@ use super::tls;
 /// Statements that are kept prepared. An app has some dozens.
 const STATEMENTS_MAX: usize = 128;
 
-/// The largest message: a row, or a statement with its parameters. The servers' own bound.
+/// The largest message that is received, or sent: a row, or a statement with its parameters. The servers' own bound, and what may always be
+/// sent.
 const PACKET_BYTES_MAX: usize = 1 << 30;
+const PACKET_BYTES_MIN: usize = 16 << 20;
+
+/// By how much a message may be longer than a row, for the heads of its values.
+const MORE_BYTES: usize = 512 << 10;
 
 const DIALECT: Dialect = Dialect {
     lock: "SELECT GET_LOCK('wharf_migrations', 60)",
@@ -49,10 +56,13 @@ impl Mysql {
     async fn opts(&self) -> Result<Opts, ConnectError> {
         let server = &self.server;
         let password = server.password().await?;
-        let mut setup = vec!["SET time_zone = '+00:00'".to_owned()];
+        // A server can be set up so that every session begins without commits of its own.
+        let mut setup = vec!["SET time_zone = '+00:00', autocommit = 1".to_owned()];
         if self.read_only {
             setup.push("SET SESSION TRANSACTION READ ONLY".to_owned());
         }
+        let packet_bytes_max = self.row_bytes_max.saturating_add(MORE_BYTES);
+        let packet_bytes_max = packet_bytes_max.clamp(PACKET_BYTES_MIN, PACKET_BYTES_MAX);
         let opts = OptsBuilder::default()
             .ip_or_hostname(&server.host)
             .tcp_port(server.port)
@@ -61,7 +71,7 @@ impl Mysql {
             .pass(password)
             .prefer_socket(false)
             .stmt_cache_size(STATEMENTS_MAX)
-            .max_allowed_packet(Some(self.row_bytes_max.clamp(16 << 20, PACKET_BYTES_MAX)))
+            .max_allowed_packet(Some(packet_bytes_max))
             .setup(setup)
             .ssl_opts(self.tls().await?);
         Ok(opts.into())
@@ -83,8 +93,11 @@ impl Mysql {
         let connection = connected.map_err(|error| errors::connect(&self.server, &error))?;
         Ok(MysqlConnection {
             id: connection.id(),
+            tells_autocommit: status(&connection).contains(StatusFlags::SERVER_STATUS_AUTOCOMMIT),
+            tells_open: false,
             connection: Closed(Some(connection)),
             opts,
+            row_bytes_max: self.row_bytes_max,
             read_only: self.read_only,
             in_transaction: false,
             is_lost: false,
@@ -137,49 +150,103 @@ struct MysqlConnection {
     /// What the server calls this connection.
     id: u32,
     opts: Opts,
+    row_bytes_max: usize,
     read_only: bool,
     in_transaction: bool,
+    /// Not everything that speaks the protocol says that statements are committed by themselves, and that a transaction is open.
+    tells_autocommit: bool,
+    tells_open: bool,
     is_lost: bool,
 }
 
+/// What the server said of the connection with its last answer; nothing after an error.
+fn status(connection: &Conn) -> StatusFlags {
+    let said = connection.last_ok_packet().map(|ok| ok.status_flags());
+    said.unwrap_or(StatusFlags::empty())
+}
+
 impl MysqlConnection {
-    /// A guest could set what a session begins with, but not what a transaction has begun with.
-    async fn run_wrapped(&mut self, statement: &Statement, sink: &Sink) -> Result<u64, Failure> {
-        if !self.read_only || self.in_transaction {
-            return self.run(statement, sink).await;
+    /// Runs a statement, and sees to it that it begins and ends no transaction.
+    async fn run_within(&mut self, statement: &Statement, sink: &Sink) -> Result<u64, Failure> {
+        if self.in_transaction && commits::commits(&statement.sql) {
+            return Err(Error::NotAllowed(commits::WHY.to_owned()).into());
         }
-        self.script("START TRANSACTION READ ONLY").await?;
-        let outcome = self.run(statement, sink).await;
-        if !outcome.as_ref().is_err_and(Failure::is_lost) {
-            let rolled_back = self.script("ROLLBACK").await;
-            rolled_back.map_err(|failure| Failure::Lost(failure.into_error()))?;
+        if self.read_only && !self.in_transaction {
+            return self.run_read_only(statement, sink).await;
         }
-        outcome
+        let prepared = self.prepare(statement).await?;
+        let outcome = self.run_prepared(prepared, sink).await;
+        match &outcome {
+            Err(failure) if failure.is_lost() => return outcome,
+            // It is rolled back whatever has become of it.
+            Err(Failure::Refused(Error::Conflict(_))) if self.in_transaction => return outcome,
+            _ => {}
+        }
+        if self.connection.last_ok_packet().is_none() {
+            // An error does not say what has become of a transaction.
+            let asked = self.connection.ping().await;
+            asked.map_err(|error| errors::failure(error).lost())?;
+        }
+        within(outcome, self.is_open(), self.in_transaction)
     }
 
-    async fn run(&mut self, statement: &Statement, sink: &Sink) -> Result<u64, Failure> {
+    /// A guest could set what a session begins with, but not what a transaction has begun with.
+    async fn run_read_only(&mut self, statement: &Statement, sink: &Sink) -> Result<u64, Failure> {
+        self.script("START TRANSACTION READ ONLY").await?;
+        let outcome = match self.prepare(statement).await {
+            Ok(prepared) => self.run_prepared(prepared, sink).await,
+            Err(failure) => Err(failure),
+        };
+        if outcome.as_ref().is_err_and(Failure::is_lost) {
+            return outcome;
+        }
+        self.script("ROLLBACK").await.map_err(Failure::lost)?;
+        within(outcome, self.is_open(), false)
+    }
+
+    async fn prepare(&mut self, statement: &Statement) -> Result<(mysql_async::Statement, Params), Failure> {
         let prepared = self.connection.prep(&*statement.sql).await.map_err(errors::failure)?;
         let params = values::params(&statement.params, prepared.num_params())?;
-        let mut rows = self
-            .connection
-            .exec_iter(&prepared, params)
-            .await
-            .map_err(errors::failure)?;
+        Ok((prepared, params))
+    }
+
+    async fn run_prepared(
+        &mut self,
+        (prepared, params): (mysql_async::Statement, Params),
+        sink: &Sink,
+    ) -> Result<u64, Failure> {
+        let row_bytes_max = self.row_bytes_max;
+        let failure = |error| errors::of_result(error, row_bytes_max);
+        let mut rows = self.connection.exec_iter(&prepared, params).await.map_err(failure)?;
         let mut is_told = false;
-        let delivered = deliver(&mut rows, sink, &mut is_told).await;
+        let delivered = deliver(&mut rows, sink, failure, &mut is_told).await;
         if delivered == Err(Error::Cancelled.into()) {
             // What the server has still to say comes before anything else on this connection.
-            while rows.next().await.map_err(errors::failure)?.is_some() {}
+            while rows.next().await.map_err(failure)?.is_some() {}
         }
         delivered.map_err(|failure| match failure {
-            Failure::Refused(error @ Error::ValueConversionFailed(_)) => Failure::Lost(error),
+            Failure::Refused(Error::ValueConversionFailed(_)) | Failure::Large { .. } => failure.lost(),
             // Unless the server has said that it heeded it, the request to cancel may still be under way, and would meet the next
             // statement.
             Failure::Refused(error @ Error::Cancelled) if !is_told => Failure::Lost(error),
             failure => failure,
         })?;
+        // A procedure has a result for each of its statements, and one of its own, which alone says how it has left the connection.
+        let changed = rows.affected_rows();
+        rows.drop_result().await.map_err(failure)?;
         sink.finish();
-        Ok(rows.affected_rows())
+        Ok(changed)
+    }
+
+    /// Whether the server is in a transaction, or begins one with the next statement, as it said last.
+    fn is_open(&self) -> bool {
+        let status = status(&self.connection);
+        let is_open = status.contains(StatusFlags::SERVER_STATUS_IN_TRANS);
+        let begins = self.tells_autocommit && !status.contains(StatusFlags::SERVER_STATUS_AUTOCOMMIT);
+        match self.in_transaction {
+            true => is_open || !self.tells_open,
+            false => is_open || begins,
+        }
     }
 
     async fn script(&mut self, sql: &str) -> Result<(), Failure> {
@@ -188,11 +255,22 @@ impl MysqlConnection {
 
     async fn control(&mut self, control: Control) -> Result<(), Failure> {
         match control {
-            Control::Begin(options) => self.begin(options).await?,
-            Control::Commit => self.script("COMMIT").await?,
-            Control::Rollback => self.script("ROLLBACK").await?,
+            Control::Begin(options) => {
+                self.begin(options).await?;
+                self.in_transaction = true;
+                self.tells_open = status(&self.connection).contains(StatusFlags::SERVER_STATUS_IN_TRANS);
+            }
+            Control::Commit => self.end("COMMIT").await?,
+            Control::Rollback => self.end("ROLLBACK").await?,
         }
-        self.in_transaction = matches!(control, Control::Begin(_));
+        Ok(())
+    }
+
+    /// A session can be set so that the next transaction begins at once.
+    async fn end(&mut self, sql: &str) -> Result<(), Failure> {
+        self.script(sql).await?;
+        self.in_transaction = false;
+        self.is_lost |= self.is_open();
         Ok(())
     }
 
@@ -217,13 +295,14 @@ impl MysqlConnection {
 async fn deliver(
     rows: &mut QueryResult<'_, 'static, BinaryProtocol>,
     sink: &Sink,
+    failure: impl Fn(mysql_async::Error) -> Failure,
     is_told: &mut bool,
 ) -> Result<(), Failure> {
     let columns = rows.columns().unwrap_or_default();
     let describe = || sink.columns(|| columns.iter().map(values::column).collect());
     let mut told = |error| {
         *is_told = true;
-        errors::failure(error)
+        failure(error)
     };
     while let Some(row) = rows.next().await.map_err(&mut told)? {
         describe();
@@ -238,7 +317,7 @@ async fn deliver(
 impl Connection for MysqlConnection {
     fn run(&mut self, statement: Arc<Statement>, sink: Sink) -> BoxFuture<'_, Result<u64, Failure>> {
         async move {
-            let outcome = self.run_wrapped(&statement, &sink).await;
+            let outcome = self.run_within(&statement, &sink).await;
             self.seen(outcome)
         }
         .boxed()
@@ -261,6 +340,8 @@ impl Connection for MysqlConnection {
     fn script(&mut self, sql: String) -> BoxFuture<'_, Result<(), Failure>> {
         async move {
             let outcome = self.script(&sql).await;
+            // The operator may end a transaction where he likes, and definitions do.
+            self.in_transaction &= outcome.is_err() || self.is_open();
             self.seen(outcome)
         }
         .boxed()
@@ -282,7 +363,11 @@ impl Connection for MysqlConnection {
     }
 
     fn check(&mut self) -> BoxFuture<'_, bool> {
-        async move { self.connection.ping().await.is_ok() }.boxed()
+        async move {
+            let stands = self.connection.ping().await.is_ok();
+            stands && self.is_open() == self.in_transaction
+        }
+        .boxed()
     }
 }
 

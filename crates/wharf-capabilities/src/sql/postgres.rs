@@ -5,6 +5,7 @@
 
 mod errors;
 mod fields;
+mod messages;
 mod numeric;
 mod statements;
 mod values;
@@ -27,12 +28,13 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::engine::{Canceller, ConnectError, Connection, Control, Dialect, Engine, TransactionOptions};
-use super::error::{Error, Failure};
+use super::error::{Error, Failure, within};
 use super::flow::{Room, Sink, Statement};
 use super::options::{Server, Tls};
 use super::statement::{Kind, kind};
 use super::tls;
 use super::value::Column;
+use messages::{Messages, Seen, Within};
 use statements::Statements;
 
 const DIALECT: Dialect = Dialect {
@@ -59,11 +61,16 @@ const FAREWELL_MAX: Duration = Duration::from_secs(1);
 pub(super) struct Postgres {
     server: Server,
     read_only: bool,
+    row_bytes_max: usize,
 }
 
 impl Postgres {
-    pub fn new(server: Server, read_only: bool) -> Self {
-        Self { server, read_only }
+    pub fn new(server: Server, read_only: bool, row_bytes_max: usize) -> Self {
+        Self {
+            server,
+            read_only,
+            row_bytes_max,
+        }
     }
 
     /// Once for each connection.
@@ -96,9 +103,11 @@ impl Postgres {
         let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(unreachable)?;
         stream.set_nodelay(true).map_err(unreachable)?;
         let addr = stream.peer_addr().map_err(unreachable)?;
+        let seen = Seen::new(self.row_bytes_max);
         let (client, driver, tls) = match &self.server.tls {
             Tls::Off => {
                 config.ssl_mode(SslMode::Disable);
+                let stream = Messages::new(stream, seen.clone());
                 let (client, connection) = config.connect_raw(stream, NoTls).await.map_err(failed)?;
                 (client, Driver::spawn(connection), None)
             }
@@ -109,7 +118,11 @@ impl Postgres {
                     tls: MakeRustlsConnect::new(settings),
                     host: host.clone(),
                 };
-                let (client, connection) = config.connect_raw(stream, tls.connect()).await.map_err(failed)?;
+                let within = Within {
+                    connect: tls.connect(),
+                    seen: seen.clone(),
+                };
+                let (client, connection) = config.connect_raw(stream, within).await.map_err(failed)?;
                 (client, Driver::spawn(connection), Some(tls))
             }
         };
@@ -119,9 +132,9 @@ impl Postgres {
             addr,
             tls,
             statements: Statements::default(),
+            seen,
             read_only: self.read_only,
             in_transaction: false,
-            has_failed: false,
         };
         connection.set_up().await;
         Ok(connection)
@@ -196,10 +209,9 @@ struct PostgresConnection {
     addr: SocketAddr,
     tls: Option<Encryption>,
     statements: Statements,
+    seen: Arc<Seen>,
     read_only: bool,
     in_transaction: bool,
-    /// A statement of the transaction has failed, and with it the transaction, unless that was undone.
-    has_failed: bool,
 }
 
 impl PostgresConnection {
@@ -209,6 +221,35 @@ impl PostgresConnection {
             // A server whose system cannot tell says no: it goes without.
             let _ = self.client.batch_execute(LOOK_AFTER_CLIENTS).await;
         }
+    }
+
+    /// Runs a statement, and sees to it that it begins and ends no transaction.
+    async fn run_within(&mut self, statement: &Statement, sink: &Sink) -> Result<u64, Failure> {
+        let commits = self.seen.commits();
+        let outcome = self.run_wrapped(statement, sink).await;
+        if outcome.as_ref().is_err_and(Failure::is_lost) {
+            return outcome;
+        }
+        if outcome.is_err() && self.in_transaction {
+            // What has become of the transaction the server says after the error, and the client does not wait for that. Outside of
+            // one an error leaves none.
+            let asked = self.client.check_connection().await;
+            asked.map_err(|error| errors::failure(error).lost())?;
+        }
+        // One that was ended may have been followed by another.
+        let has_ended = self.in_transaction && self.seen.commits() > commits;
+        within(outcome, self.seen.is_open() && !has_ended, self.in_transaction)
+    }
+
+    /// What was too large is why the connection has ended.
+    fn judged<T>(&self, outcome: Result<T, Failure>) -> Result<T, Failure> {
+        outcome.map_err(|failure| match self.seen.refused() {
+            Some(what) if failure.is_lost() => Failure::Large {
+                what: what.to_owned(),
+                is_lost: true,
+            },
+            _ => failure,
+        })
     }
 
     /// A guest could set what a session begins with, but not what a transaction has begun with.
@@ -267,7 +308,7 @@ impl PostgresConnection {
             while rows.next().await.transpose().map_err(errors::failure)?.is_some() {}
         }
         delivered.map_err(|failure| match failure {
-            Failure::Refused(error @ Error::ValueConversionFailed(_)) => Failure::Lost(error),
+            Failure::Refused(Error::ValueConversionFailed(_)) | Failure::Large { .. } => failure.lost(),
             // Unless the server has said that it heeded it, the request to cancel may still be under way, and would meet the next
             // statement.
             Failure::Refused(error @ Error::Cancelled) if !is_told => Failure::Lost(error),
@@ -290,12 +331,11 @@ impl PostgresConnection {
                 let read_only = options.read_only || self.read_only;
                 self.script(&begin(options, read_only)).await?;
                 self.in_transaction = true;
-                self.has_failed = false;
                 Ok(())
             }
             Control::Commit => {
-                // The server answers a commit of what has failed with a rollback, and no error: it is asked first.
-                if self.has_failed && matches!(self.script("SELECT 1").await, Err(Failure::Refused(_))) {
+                // The server answers a commit of what has failed with a rollback, and no error.
+                if self.seen.has_failed() {
                     return Err(Error::TransactionEnded.into());
                 }
                 self.script("COMMIT").await?;
@@ -351,15 +391,18 @@ fn column(column: &tokio_postgres::Column) -> Column {
 impl Connection for PostgresConnection {
     fn run(&mut self, statement: Arc<Statement>, sink: Sink) -> BoxFuture<'_, Result<u64, Failure>> {
         async move {
-            let outcome = self.run_wrapped(&statement, &sink).await;
-            self.has_failed |= outcome.is_err();
-            outcome
+            let outcome = self.run_within(&statement, &sink).await;
+            self.judged(outcome)
         }
         .boxed()
     }
 
     fn control(&mut self, control: Control) -> BoxFuture<'_, Result<(), Failure>> {
-        self.control(control).boxed()
+        async move {
+            let outcome = self.control(control).await;
+            self.judged(outcome)
+        }
+        .boxed()
     }
 
     fn reset(&mut self) -> BoxFuture<'_, bool> {
@@ -373,7 +416,13 @@ impl Connection for PostgresConnection {
     }
 
     fn script(&mut self, sql: String) -> BoxFuture<'_, Result<(), Failure>> {
-        async move { self.script(&sql).await }.boxed()
+        async move {
+            let outcome = self.script(&sql).await;
+            // The operator may end a transaction where he likes.
+            self.in_transaction &= outcome.is_err() || self.seen.is_open();
+            self.judged(outcome)
+        }
+        .boxed()
     }
 
     fn dialect(&self) -> &'static Dialect {
@@ -389,11 +438,15 @@ impl Connection for PostgresConnection {
     }
 
     fn is_usable(&self) -> bool {
-        !self.client.is_closed()
+        !self.client.is_closed() && (self.in_transaction || !self.seen.is_open())
     }
 
     fn check(&mut self) -> BoxFuture<'_, bool> {
-        async move { self.client.check_connection().await.is_ok() }.boxed()
+        async move {
+            let stands = self.client.check_connection().await.is_ok();
+            stands && self.seen.is_open() == self.in_transaction
+        }
+        .boxed()
     }
 }
 

@@ -17,6 +17,8 @@ pub(super) struct Standing {
     has_lost: AtomicBool,
     /// That another program has locked it.
     says_locked: Seldom,
+    /// That something was too large.
+    says_large: Seldom,
 }
 
 impl Standing {
@@ -26,6 +28,7 @@ impl Standing {
             is_down: AtomicBool::new(false),
             has_lost: AtomicBool::new(false),
             says_locked: Seldom::default(),
+            says_large: Seldom::default(),
         }
     }
 
@@ -54,6 +57,13 @@ impl Standing {
     /// A connection that stood before still does: the next loss is another.
     pub fn works(&self) {
         self.has_lost.store(false, Ordering::Relaxed);
+    }
+
+    /// More came at once than a row may have.
+    pub fn large(&self, what: &str) {
+        if self.says_large.now() {
+            tracing::warn!("{}: a result is given up: {what} (row)", self.label);
+        }
     }
 
     /// Another program had it for longer than `waited`.

@@ -1,24 +1,41 @@
 //! What MySQL, MariaDB and their client report, as guests and operators see it.
 
-use mysql_async::{DriverError, Error as Reported, ServerError};
+use mysql_async::{DriverError, Error as Reported, IoError, ServerError};
 
 use crate::sql::engine::ConnectError;
 use crate::sql::error::{DbError, Error, Failure};
 use crate::sql::options::Server;
 
+/// How a statement failed whose result may have rows of so many bytes.
+pub(super) fn of_result(error: Reported, row_bytes_max: usize) -> Failure {
+    match is_too_large(&error) {
+        true => Failure::Large {
+            what: format!("a row of more than the {row_bytes_max} bytes that one may have"),
+            is_lost: true,
+        },
+        false => failure(error),
+    }
+}
+
+/// The client has no other word for it.
+fn is_too_large(error: &Reported) -> bool {
+    let Reported::Io(IoError::Io(error)) = error else {
+        return false;
+    };
+    error.to_string().contains("larger than max_allowed_packet")
+}
+
 /// How a statement failed.
 pub(super) fn failure(error: Reported) -> Failure {
     match error {
         Reported::Server(reported) => of_server(reported),
+        error if is_too_large(&error) => Failure::Lost(Error::NotAllowed("the statement is too large".to_owned())),
         Reported::Io(_) | Reported::Driver(DriverError::ConnectionClosed | DriverError::PacketOutOfOrder) => {
             Failure::Gone(error.to_string())
         }
         Reported::Driver(DriverError::MixedParams) => {
             Error::InvalidParams("parameters have no names here: each is a `?`".to_owned()).into()
         }
-        Reported::Driver(DriverError::PacketTooLarge) => Failure::Lost(Error::ValueConversionFailed(
-            "a row or a statement is too large".to_owned(),
-        )),
         Reported::Driver(DriverError::LocalInfile(_)) => {
             Failure::Lost(Error::NotAllowed("files of this machine are not loaded".to_owned()))
         }
@@ -69,7 +86,7 @@ pub(super) fn connect(server: &Server, error: &Reported) -> ConnectError {
             code: 1040 | 1203 | 1226,
             ..
         }) => ConnectError::full(reason),
-        Reported::Io(mysql_async::IoError::Tls(_)) => ConnectError::tls(reason),
+        Reported::Io(IoError::Tls(_)) => ConnectError::tls(reason),
         Reported::Driver(DriverError::NoClientSslFlagFromServer) => ConnectError::tls(reason),
         // How a certificate that does not hold arrives.
         Reported::Io(_) if reason.contains("certificate") => ConnectError::tls(reason),
