@@ -78,6 +78,23 @@ fn what_is_larger_than_a_row_is_refused_at_its_beginning() {
     }
 }
 
+/// A guest can have PostgreSQL say that it ends a connection, and why, at any length.
+#[test]
+fn what_a_guest_has_the_server_say_is_a_line_of_the_log() {
+    let Some(site) = serve(Brand::Postgres, "") else {
+        return;
+    };
+    let message = "'first' || chr(10) || 'second ' || repeat('x', 100000)";
+    let answer = site.ask(&format!(
+        "execute DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '57P01', MESSAGE = {message}; END $$"
+    ));
+    assert_eq!(answer, "connection-failed the connection was lost");
+    site.server.says("a connection was lost: first second xxx");
+    let log = site.server.log();
+    let longest = log.lines().map(str::len).max().unwrap_or_default();
+    assert!(longest < 1000, "a line of {longest} bytes");
+}
+
 /// What a guest does of which a transaction would remain, and whoever came next on the connection would be in it.
 #[test]
 fn a_transaction_that_is_left_open_is_nobody_elses() {

@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 /// How often the same is said where calls fail one after another.
 const SAID_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
+/// How much of a server's words the log shows, in characters. A guest can have it say what it likes.
+const REASON_MAX: usize = 500;
+
 /// How one database stands. All its pools have the same.
 pub(super) struct Standing {
     /// The app and the database, for the log.
@@ -42,7 +45,9 @@ impl Standing {
     /// A connection was lost that we have not given up.
     pub fn lost(&self, reason: &str) {
         if !self.has_lost.swap(true, Ordering::Relaxed) {
-            tracing::warn!("{}: a connection was lost: {reason}", self.label);
+            let in_one_line = reason.chars().map(|c| if c.is_control() { ' ' } else { c });
+            let shown: String = in_one_line.take(REASON_MAX).collect();
+            tracing::warn!("{}: a connection was lost: {shown}", self.label);
         }
     }
 
