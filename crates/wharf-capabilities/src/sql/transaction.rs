@@ -93,6 +93,18 @@ impl Transaction {
     }
 }
 
+/// Commands that wait, or are on their way, hear that there is no transaction any more.
+async fn refuse(mut commands: mpsc::Receiver<Command>) {
+    commands.close();
+    while let Some(command) = commands.recv().await {
+        // Whoever has left hears nothing.
+        let _ = match command {
+            Command::Run(call) | Command::Many(call, _) => call.end.send(Err(Error::TransactionEnded)).is_ok(),
+            Command::End(_, reply) => reply.send(Err(Error::TransactionEnded)).is_ok(),
+        };
+    }
+}
+
 /// What the task has.
 struct Work {
     database: Arc<Database>,
@@ -127,7 +139,10 @@ impl Work {
                 None => false,
                 // Whoever asked for it has gone, and with it the wish to commit.
                 Some(Command::End(_, reply)) if reply.is_closed() => false,
-                Some(Command::End(control, reply)) => return self.end(control, reply).await,
+                Some(Command::End(control, reply)) => {
+                    self.end(control, reply).await;
+                    return refuse(commands).await;
+                }
                 Some(Command::Run(call)) => self.run(call).await,
                 Some(Command::Many(call, lists)) => self.many(call, lists).await,
             };
@@ -135,8 +150,7 @@ impl Work {
                 break;
             }
         }
-        // Commands that wait hear that there is no transaction any more.
-        drop(commands);
+        refuse(commands).await;
         self.roll_back().await;
     }
 
