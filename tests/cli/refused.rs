@@ -165,6 +165,82 @@ fn a_link_that_is_missing_is_proposed() {
     }
 }
 
+/// A service that imports a function with a result of the type `$items` of these, and a component that exports it.
+fn caller_and_linked(types: &str) -> (Vec<u8>, Vec<u8>) {
+    let caller = format!(
+        r#"(component
+            (import "wasi:http/types@0.2.6" (instance $types
+                (export "incoming-request" (type (sub resource)))
+                (export "response-outparam" (type (sub resource)))))
+            (alias export $types "incoming-request" (type $request))
+            (alias export $types "response-outparam" (type $answer))
+            (import "acme:big/a@0.1.0" (instance {types} (export "items" (func (result $items)))))
+            (core module $code (func (export "handle") (param i32 i32)))
+            (core instance $code (instantiate $code))
+            (func $handle (param "request" (own $request)) (param "response-out" (own $answer))
+                (canon lift (core func $code "handle")))
+            (instance $exported (export "handle" (func $handle)))
+            (export "wasi:http/incoming-handler@0.2.6" (instance $exported)))"#
+    );
+    let linked = format!(
+        r#"(component
+            (core module $code (func (export "items") (result i32) unreachable))
+            (core instance $code (instantiate $code))
+            {types}
+            (type $function (func (result $items)))
+            (func $function (type $function) (canon lift (core func $code "items")))
+            (instance $exported (export "items" (func $function)))
+            (export "acme:big/a@0.1.0" (instance $exported)))"#
+    );
+    (binary(&caller), binary(&linked))
+}
+
+/// What does not cross to an instance of its own is said by whoever looks at the manifest as by whoever serves it: at the link, with
+/// what to do.
+#[test]
+fn a_link_to_an_instance_of_its_own_that_cannot_be() {
+    let big = format!("(type $row (tuple {})) (type $items (stream $row))", "u64 ".repeat(17));
+    for (types, expected, instead) in [
+        (
+            "(type $row (stream u8)) (type $items (stream $row))",
+            "`items` of acme:big/a@0.1.0 cannot be called in `big`, which has an instance of its own: \
+             the result: a stream of streams does not cross",
+            "a function that is called for each",
+        ),
+        (
+            &*big,
+            "the result: a stream of elements of 136 bytes does not cross",
+            "a `list` of it",
+        ),
+    ] {
+        let scratch = Scratch::new();
+        let (caller, linked) = caller_and_linked(types);
+        scratch.write("caller.wasm", caller);
+        scratch.write("big.wasm", linked);
+        let manifest = |instance: &str| {
+            format!(
+                "routes = [{{ path = '/', component = 'caller' }}]\n[components.caller]\nfile = 'caller.wasm'\n\
+                 links = {{ 'acme:big/a' = 'big' }}\n[components.big]\nfile = 'big.wasm'\ninstance = '{instance}'\n"
+            )
+        };
+        let file = scratch.write("wharf.toml", manifest("own"));
+        for words in [&["check"][..], &["serve", "--addr", "127.0.0.1:0"]] {
+            let finished = finish(wharf().args(words).arg(&file), "");
+            assert_eq!(finished.code(), Some(1), "{finished:?}");
+            let said = [finished.stdout, finished.stderr].concat();
+            let help = "help: join the two, without `instance = \"own\"` in [components.big]";
+            for part in ["wharf.toml:4:11: ", expected, help, instead] {
+                assert!(said.contains(part), "{words:?}: {part}: {said}");
+            }
+            assert!(!said.contains("capability"), "{words:?}: {said}");
+        }
+        // As it says.
+        scratch.write("wharf.toml", manifest("joined"));
+        let joined = finish(wharf().arg("check").arg(&file), "");
+        assert_eq!(joined.code(), Some(0), "{joined:?}");
+    }
+}
+
 #[test]
 fn a_component_that_begins_with_more_memory_than_it_may_have() {
     let finished = finish(

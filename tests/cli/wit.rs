@@ -195,3 +195,209 @@ fn what_is_not_as_the_lock_has_it_is_told_before_a_build() {
     assert_eq!(add(&scratch.join("wit"), &["wharf:cache@0.1.0"]).code(), Some(0));
     assert_eq!(run("build").code(), Some(0));
 }
+
+/// A project's folder `wit`, and beside it `store`, a package of somebody's that needs one in its own `deps` and one of Wharf's.
+fn store_beside() -> Scratch {
+    let scratch = Scratch::new();
+    scratch.write(
+        "store/types.wit",
+        "package acme:store@1.2.0;\n/// Ours.\ninterface types { use acme:units/all.{weight}; record item { of: weight } }\n",
+    );
+    scratch.write(
+        "store/store.wit",
+        "interface store { use types.{item}; use wharf:sql/types@0.1.0.{value}; put: func(item: item, more: list<value>); }\n",
+    );
+    scratch.write(
+        "store/deps/units/units.wit",
+        "package acme:units;\ninterface all { type weight = u32; }\n",
+    );
+    scratch.write("store/deps/unused.wit", "this is no WIT");
+    scratch
+}
+
+/// Adds what lies in the folder `store`.
+fn add_store(scratch: &Scratch, words: &[&str]) -> Finished {
+    let store = scratch.join("store").display().to_string();
+    add(&scratch.join("wit"), &[&[&*store], words].concat())
+}
+
+const STORE: &str = "wit/deps/acme-store-1.2.0/store.wit";
+
+#[test]
+fn packages_of_ones_own_are_added_with_what_they_need() {
+    let scratch = store_beside();
+    let added = add_store(&scratch, &[]);
+    assert_eq!(added.code(), Some(0), "{added:?}");
+    for (file, source) in [
+        (STORE, "store/store.wit"),
+        ("wit/deps/acme-store-1.2.0/types.wit", "store/types.wit"),
+        ("wit/deps/acme-units/units.wit", "store/deps/units/units.wit"),
+    ] {
+        assert_eq!(text(&scratch.join(file)), text(&scratch.join(source)), "{file}");
+    }
+    let sql = scratch.join("wit/deps/wharf-sql-0.1.0/package.wit");
+    assert!(text(&sql).contains("package wharf:sql@0.1.0;"));
+    let lock = text(&scratch.join("wit/wharf-wit.lock"));
+    for part in [
+        "name = \"acme:store\"\nversion = \"1.2.0\"\nfile = \"deps/acme-store-1.2.0/store.wit\"\ndigest = \"blake3:",
+        "from = \"../store\"\n",
+        "name = \"acme:units\"\nfile = \"deps/acme-units/units.wit\"\n",
+        "name = \"wharf:sql\"",
+    ] {
+        assert!(lock.contains(part), "{part}: {lock}");
+    }
+    let listed = finish(wharf().args(["wit", "list", "--of"]).arg(scratch.join("wit")), "");
+    for name in ["acme:store@1.2.0", "acme:units"] {
+        let line = listed.stdout.lines().find(|line| line.split(' ').next() == Some(name));
+        let from = scratch.join("store").display().to_string();
+        assert!(line.is_some_and(|line| line.ends_with(&from)), "{name}: {listed:?}");
+    }
+    let again = add_store(&scratch, &[]);
+    assert!(
+        again.stdout.lines().all(|line| line.starts_with("unchanged")),
+        "{again:?}"
+    );
+    assert_eq!(text(&scratch.join("wit/wharf-wit.lock")), lock);
+}
+
+/// As Wharf's own are: what the source has since is taken, what somebody has changed here is not lost.
+#[test]
+fn packages_of_ones_own_are_renewed() {
+    let scratch = store_beside();
+    assert_eq!(add_store(&scratch, &[]).code(), Some(0));
+    scratch.write("store/store.wit", "interface store { get: func(); }\n");
+    std::fs::rename(scratch.join("store/types.wit"), scratch.join("store/all.wit")).unwrap();
+    let renewed = add_store(&scratch, &[]);
+    assert_eq!(renewed.code(), Some(0), "{renewed:?}");
+    assert!(text(&scratch.join(STORE)).contains("get: func()"));
+    let gone = scratch.join("wit/deps/acme-store-1.2.0/types.wit");
+    assert!(!gone.exists() && renewed.stdout.contains("removed"), "{renewed:?}");
+    assert!(!text(&scratch.join("wit/wharf-wit.lock")).contains("types.wit"));
+
+    scratch.write(STORE, "interface store { mine: func(); }\n");
+    scratch.write("store/store.wit", "interface store { put: func(); }\n");
+    let refused = add_store(&scratch, &[]);
+    assert_eq!(refused.code(), Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("acme-store-1.2.0/store.wit"), "{refused:?}");
+    assert!(text(&scratch.join(STORE)).contains("mine"));
+    assert_eq!(add_store(&scratch, &["--force"]).code(), Some(0));
+    assert!(text(&scratch.join(STORE)).contains("put"));
+}
+
+/// Of a package that somebody has put into `deps`, what it is there and then.
+#[test]
+fn what_lies_in_deps_is_pinned_there() {
+    let scratch = Scratch::new();
+    scratch.write(
+        "wharf.toml",
+        "name = 'shop'\ncomponent = 'app.wasm'\n[build]\ncommand = ['sh', '-c', 'cp source $WHARF_COMPONENT']\n",
+    );
+    scratch.write("source", std::fs::read(guest("http-hello")).unwrap());
+    let file = scratch.write("wit/deps/acme/store.wit", "package acme:store;\ninterface store {}\n");
+    let pin = || {
+        add(
+            &scratch.join("wit"),
+            &[&scratch.join("wit/deps/acme").display().to_string()],
+        )
+    };
+    assert_eq!(pin().code(), Some(0));
+    assert!(text(&file).contains("interface store {}"));
+    let run = |command: &str| finish(wharf().arg(command).arg(scratch.path()), "");
+    assert_eq!(run("build").code(), Some(0));
+    scratch.write("wit/deps/acme/store.wit", "package acme:store;\ninterface shop {}\n");
+    for command in ["build", "check"] {
+        let wrong = run(command);
+        assert_eq!(wrong.code(), Some(1), "{wrong:?}");
+        let help = format!("`wharf wit add {} --to ", scratch.join("wit/deps/acme").display());
+        for part in [
+            &*file.display().to_string(),
+            "somebody has changed it",
+            &help,
+            "takes it as it is now",
+        ] {
+            assert!(wrong.stderr.contains(part), "{part}: {wrong:?}");
+        }
+    }
+    assert_eq!(pin().code(), Some(0));
+    assert_eq!(run("build").code(), Some(0));
+    assert_eq!(run("check").code(), Some(0));
+}
+
+#[test]
+fn what_a_package_came_from_is_told_where_it_differs() {
+    let scratch = store_beside();
+    scratch.write(
+        "wharf.toml",
+        "name = 'shop'\ncomponent = 'app.wasm'\n[build]\ncommand = ['sh', '-c', 'cp source $WHARF_COMPONENT']\n",
+    );
+    scratch.write("source", std::fs::read(guest("http-hello")).unwrap());
+    assert_eq!(add_store(&scratch, &[]).code(), Some(0));
+    scratch.write(STORE, "interface store {}\n");
+    let wrong = finish(wharf().arg("build").arg(scratch.path()), "");
+    assert_eq!(wrong.code(), Some(1), "{wrong:?}");
+    let help = format!("`wharf wit add {} --to ", scratch.join("store").display());
+    for part in [
+        &*scratch.join(STORE).display().to_string(),
+        "somebody has changed it",
+        &help,
+    ] {
+        assert!(wrong.stderr.contains(part), "{part}: {wrong:?}");
+    }
+}
+
+/// The interfaces of a component that is there, for whoever is to call it.
+#[test]
+fn a_components_packages_are_added() {
+    let scratch = Scratch::new();
+    let component = guest("linked-store").display().to_string();
+    let added = add(&scratch, &[&component]);
+    assert_eq!(added.code(), Some(0), "{added:?}");
+    let package = text(&scratch.join("deps/acme-store-0.1.0/package.wit"));
+    for part in [
+        "package acme:store@0.1.0;",
+        "interface store",
+        "about: async func(",
+        "record entry",
+    ] {
+        assert!(package.contains(part), "{part}: {package}");
+    }
+    assert!(text(&scratch.join("wharf-wit.lock")).contains("linked-store.wasm\""));
+    // What it exports of Wharf's is as Wharf has it.
+    let added = add(&scratch, &[&guest("http-hello").display().to_string()]);
+    assert_eq!(added.code(), Some(0), "{added:?}");
+    let shown = wharf_with(["wit", "show", "wasi:http"]).stdout;
+    assert_eq!(text(&scratch.join("deps/wasi-http-0.3.2/package.wit")), shown);
+}
+
+#[test]
+fn places_without_packages_are_refused_and_nothing_is_written() {
+    let scratch = store_beside();
+    scratch.write(
+        "needs/a.wit",
+        "package acme:a;\ninterface a { use acme:absent/b.{c}; }\n",
+    );
+    scratch.write(
+        "version/a.wit",
+        "package acme:a;\ninterface a { use wharf:sql/types.{value}; }\n",
+    );
+    scratch.write("damaged.wit", "package acme:a;\ninterface a {\n");
+    scratch.write("empty/readme.txt", "");
+    scratch.write("app.wasm", "");
+    for (place, expected) in [
+        ("needs", "acme:a needs acme:absent"),
+        (
+            "version",
+            "acme:a needs wharf:sql without a version, and Wharf has wharf:sql@0.1.0",
+        ),
+        ("damaged.wit", "damaged.wit:"),
+        ("empty", "there is no WIT"),
+        ("absent.wit", "absent.wit"),
+        ("app.wasm", "app.wasm"),
+    ] {
+        let place = scratch.join(place).display().to_string();
+        let refused = add(&scratch.join("wit"), &[&place, "wharf:sql"]);
+        assert_eq!(refused.code(), Some(1), "{place}: {refused:?}");
+        assert!(refused.stderr.contains(expected), "{place}: {refused:?}");
+        assert!(!scratch.join("wit").exists(), "{place}");
+    }
+}

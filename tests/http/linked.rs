@@ -62,7 +62,7 @@ impl Site {
 /// A folder with all that an app here is made of.
 fn components() -> Scratch {
     let scratch = Scratch::new();
-    for name in ["caller", "store", "relay", "relayed"] {
+    for name in ["caller", "store", "relay", "relayed", "watcher"] {
         let file = scratch.join(name).with_extension("wasm");
         fs::copy(guest(&format!("linked-{name}")), file).expect("a guest can be copied");
     }
@@ -157,6 +157,20 @@ fn resources_are_used_and_let_go_of() {
         };
         eventually(|| left(held), &format!("{isolation:?}: what nobody holds is dropped"));
     }
+}
+
+/// Of two interfaces of one component, by two links.
+#[test]
+fn interfaces_have_resources_in_common() {
+    let site = Site::serve_app(
+        "name = 'wharf'\nroutes = [{ path = '/', component = 'watcher' }]\n\
+         [components.watcher]\nfile = 'watcher.wasm'\n\
+         links = { 'acme:store/store' = 'store', 'acme:store/watch' = 'store' }\n\
+         [components.store]\nfile = 'store.wasm'\ninstance = 'own'\n",
+    );
+    assert_eq!(site.text(""), "7");
+    let checked = finish(wharf().arg("check").arg(site.scratch.path()), "");
+    assert_eq!(checked.code(), Some(0), "{checked:?}");
 }
 
 /// A trap there is an error here, of the kind that the function's type has; the next call finds a new instance.
@@ -338,6 +352,31 @@ fn streams_cross_as_they_are_written() {
         assert_eq!(site.text("upper&count=3000"), "Aé".repeat(3000), "{isolation:?}");
         assert_eq!(site.text("sum&count=0"), "0", "{isolation:?}");
     }
+}
+
+#[test]
+fn streams_and_futures_of_nothing_cross() {
+    for isolation in Isolation::ALL {
+        let site = Site::serve(isolation);
+        for count in [0, 1, 1000] {
+            for call in ["ticks", "count"] {
+                assert_eq!(
+                    site.text(&format!("{call}&count={count}")),
+                    count.to_string(),
+                    "{isolation:?} {call}"
+                );
+            }
+        }
+    }
+}
+
+/// Of 52 and of 124 bytes, more of them than cross at a time.
+#[test]
+fn elements_of_uncommon_sizes_cross() {
+    let site = Site::serve(Isolation::Shared);
+    let odd: Vec<_> = (0..300).map(|n| (n, format!("{n}.0"), format!("{n}.5"))).collect();
+    let wide: Vec<_> = (0..300).map(|n| (n, format!("{n}.0"), format!("{n}.14"))).collect();
+    assert_eq!(site.text("sizes&count=300"), format!("{odd:?} {wide:?}"));
 }
 
 /// The first rows are there long before the last is made.

@@ -5,6 +5,7 @@
 //! Whether a host meets those imports is left to [`crate::imports`].
 
 mod assemble;
+pub mod crossing;
 mod own;
 mod plug;
 

@@ -1,10 +1,12 @@
 //! The interfaces that components may import here, as WIT: those that are there for every app, and those that sections of a
 //! manifest bring ([`Section::wit`]), all carried in the program.
 //!
-//! How packages get into a project's folder, and what is done about what is there, is in [`vendor`].
+//! Packages of others are read in [`local`]. How packages get into a project's folder, and what is done about what is there, is in
+//! [`vendor`].
 //!
 //! [`Section::wit`]: crate::section::Section::wit
 
+pub mod local;
 pub mod vendor;
 
 use std::collections::BTreeSet;

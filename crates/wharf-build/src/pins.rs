@@ -4,7 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use wharf_app::wit::vendor::{Difference, LOCK, Lock};
+use wharf_app::wit::vendor::{Difference, LOCK, Lock, place};
 
 use crate::BuildError;
 
@@ -37,14 +37,28 @@ fn line(difference: &Difference<'_>, folder: &Path) -> String {
         package,
         version,
         file,
+        from,
         is_there,
     } = difference;
     let (what, flag) = match is_there {
         true => ("somebody has changed it", " --force"),
         false => ("it is not there", ""),
     };
+    let what_is_added = match from {
+        // Taken as it lies there: there is nothing to write.
+        Some(from) if *is_there && file.starts_with(&format!("{from}/")) => {
+            return format!(
+                "  {}: {what}; `wharf wit add {} --to {}` takes it as it is now",
+                folder.join(file).display(),
+                place(folder, from).display(),
+                folder.display()
+            );
+        }
+        Some(from) => place(folder, from).display().to_string(),
+        None => format!("{package}@{version}"),
+    };
     format!(
-        "  {}: {what}; `wharf wit add {package}@{version} --to {}{flag}` writes it anew. If it is meant to be so, take its entry out of {LOCK}",
+        "  {}: {what}; `wharf wit add {what_is_added} --to {}{flag}` writes it anew. If it is meant to be so, take its entry out of {LOCK}",
         folder.join(file).display(),
         folder.display()
     )

@@ -45,7 +45,7 @@ pub use inbound::ProxyOptions;
 pub use limits::{RequestLimits, ServerLimits, SocketLimits};
 pub use listener::{Address, BindError, Listen, ListenOn, Listening, Redirect};
 pub use problem::{ErrorPages, Page};
-pub use reload::{Assemble, Deployment, Part, Reloaded, Seen, Source, Trouble, Wanted};
+pub use reload::{Assemble, Deployment, Part, Reloaded, Seen, Source, Trouble, TroubleWith, Wanted};
 /// What manifests say. The program reaches it through here, see `docs/decisions/0004-arrows.md`.
 pub mod manifest {
     pub use wharf_app::app;

@@ -37,6 +37,18 @@ pub use workshop::Wanted;
 /// Any error, for the log.
 pub type Trouble = Box<dyn Error + Send + Sync>;
 
+/// Trouble with another part of an app than the file of the component that was asked for: with one of its links, say.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct TroubleWith {
+    /// The part that is shown for it.
+    pub subject: Subject,
+    /// What is wrong.
+    pub message: String,
+    /// What to do, where the message does not say it.
+    pub help: Option<String>,
+}
+
 /// Makes components answer. Asked by several threads at a time.
 pub trait Assemble: Send + Sync {
     /// The service of one of an app's components, with its middleware and links.
@@ -82,13 +94,29 @@ impl<'a> Part<'a> {
 struct Fault {
     subject: Subject,
     message: String,
+    help: Option<String>,
 }
 
 impl Fault {
-    fn of_app(message: impl Into<String>) -> Self {
+    fn new(subject: Subject, message: impl Into<String>) -> Self {
         Self {
-            subject: Subject::App,
+            subject,
             message: message.into(),
+            help: None,
+        }
+    }
+
+    fn of_app(message: impl Into<String>) -> Self {
+        Self::new(Subject::App, message)
+    }
+
+    fn of_component(name: &str, trouble: &Trouble) -> Self {
+        match trouble.downcast_ref::<TroubleWith>() {
+            Some(trouble) => Self {
+                help: trouble.help.clone(),
+                ..Self::new(trouble.subject.clone(), trouble.message.clone())
+            },
+            None => Self::new(Subject::Component(name.to_owned()), causes(&**trouble)),
         }
     }
 
@@ -96,7 +124,9 @@ impl Fault {
     fn said(&self, app: &str, configuration: &Configuration) -> String {
         let place = configuration.place(app, &self.subject);
         let place = place.or_else(|| configuration.place(app, &Subject::App));
-        Problem::new(place.cloned(), self.message.clone()).to_string()
+        let mut problem = Problem::new(place.cloned(), self.message.clone());
+        problem.help.clone_from(&self.help);
+        problem.to_string()
     }
 }
 
@@ -386,9 +416,9 @@ const BEING_COMPILED: &str = "it is being compiled";
 
 fn assembled(plan: &plan::App, inputs: &Inputs, assemble: &dyn Assemble, wanted: &Wanted) -> Result<App, Fault> {
     for folder in &plan.folders {
-        is_folder(&folder.host).map_err(|error| Fault {
-            subject: Subject::Folder(folder.guest.clone()),
-            message: format!("{}: {error}", folder.host.display()),
+        is_folder(&folder.host).map_err(|error| {
+            let message = format!("{}: {error}", folder.host.display());
+            Fault::new(Subject::Folder(folder.guest.clone()), message)
         })?;
     }
     let mut services = BTreeMap::new();
@@ -399,10 +429,8 @@ fn assembled(plan: &plan::App, inputs: &Inputs, assemble: &dyn Assemble, wanted:
             wanted,
             inputs,
         };
-        let service = assemble.assemble(&part).map_err(|error| Fault {
-            subject: Subject::Component(component.name.clone()),
-            message: causes(&*error),
-        })?;
+        let service = assemble.assemble(&part);
+        let service = service.map_err(|trouble| Fault::of_component(&component.name, &trouble))?;
         services.insert(component.name.as_str(), service);
     }
     let mut routes = Vec::new();
@@ -410,10 +438,7 @@ fn assembled(plan: &plan::App, inputs: &Inputs, assemble: &dyn Assemble, wanted:
         let target = match &route.answer {
             Answer::Component(name) => services.get(name.as_str()).cloned().map(Target::Service),
             Answer::Files(files) => {
-                let folder = folder(files).map_err(|message| Fault {
-                    subject: Subject::Files(nth),
-                    message,
-                })?;
+                let folder = folder(files).map_err(|message| Fault::new(Subject::Files(nth), message))?;
                 Some(Target::Files(folder))
             }
         };

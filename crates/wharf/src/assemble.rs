@@ -12,7 +12,7 @@ use wharf_host::{
 };
 use wharf_server::manifest::app::{App, AppComponent, AppLimits, Isolation, OpenedWebsocket};
 use wharf_server::manifest::compose::exporters;
-use wharf_server::{Assemble, Part, Service, Trouble};
+use wharf_server::{Assemble, Part, Service, Trouble, TroubleWith};
 
 use crate::kinds::Kinds;
 use crate::log::Lines;
@@ -42,7 +42,7 @@ impl Assemble for Assembler {
     fn assemble(&self, part: &Part<'_>) -> Result<Service, Trouble> {
         let (app, component) = (part.app, part.component);
         let isolation = component.isolation.map(isolation);
-        let (compiled, _) = self.compiled(part).map_err(Trouble::from)?;
+        let (compiled, _) = self.compiled(part).map_err(trouble)?;
         let capabilities = self.capabilities(part, &compiled)?;
         let usual = ServiceOptions::default();
         let options = ServiceOptions {
@@ -107,6 +107,14 @@ impl Assembler {
             false => Component::new(&self.engine, &name, &bytes, self.cache.as_ref())?,
         };
         Ok((component, bytes))
+    }
+}
+
+/// An error as it is told. One that names a part of the app can be told by that ([`TroubleWith`]).
+pub fn trouble(error: anyhow::Error) -> Trouble {
+    match error.downcast::<TroubleWith>() {
+        Ok(trouble) => trouble.into(),
+        Err(error) => error.into(),
     }
 }
 

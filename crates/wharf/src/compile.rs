@@ -148,14 +148,14 @@ pub fn joined<'a>(part: &Part<'a>) -> anyhow::Result<Cow<'a, [u8]>> {
     }
     let mut command = limited()?;
     command.arg("--join").arg(&name);
-    let joined = run(
+    let written = run(
         command,
         &name,
         JOINED_BYTES_MAX,
         |stdin| join::write(part, stdin),
         part.wanted,
     )?;
-    Ok(Cow::Owned(joined))
+    join::whole(written).map(Cow::Owned)
 }
 
 /// This program as a process that keeps to the limits.

@@ -3,7 +3,7 @@
 //! One outlives versions of its app as long as it is the same itself and is granted the same: what it keeps, such as a cache,
 //! survives the deployment of another component's new code.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,7 +12,7 @@ use wharf_server::manifest::app::{App, AppComponent};
 use wharf_server::manifest::compose::{own_interfaces, own_links};
 use wharf_server::{Part, Trouble};
 
-use crate::assemble::{Assembler, all_limits};
+use crate::assemble::{Assembler, all_limits, trouble};
 
 /// Those that live, by their app's name and their own.
 #[derive(Default)]
@@ -42,7 +42,8 @@ type Met = (Vec<Arc<dyn Capability>>, BTreeSet<String>);
 impl Assembler {
     /// What meets those imports of a component that lead to components with instances of their own, and the imports' names.
     pub fn linked(&self, part: &Part<'_>, compiled: &Component) -> Result<Met, Trouble> {
-        let (mut capabilities, mut names) = (Vec::new(), BTreeSet::new());
+        let mut names = BTreeSet::new();
+        let mut all: BTreeMap<&str, (LinkedComponent, Vec<LinkedInterface>)> = BTreeMap::new();
         for link in own_links(part.app, part.component) {
             let (linked, inspected) = self.own(&part.of(link.to))?;
             let met = own_interfaces(&link, compiled.inspection(), inspected.inspection());
@@ -59,8 +60,12 @@ impl Assembler {
             let interfaces = met
                 .into_iter()
                 .map(|(import, export)| LinkedInterface { import, export });
-            capabilities.push(linked.capability(interfaces.collect()));
+            // Interfaces of one component may have resources in common.
+            let (_, known) = all.entry(&link.to.name).or_insert_with(|| (linked, Vec::new()));
+            known.extend(interfaces);
         }
+        let capabilities = all.into_values().map(|(linked, known)| linked.capability(known));
+        let capabilities = capabilities.collect();
         Ok((capabilities, names))
     }
 
@@ -74,7 +79,7 @@ impl Assembler {
 
     /// The component with an instance of its own, and what it was made of.
     fn own(&self, part: &Part<'_>) -> Result<(LinkedComponent, Component), Trouble> {
-        let (compiled, bytes) = self.compiled(part).map_err(Trouble::from)?;
+        let (compiled, bytes) = self.compiled(part).map_err(trouble)?;
         let opened = self.kinds.open(part.app).map_err(Trouble::from)?;
         let terms = terms(part, &bytes, &opened);
         let key = (part.app.name.clone(), part.component.name.clone());

@@ -97,11 +97,12 @@ impl Template {
         }
         let wanted = self.deps.iter().map(|name| packages.find(name));
         let wanted: Vec<_> = wanted.collect::<Result<_, _>>().map_err(io::Error::other)?;
-        let steps = plan(packages, &wanted, &Lock::default(), &BTreeMap::new(), |_| None);
+        let wanted = packages.vendored(&wanted);
+        let steps = plan(wanted, &Lock::default(), &BTreeMap::new(), |_| None);
         for step in &steps {
-            let file = folder.join(&step.file);
+            let file = folder.join(&step.vendored.file);
             fs::create_dir_all(file.parent().unwrap_or(folder))?;
-            fs::write(file, step.package.text)?;
+            fs::write(file, &*step.vendored.text)?;
         }
         let mut lock = Lock::default();
         lock.add(&steps);

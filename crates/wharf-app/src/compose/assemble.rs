@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, NodeId};
 
-use super::own::with_drops;
-use super::{Chain, ComposeError, Part, encode, report};
+use super::own::{OwnLink, own_interfaces, with_drops};
+use super::{Chain, ComposeError, Part, crossing, encode, report};
 use crate::app::{App, AppComponent, Link, LinkedAs};
 use crate::inspect::{InspectError, Inspection, InterfaceName};
 
@@ -178,6 +178,19 @@ pub enum LinkFault {
         /// How they differ.
         message: String,
     },
+    /// The other component has an instance of its own, and the two cannot call each other from there.
+    #[error(
+        "`{}` of {import} cannot be called in `{component}`, which has an instance of its own: {fault}",
+        fault.function
+    )]
+    Crossing {
+        /// The import's full name.
+        import: String,
+        /// The other component's name.
+        component: String,
+        /// The function, and why.
+        fault: Box<crossing::Fault>,
+    },
     /// The app has no such component.
     #[error("its link `{import}` leads to `{component}`, which the app does not have")]
     NoComponent {
@@ -192,6 +205,30 @@ pub enum LinkFault {
         /// The import, as written.
         import: String,
     },
+}
+
+impl AssembleError {
+    /// What to do about it, where the message does not say it.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Link { fault, .. } => fault.help(),
+            _ => None,
+        }
+    }
+}
+
+impl LinkFault {
+    fn help(&self) -> Option<String> {
+        let Self::Crossing { component, fault, .. } = self else {
+            return None;
+        };
+        Some(match fault.reason {
+            crossing::Reason::Stays { instead, .. } => format!(
+                "join the two, without `instance = \"own\"` in [components.{component}]: then everything crosses; or pass {instead}"
+            ),
+            crossing::Reason::Differs(_) => "build both with the same declarations of the interface".to_owned(),
+        })
+    }
 }
 
 fn instead(found: &Option<String>, verb: &str) -> String {
@@ -273,7 +310,11 @@ impl<'a, 'b, R: FnMut(&Path) -> io::Result<Cow<'b, [u8]>>> Joining<'a, R> {
         };
         // Its callers reach it where it lives.
         if other.linked_as == LinkedAs::Own {
-            return Ok(());
+            return match self.crossing(component, link, other, &instance.inspection) {
+                Ok(found) => found.map_err(fault),
+                // Who makes an instance of the other says what is wrong with it.
+                Err(_) => Ok(()),
+            };
         }
         if self.under_way.contains(&other.name) {
             let import = link.import.clone();
@@ -281,6 +322,43 @@ impl<'a, 'b, R: FnMut(&Path) -> io::Result<Cow<'b, [u8]>>> Joining<'a, R> {
         }
         let source = self.linked(other)?;
         self.meet(instance, &link.import, &source, &other.file).map_err(fault)
+    }
+
+    /// Whether what a link means can be called in another instance. Fails where a file is no component.
+    fn crossing(
+        &mut self,
+        component: &AppComponent,
+        link: &Link,
+        other: &AppComponent,
+        inspection: &Inspection,
+    ) -> Result<Result<(), LinkFault>, AssembleError> {
+        let (caller, linked) = (self.bytes(&component.file)?, self.bytes(&other.file)?);
+        let exports = Inspection::new(&linked).map_err(|error| AssembleError::Inspect {
+            file: other.file.clone(),
+            error,
+        })?;
+        let own_link = |link| OwnLink {
+            from: component,
+            import: link,
+            to: other,
+        };
+        let met = match own_interfaces(&own_link(&link.import), inspection, &exports) {
+            Ok(met) => met,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        // Interfaces that several links mean may have resources in common.
+        let others = component
+            .links
+            .iter()
+            .filter(|known| known.component == other.name && known.import != link.import);
+        let besides = others.filter_map(|link| own_interfaces(&own_link(&link.import), inspection, &exports).ok());
+        let besides: Vec<_> = besides.flat_map(BTreeMap::into_keys).collect();
+        let checked = crossing::check(&caller, &linked, &met, &besides);
+        Ok(checked.map_err(|(import, fault)| LinkFault::Crossing {
+            import,
+            component: other.name.clone(),
+            fault: Box::new(fault),
+        }))
     }
 
     /// The one instance of a component that others link to.

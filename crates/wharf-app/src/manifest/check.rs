@@ -233,13 +233,10 @@ impl Check<'_> {
     }
 
     fn not_assembled(&mut self, component: &AppComponent, error: &AssembleError) {
-        let subject = match error {
-            AssembleError::Link { component, import, .. } => Subject::Link(component.clone(), import.clone()),
-            AssembleError::Middleware { nth, .. } => Subject::Middleware(component.name.clone(), *nth),
-            _ => Subject::Component(component.name.clone()),
-        };
+        let subject = Subject::at_fault(&component.name, error);
         let place = self.configuration.place(&self.app.name, &subject).cloned();
-        let problem = Problem::new(place, error.to_string());
+        let mut problem = Problem::new(place, error.to_string());
+        problem.help = error.help();
         // Two components that link to a third one share what is wrong with that.
         if !self.problems.contains(&problem) {
             self.problems.push(problem);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::problem::Place;
+use crate::compose::AssembleError;
 
 /// A part of an app that a problem may be about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +34,18 @@ pub enum Subject {
     Section(String),
     /// The secret under this key of the section of this name, see [`Section::secrets`](crate::section::Section::secrets).
     SectionSecret(String, Vec<String>),
+}
+
+impl Subject {
+    /// What `component` could not be joined for.
+    #[must_use]
+    pub fn at_fault(component: &str, error: &AssembleError) -> Self {
+        match error {
+            AssembleError::Link { component, import, .. } => Self::Link(component.clone(), import.clone()),
+            AssembleError::Middleware { nth, .. } => Self::Middleware(component.to_owned(), *nth),
+            _ => Self::Component(component.to_owned()),
+        }
+    }
 }
 
 /// Places of the parts of any number of apps.

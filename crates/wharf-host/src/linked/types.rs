@@ -6,8 +6,9 @@ use wasmtime::component::types::{ComponentFunc, ComponentItem, Type};
 use wasmtime::component::{ResourceType, Val};
 use wasmtime::{bail, ensure};
 
+use wharf_app::compose::crossing::element_crosses;
+
 use super::fault::OnFault;
-use super::streams;
 
 /// The resources of the interfaces that a caller imports from one linked component.
 #[derive(Default)]
@@ -115,7 +116,7 @@ pub(super) enum Shape {
     Own(u32),
     /// A resource that is lent for the call.
     Borrow,
-    /// A stream of elements of this size, in bytes.
+    /// A stream of elements of this size, in bytes; 0 where they are nothing.
     Stream { size: usize },
     /// A future of a value of this size, and what it says when nothing will come.
     Future { size: usize, on_fault: OnFault },
@@ -291,10 +292,12 @@ impl Shape {
     }
 }
 
-/// The size of an element that both sides mean the same by.
+/// The size of an element that both sides mean the same by; 0 where there is none.
 fn element(import: Option<Type>, export: Option<Type>, resources: &Resources) -> wasmtime::Result<usize> {
-    let (Some(import), Some(export)) = (import, export) else {
-        bail!("a stream or a future without a value does not cross to a linked component");
+    let (import, export) = match (import, export) {
+        (Some(import), Some(export)) => (import, export),
+        (None, None) => return Ok(0),
+        _ => bail!("a stream or a future that carries something on one side alone"),
     };
     let shape = Shape::new(&import, &export, resources)?;
     ensure!(
@@ -303,8 +306,8 @@ fn element(import: Option<Type>, export: Option<Type>, resources: &Resources) ->
     );
     let size = measure(&import).0;
     ensure!(
-        streams::crosses(size),
-        "a stream or a future of elements of {size} bytes does not cross to a linked component: 128 are the most"
+        element_crosses(size),
+        "a stream or a future of elements of {size} bytes does not cross to a linked component"
     );
     Ok(size)
 }

@@ -49,15 +49,15 @@ impl Inputs {
         let mut left = bytes_max;
         for named in named(plan, sections) {
             let content = inputs.take_in(&named, &mut left, bytes_max);
-            content.map_err(|error| Fault {
-                message: format!("cannot read {}: {error}", named.file.display()),
-                subject: named.subject,
+            content.map_err(|error| {
+                let message = format!("cannot read {}: {error}", named.file.display());
+                Fault::new(named.subject.clone(), message)
             })?;
         }
         for (name, source) in &plan.secrets {
-            let value = source.read().map_err(|error| Fault {
-                subject: Subject::Secret(name.clone()),
-                message: format!("the secret {name}: {error}"),
+            let value = source.read().map_err(|error| {
+                let message = format!("the secret {name}: {error}");
+                Fault::new(Subject::Secret(name.clone()), message)
             })?;
             inputs.secrets.insert(name.clone(), value);
         }

@@ -186,7 +186,10 @@ Examples:
   wharf wit list
   wharf wit show wharf:sql
   wharf wit add wasi:http wharf:sql
-      To wit/deps, with what they need; wit/wharf-wit.lock says what was written.";
+      To wit/deps, with what they need; wit/wharf-wit.lock says what was written.
+  wharf wit add ../store/wit ./other.wasm
+      Packages of your own, or another team's: of a folder, and of what a component
+      exports. The lock says where they came from; adding them again renews them.";
 
 /// Show the interfaces that components can import, and put them into a project
 #[derive(Debug, Args)]
@@ -199,8 +202,12 @@ pub struct Wit {
 /// What to do with interfaces.
 #[derive(Debug, Subcommand)]
 pub enum WitCommand {
-    /// Name all packages, each with the section of a manifest that an app needs for it
-    List,
+    /// Name all packages, each with the section of a manifest that an app needs for it, and those that a project has from elsewhere
+    List {
+        /// The folder of the project's WIT
+        #[arg(long, value_name = "FOLDER", default_value = "wit")]
+        of: PathBuf,
+    },
     /// Print a package
     Show {
         /// Its name, with its version or without for the newest, as wasi:http@0.3.2
@@ -215,7 +222,8 @@ pub enum WitCommand {
 /// What is there already and the same stays. A file that somebody has changed is not overwritten: then nothing is written.
 #[derive(Debug, Args)]
 pub struct AddWit {
-    /// Their names, with their versions or without for the newest
+    /// Their names, with their versions or without for the newest; or a folder of WIT, a file of it, or a component, whose exports'
+    /// packages are taken
     #[arg(value_name = "PACKAGE", required = true)]
     pub packages: Vec<String>,
 

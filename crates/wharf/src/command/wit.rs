@@ -1,6 +1,8 @@
 //! `wharf wit`: the interfaces there are, shown, and put into a project's folder.
 //!
-//! What has to be written is decided by `wharf_host::wit::vendor`; here files are read and written.
+//! What has to be written is decided by `wharf_host::wit::vendor`; here it is found out what is wanted, and files are read and written.
+
+mod wanted;
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -10,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use wharf_host::wit::vendor::{DEPS, Does, LOCK, Lock, Step, declared, file_of, plan};
+use wanted::wanted;
+use wharf_host::wit::vendor::{DEPS, Does, LOCK, Lock, Step, Vendored, declared, place, plan};
 use wharf_host::wit::{Package, Packages};
 
 use super::said;
@@ -21,7 +24,7 @@ use crate::kinds::Kinds;
 pub fn wit(wit: &Wit, kinds: &Kinds) -> ExitCode {
     let packages = Packages::new(kinds.sections());
     said(match &wit.command {
-        WitCommand::List => Ok(listed(&packages, kinds)),
+        WitCommand::List { of } => listed(&packages, kinds, of),
         WitCommand::Show { package } => packages
             .find(package)
             .map(|package| package.text.to_owned())
@@ -30,12 +33,12 @@ pub fn wit(wit: &Wit, kinds: &Kinds) -> ExitCode {
     })
 }
 
-fn listed(packages: &Packages, kinds: &Kinds) -> String {
-    let width = packages
-        .iter()
-        .map(|package| package.full_name().len())
-        .max()
-        .unwrap_or(0);
+/// The packages that Wharf has, then those that are in a project's folder and came from elsewhere.
+fn listed(packages: &Packages, kinds: &Kinds, folder: &Path) -> anyhow::Result<String> {
+    let lock = locked(folder)?;
+    let others = lock.others();
+    let names = packages.iter().map(Package::full_name).chain(others.keys().cloned());
+    let width = names.map(|name| name.len()).max().unwrap_or(0);
     let line = |package: &Package| {
         let section = section_of(package, kinds).map(|section| format!(" [{section}]"));
         format!(
@@ -45,7 +48,12 @@ fn listed(packages: &Packages, kinds: &Kinds) -> String {
             section.unwrap_or_default()
         )
     };
-    packages.iter().map(line).collect()
+    let mut text: String = packages.iter().map(line).collect();
+    for (name, from) in &others {
+        let from = place(folder, from);
+        text += &format!("{name:width$}  of this project, from {}\n", from.display());
+    }
+    Ok(text)
 }
 
 /// The section of a manifest that an app needs for the package, if it needs one.
@@ -61,36 +69,30 @@ fn section_of(package: &Package, kinds: &Kinds) -> Option<&'static str> {
 }
 
 fn added(packages: &Packages, add: &AddWit) -> anyhow::Result<String> {
-    let wanted = add.packages.iter().map(|name| packages.find(name));
-    let wanted: Vec<_> = wanted.collect::<Result<_, _>>()?;
-    let lock_file = add.to.join(LOCK);
-    let mut lock = match read(&lock_file)? {
-        Some(text) => {
-            let text = String::from_utf8_lossy(&text);
-            Lock::read(&text)
-                .with_context(|| format!("{}: mend it, or delete it and add all anew", lock_file.display()))?
-        }
-        None => Lock::default(),
-    };
+    let mut lock = locked(&add.to)?;
+    let elsewhere = elsewhere(&add.to)?;
+    let wanted = wanted(packages, add, &elsewhere)?;
+    let elsewhere = without_own(elsewhere, &wanted, &lock);
     // All is looked at before anything is written.
-    let elsewhere = elsewhere(packages, &add.to)?;
     let unreadable = OnceCell::new();
-    let steps = plan(packages, &wanted, &lock, &elsewhere, |file| {
+    let content = |file: &str| {
         read(&add.to.join(file)).unwrap_or_else(|error| {
             // The first is said.
             let _ = unreadable.set(error);
             None
         })
-    });
+    };
+    let steps = plan(wanted, &lock, &elsewhere, content);
+    let former = lock.remove_former(&steps, content);
     if let Some(error) = unreadable.into_inner() {
         return Err(error);
     }
-    refuse_changed(&steps, add)?;
+    refuse_changed(&steps, &former, add)?;
     let mut said = String::new();
     for step in &steps {
-        let file = add.to.join(&step.file);
+        let file = add.to.join(&step.vendored.file);
         if matches!(step.does, Does::Add | Does::Renew | Does::Refuse) {
-            write(&file, step.package.text)?;
+            write(&file, &step.vendored.text)?;
         }
         let word = match step.does {
             Does::Add => "added",
@@ -98,15 +100,30 @@ fn added(packages: &Packages, add: &AddWit) -> anyhow::Result<String> {
             Does::Leave => "there",
             Does::Renew | Does::Refuse => "renewed",
         };
-        said += &format!("{word:9}  {}  {}\n", step.package.full_name(), file.display());
+        said += &format!("{word:9}  {}  {}\n", step.vendored.full_name(), file.display());
+    }
+    for (file, _) in &former {
+        let file = add.to.join(file);
+        fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
+        said += &format!("{:9}  {}\n", "removed", file.display());
     }
     lock.add(&steps);
-    write(&lock_file, &lock.text())?;
+    write(&add.to.join(LOCK), &lock.text())?;
     Ok(said)
 }
 
-/// The packages of `deps` that are not where `wharf wit add` puts them: in a file, or a folder of files, of another name.
-fn elsewhere(packages: &Packages, folder: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+/// What the lock in a folder of WIT says; nothing where there is none.
+fn locked(folder: &Path) -> anyhow::Result<Lock> {
+    let file = folder.join(LOCK);
+    let Some(text) = read(&file)? else {
+        return Ok(Lock::default());
+    };
+    let text = String::from_utf8_lossy(&text);
+    Lock::read(&text).with_context(|| format!("{}: mend it, or delete it and add all anew", file.display()))
+}
+
+/// The packages that are in `deps`, each with a file that has it.
+fn elsewhere(folder: &Path) -> anyhow::Result<BTreeMap<String, String>> {
     let mut found = BTreeMap::new();
     for entry in entries(&folder.join(DEPS))? {
         let files = if entry.is_dir() { entries(&entry)? } else { vec![entry] };
@@ -124,12 +141,13 @@ fn elsewhere(packages: &Packages, folder: &Path) -> anyhow::Result<BTreeMap<Stri
             found.extend(declared(&text).map(|package| (package.to_owned(), name.clone())));
         }
     }
-    found.retain(|package, file| {
-        packages
-            .find(package)
-            .map_or(true, |package| file_of(&package) != *file)
-    });
     Ok(found)
+}
+
+/// Without what `wharf wit add` has put where it is, or is about to.
+fn without_own(mut found: BTreeMap<String, String>, wanted: &[Vendored], lock: &Lock) -> BTreeMap<String, String> {
+    found.retain(|_, file| !lock.has(file) && !wanted.iter().any(|wanted| wanted.file == *file));
+    found
 }
 
 /// What is in a folder that need not be there.
@@ -143,10 +161,13 @@ fn entries(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     paths.collect::<io::Result<_>>().with_context(unreadable)
 }
 
-fn refuse_changed(steps: &[Step], add: &AddWit) -> anyhow::Result<()> {
+fn refuse_changed(steps: &[Step], former: &[(String, bool)], add: &AddWit) -> anyhow::Result<()> {
     let changed = steps.iter().filter(|step| step.does == Does::Refuse);
+    let changed = changed.map(|step| &step.vendored.file);
+    let former = former.iter().filter(|(_, is_as_written)| !is_as_written);
     let changed: Vec<_> = changed
-        .map(|step| format!("\n  {}", add.to.join(&step.file).display()))
+        .chain(former.map(|(file, _)| file))
+        .map(|file| format!("\n  {}", add.to.join(file).display()))
         .collect();
     if !changed.is_empty() && !add.force {
         bail!(

@@ -1,8 +1,8 @@
 //! How the components that are to be joined get to the process that joins them, and what it makes of them.
 //!
 //! A message is a list of parts, each a length and as many bytes: whether handshakes of WebSockets may go past middleware, the
-//! component that is wanted and all that it may link to, each with its middleware, whether it has an instance of its own, and its links, then the files. The whole is what
-//! comes back.
+//! component that is wanted and all that it may link to, each with its middleware, whether it has an instance of its own, and its links, then the files. The whole
+//! comes back, or what could not be joined and why; a last byte tells them apart.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,12 +10,21 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use wharf_server::Part;
 use wharf_server::manifest::app::{App, AppComponent, Link, LinkedAs};
-use wharf_server::manifest::{compose, read};
+use wharf_server::manifest::{Subject, compose, read};
+use wharf_server::{Part, TroubleWith};
 
 /// What is read of the whole: its parts, which have no more than one component may have, and what holds them together.
 pub const JOINED_BYTES_MAX: u64 = read::COMPONENT_BYTES_MAX + (16 << 20);
+
+/// The last byte of what comes back: the whole is before it, or why there is none.
+const WHOLE: u8 = 0;
+const REFUSED: u8 = 1;
+
+/// What could not be joined.
+const LINK: &str = "link";
+const MIDDLEWARE: &str = "middleware";
+const COMPONENT: &str = "component";
 
 /// The message for the component of `part`.
 pub fn write(part: &Part<'_>, output: &mut impl Write) -> io::Result<()> {
@@ -55,9 +64,60 @@ pub fn join(input: &mut impl Read, output: &mut impl Write) -> anyhow::Result<()
     let joined = compose::assemble(&app, component, |file| {
         let content = files.get(file).ok_or(io::ErrorKind::NotFound)?;
         Ok(Cow::from(content))
-    })?;
-    output.write_all(&joined).context("cannot write the whole")?;
-    output.flush().context("cannot write the whole")
+    });
+    let written = match &joined {
+        Ok(joined) => output.write_all(joined).and_then(|()| output.write_all(&[WHOLE])),
+        Err(error) => {
+            let trouble = TroubleWith {
+                subject: Subject::at_fault(&component.name, error),
+                message: error.to_string(),
+                help: error.help(),
+            };
+            refuse(&trouble, output).and_then(|()| output.write_all(&[REFUSED]))
+        }
+    };
+    written.and_then(|()| output.flush()).context("cannot write the whole")
+}
+
+/// The whole that has come back.
+///
+/// # Errors
+/// A [`TroubleWith`], where what belongs to it could not be joined.
+pub fn whole(mut written: Vec<u8>) -> anyhow::Result<Vec<u8>> {
+    const WRONG: &str = "what joins components has ended too early";
+    match written.pop().context(WRONG)? {
+        WHOLE => Ok(written),
+        _ => Err(refused(&mut &*written).context(WRONG)?.into()),
+    }
+}
+
+fn refuse(trouble: &TroubleWith, output: &mut impl Write) -> io::Result<()> {
+    let (kind, component, part) = match &trouble.subject {
+        Subject::Link(component, import) => (LINK, component.as_str(), import.clone()),
+        Subject::Middleware(component, nth) => (MIDDLEWARE, component.as_str(), nth.to_string()),
+        Subject::Component(component) => (COMPONENT, component.as_str(), String::new()),
+        // Nothing else is joined.
+        _ => (COMPONENT, "", String::new()),
+    };
+    let help = trouble.help.as_deref().unwrap_or_default();
+    for text in [kind, component, &part, &trouble.message, help] {
+        put(output, text.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn refused(input: &mut impl Read) -> io::Result<TroubleWith> {
+    let (kind, component, part) = (text(input)?, text(input)?, text(input)?);
+    let subject = match &*kind {
+        LINK => Subject::Link(component, part),
+        MIDDLEWARE => Subject::Middleware(component, part.parse().map_err(io::Error::other)?),
+        _ => Subject::Component(component),
+    };
+    Ok(TroubleWith {
+        subject,
+        message: text(input)?,
+        help: Some(text(input)?).filter(|help| !help.is_empty()),
+    })
 }
 
 type Message = (App, String, BTreeMap<PathBuf, Vec<u8>>);

@@ -55,6 +55,21 @@ async fn handle(request: Request) -> Result<Response, ErrorCode> {
             });
             String::from_utf8_lossy(&store::upper(text).await.collect().await).into_owned()
         }
+        "ticks" => {
+            let (ticks, ended) = store::ticks(number("count")).await;
+            let count = ticks.collect().await.len();
+            ended.await;
+            count.to_string()
+        }
+        "count" => {
+            let (mut writer, ticks) = wit_stream::new();
+            let count = number("count") as usize;
+            wit_bindgen::spawn_local(async move {
+                writer.write_all(vec![(); count]).await;
+            });
+            store::count(ticks).await.to_string()
+        }
+        "sizes" => sizes(number("count")).await,
         "made" => store::made().await.to_string(),
         "live" => store::live().to_string(),
         "stale" => stale().await,
@@ -90,6 +105,21 @@ async fn rows(count: u32, pause_ms: u32, how: String, most: u32) -> Result<Respo
         reply.finish(Ok(None)).await;
     });
     Ok(response)
+}
+
+async fn sizes(count: u32) -> String {
+    let (odd, wide) = store::sizes(count).await;
+    let odd = odd.collect().await;
+    let odd: Vec<_> = odd
+        .iter()
+        .map(|odd| (odd.number, &*odd.texts.0, &*odd.texts.5))
+        .collect();
+    let wide = wide.collect().await;
+    let wide: Vec<_> = wide
+        .iter()
+        .map(|wide| (wide.number, &*wide.first.0, &*wide.last.6))
+        .collect();
+    format!("{odd:?} {wide:?}")
 }
 
 async fn mirror() -> String {

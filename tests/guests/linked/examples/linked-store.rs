@@ -12,9 +12,28 @@ wit_bindgen::generate!({
     world: "linked",
 });
 
-use exports::acme::store::store::{Cursor, CursorBorrow, Entry, Failure, Guest, GuestCursor, Modes, Trouble};
+use exports::acme::store::store::{
+    Cursor, CursorBorrow, Entry, Failure, Guest, GuestCursor, Modes, Odd, Trouble, Wide,
+};
 
 struct Store;
+
+fn odd_of(number: u32) -> Odd {
+    let text = |nth: u32| format!("{number}.{nth}");
+    Odd {
+        number,
+        texts: (text(0), text(1), text(2), text(3), text(4), text(5)),
+    }
+}
+
+fn wide_of(number: u32) -> Wide {
+    let text = |nth: u32| format!("{number}.{nth}");
+    Wide {
+        number,
+        first: (text(0), text(1), text(2), text(3), text(4), text(5), text(6), text(7)),
+        last: (text(8), text(9), text(10), text(11), text(12), text(13), text(14)),
+    }
+}
 
 thread_local! {
     static IDENTITY: u64 = get_random_u64();
@@ -146,6 +165,33 @@ impl Guest for Store {
         upper
     }
 
+    async fn ticks(count: u32) -> (StreamReader<()>, FutureReader<()>) {
+        let (mut writer, ticks) = wit_stream::new();
+        let (end, ended) = wit_future::new(|| ());
+        wit_bindgen::spawn_local(async move {
+            writer.write_all(vec![(); count as usize]).await;
+            drop(writer);
+            let _ = end.write(()).await;
+        });
+        (ticks, ended)
+    }
+
+    async fn count(ticks: StreamReader<()>) -> u32 {
+        ticks.collect().await.len() as u32
+    }
+
+    async fn sizes(count: u32) -> (StreamReader<Odd>, StreamReader<Wide>) {
+        let (mut odd_writer, odd) = wit_stream::new();
+        let (mut wide_writer, wide) = wit_stream::new();
+        wit_bindgen::spawn_local(async move {
+            odd_writer.write_all((0..count).map(odd_of).collect()).await;
+        });
+        wit_bindgen::spawn_local(async move {
+            wide_writer.write_all((0..count).map(wide_of).collect()).await;
+        });
+        (odd, wide)
+    }
+
     async fn made() -> u32 {
         MADE.get()
     }
@@ -189,6 +235,12 @@ async fn fail(how: &str) -> u32 {
         },
         "memory" => std::hint::black_box(vec![1u8; 2 << 30]).len() as u32,
         _ => 7,
+    }
+}
+
+impl exports::acme::store::watch::Guest for Store {
+    fn place(of: CursorBorrow<'_>) -> u32 {
+        of.get::<Counter>().at()
     }
 }
 
