@@ -5,6 +5,8 @@
 
 /// Of connections and what comes over them.
 mod connections;
+/// Of sockets and open files that guests hold.
+mod descriptors;
 /// Of what requests take of guests, and guests of the machine.
 mod guests;
 /// Of heads and bodies.
@@ -164,6 +166,7 @@ broken! {
     "response-time": Status(504), guests::time_until_the_response;
     "memory": Status(502), guests::memory;
     "cpu-time": Status(504), guests::processor_time;
+    "descriptors": Nothing, descriptors::sockets_and_open_files;
     "background-time": Nothing, guests::time_for_work_after_the_response;
     "http-client-connections": Nothing, guests::connections_of_outgoing_calls;
     "http-client-connections-per-origin": Nothing, guests::connections_of_outgoing_calls_to_one_origin;

@@ -191,6 +191,8 @@ pub struct Files {
 pub struct AppLimits {
     /// Linear memory of one instance, in bytes.
     pub memory_bytes_max: Option<u64>,
+    /// Sockets and open files of all its instances together.
+    pub descriptors_max: Option<u32>,
     /// Processor time without once waiting.
     pub cpu_time_max: Option<Duration>,
     /// Instances of one of its components at a time.

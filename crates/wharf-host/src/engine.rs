@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::Linker;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use crate::descriptors::AllDescriptors;
 use crate::state::InstanceState;
 use crate::wasi;
 use clock::Clock;
@@ -62,6 +63,9 @@ pub struct EngineOptions {
     /// What ended instances may leave resident of their memories for the next ones, all together, in bytes. It is used
     /// up only by as many instances as have been there at the same moment. The pool has no way to give it back.
     pub kept_bytes_max: usize,
+    /// How many file descriptors of the process all guests together may hold: sockets, and open files. As many as each app's limit
+    /// allows, unless who runs the process keeps some for itself.
+    pub descriptors_max: usize,
     /// Whether instances come from a pool.
     pub pooling: Pooling,
 }
@@ -73,6 +77,7 @@ impl Default for EngineOptions {
             instances_max: 1000,
             // A thousand small guests whole: each dirties some tens of kilobytes.
             kept_bytes_max: 512 << 20,
+            descriptors_max: usize::MAX,
             pooling: Pooling::Auto,
         }
     }
@@ -100,6 +105,7 @@ struct Inner {
     instances_max: u32,
     clock: Clock,
     slots: Arc<Semaphore>,
+    descriptors: Arc<AllDescriptors>,
     waiting: Waiting,
     keepers: Mutex<Vec<Weak<dyn Keeper>>>,
     wasi: OnceLock<Linker<InstanceState>>,
@@ -172,6 +178,7 @@ impl Engine {
             instances_max: options.instances_max,
             clock: Clock::default(),
             slots: Arc::new(Semaphore::new(options.instances_max as usize)),
+            descriptors: Arc::new(AllDescriptors::new(options.descriptors_max)),
             waiting: Waiting::default(),
             keepers: Mutex::default(),
             wasi: OnceLock::new(),
@@ -198,6 +205,11 @@ impl Engine {
     /// The slots of the pool; a queue where there are none.
     pub(crate) fn slots(&self) -> Arc<Semaphore> {
         self.0.slots.clone()
+    }
+
+    /// What its guests hold of the process's file descriptors.
+    pub(crate) fn descriptors(&self) -> &Arc<AllDescriptors> {
+        &self.0.descriptors
     }
 
     /// Who waits for slots: whoever holds some without need gives them back.

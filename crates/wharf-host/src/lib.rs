@@ -7,6 +7,7 @@
 pub mod capability;
 mod command;
 mod component;
+mod descriptors;
 mod engine;
 pub mod http;
 mod instance;

@@ -1,5 +1,6 @@
 //! What one instance may use, and what happens when it wants more.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -19,6 +20,11 @@ pub struct Limits {
     /// Resources of the host's that an instance may hold: requests, fields, files, sockets. Past it the guest traps.
     /// A shared instance holds a handful for each of ten thousand requests.
     pub resources_max: usize,
+    /// Sockets and open files of an app's guests, all its instances together, each of which takes a file descriptor of the
+    /// process. Past it a guest is refused another. As many as a process usually has to begin with.
+    pub descriptors_max: usize,
+    /// Whose guests these are: those of components that name the same app hold these together. Without a name, each component's.
+    pub app: Option<Arc<str>>,
     /// Elements of all tables of one instance; past it `table.grow` fails. Interpreters need some tens of thousands.
     pub table_elements_max: usize,
     /// Processor time a guest may use without once waiting, rounded up to ticks of 10 ms. Past it the instance ends.
@@ -105,6 +111,8 @@ impl Default for Limits {
         Self {
             memory_bytes_max: 512 << 20,
             resources_max: 100_000,
+            descriptors_max: 1024,
+            app: None,
             table_elements_max: 1 << 20,
             cpu_time_max: Duration::from_secs(10),
             response_timeout: Duration::from_secs(30),

@@ -256,6 +256,7 @@ impl Service {
             ("background-time", ended),
             ("requests", full.places.swap(0, Ordering::Relaxed)),
             ("instances", full.slots.swap(0, Ordering::Relaxed)),
+            ("descriptors", blueprint.descriptors.take_reached()),
         ];
         reached.chain(own).chain(of_sockets).collect()
     }

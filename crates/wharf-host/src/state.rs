@@ -13,6 +13,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::capability::{AddressUse, Admission, Capability, Folders, Network};
 use crate::component::Component;
+use crate::descriptors::{Descriptors, Holding};
 use crate::engine::Engine;
 use crate::http::HttpState;
 use crate::limits::{CpuTimeExceeded, Growth, Limits, OpenedSocketsReached, Refused};
@@ -34,6 +35,7 @@ pub struct InstanceState {
     pub(crate) network: Option<Arc<dyn Network>>,
     pub(crate) environment: Arc<Environment>,
     pub(crate) growth: Growth,
+    pub(crate) holding: Holding,
     pub(crate) linked: Held,
     extensions: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
 }
@@ -74,6 +76,8 @@ pub(crate) struct Blueprint {
     /// How often work after a response was ended because it took too long.
     pub background_ended: Arc<AtomicU64>,
     pub sockets_reached: Arc<OpenedSocketsReached>,
+    /// The file descriptors of the guests of its app.
+    pub descriptors: Descriptors,
     /// How many of the engine's slots an instance takes.
     pub slots: u32,
 }
@@ -107,6 +111,7 @@ impl Blueprint {
                 most >> 10
             )));
         }
+        let descriptors = engine.descriptors().of(limits.app.as_ref(), limits.descriptors_max);
         Ok(Self {
             engine: engine.clone(),
             capabilities,
@@ -114,6 +119,7 @@ impl Blueprint {
             limits: Arc::new(limits),
             background_ended: Arc::default(),
             sockets_reached: Arc::default(),
+            descriptors,
             slots,
         })
     }
@@ -141,7 +147,7 @@ impl Blueprint {
                 extensions: &mut extensions,
             })?;
         }
-        open_sockets(&mut wasi, network.clone());
+        open_sockets(&mut wasi, network.clone(), &self.descriptors);
         let mut wasi = wasi.build();
         if let Some(Folders(folders)) = folders {
             *wasi.filesystem() = folders;
@@ -155,6 +161,7 @@ impl Blueprint {
             network,
             environment: self.environment.clone(),
             growth: Growth::new(&self.limits),
+            holding: Holding::new(&self.descriptors),
             linked: Held::default(),
             extensions,
         })
@@ -174,12 +181,16 @@ impl Blueprint {
     }
 }
 
-/// Any guest may make a socket; what it may do with one is `network`'s to say, and without one nothing is.
-fn open_sockets(wasi: &mut WasiCtxBuilder, network: Option<Arc<dyn Network>>) {
-    wasi.allow_tcp(true).allow_udp(true);
+/// What a guest may do with sockets is `network`'s to say. Without one it gets none: they would be of no use, and each takes a
+/// descriptor of the server's.
+fn open_sockets(wasi: &mut WasiCtxBuilder, network: Option<Arc<dyn Network>>, descriptors: &Descriptors) {
     let Some(network) = network else { return };
+    let descriptors = descriptors.clone();
+    wasi.allow_tcp(true).allow_udp(true);
     wasi.socket_addr_check(move |address: SocketAddr, purpose| {
         let purpose = match purpose {
+            // Taken from the system already; where there is no room for it, it is reset.
+            SocketAddrUse::TcpAccept if descriptors.take().is_err() => return Box::pin(async { false }),
             SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => AddressUse::Bind,
             SocketAddrUse::TcpListen => AddressUse::Listen,
             SocketAddrUse::TcpAccept | SocketAddrUse::UdpReceive => AddressUse::Accept,

@@ -1,12 +1,14 @@
 //! WASI for every guest: what it sees of its environment, and the interfaces that are linked.
 //!
 //! Most of WASI is Wasmtime's own. Ours are `wasi:http@0.3` (`http.rs`), name lookup, whose answer depends on what the
-//! operator granted, the time zone, which Wasmtime leaves out, and some functions of the filesystem and of random.
+//! operator granted, the time zone, which Wasmtime leaves out, and some functions of the filesystem, of random, and of sockets,
+//! which are counted.
 
 #[cfg(unix)]
 mod filesystem;
 pub(crate) mod lookup;
 mod random;
+mod sockets;
 mod timezone;
 
 use std::sync::Arc;
@@ -75,6 +77,9 @@ fn link_v2(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
     // Wasmtime's own name lookup is among the above, at the same version.
     linker.allow_shadowing(true);
     lookup::link_v2(linker)?;
+    sockets::link_v2(linker)?;
+    #[cfg(unix)]
+    filesystem::link_v2(linker)?;
     linker.allow_shadowing(false);
     Ok(())
 }
@@ -86,10 +91,13 @@ fn link_v3(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
     p3::clocks::add_to_linker(linker)?;
     p3::filesystem::add_to_linker(linker)?;
     #[cfg(unix)]
-    filesystem::link(linker)?;
+    filesystem::link_v3(linker)?;
     p3::random::add_to_linker(linker)?;
     random::link(linker)?;
     p3::bindings::sockets::types::add_to_linker::<_, WasiSockets>(linker, InstanceState::sockets)?;
+    linker.allow_shadowing(true);
+    sockets::link_v3(linker)?;
+    linker.allow_shadowing(false);
     lookup::link_v3(linker)?;
     timezone::link(linker)?;
     http3::types::add_to_linker::<_, HasSelf<InstanceState>>(linker, |state| state)?;

@@ -162,6 +162,7 @@ pub(crate) enum Limit {
     ResponseTime,
     CpuTime,
     Memory,
+    Descriptors,
     BackgroundTime,
     HttpClientConnections,
     HttpClientConnectionsPerOrigin,
@@ -182,7 +183,7 @@ pub(crate) enum Limit {
 }
 
 impl Limit {
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::Connections,
         Self::ConnectionsPerClient,
         Self::RequestsPerConnection,
@@ -207,6 +208,7 @@ impl Limit {
         Self::ResponseTime,
         Self::CpuTime,
         Self::Memory,
+        Self::Descriptors,
         Self::BackgroundTime,
         Self::HttpClientConnections,
         Self::HttpClientConnectionsPerOrigin,
@@ -254,6 +256,7 @@ impl Limit {
             | Self::ResponseTime
             | Self::CpuTime
             | Self::Memory
+            | Self::Descriptors
             | Self::BackgroundTime
             | Self::HttpClientConnections
             | Self::HttpClientConnectionsPerOrigin
@@ -301,6 +304,7 @@ impl Limit {
             Self::ResponseTime => "response-time",
             Self::CpuTime => "cpu-time",
             Self::Memory => "memory",
+            Self::Descriptors => "descriptors",
             Self::BackgroundTime => "background-time",
             Self::HttpClientConnections => "http-client-connections",
             Self::HttpClientConnectionsPerOrigin => "http-client-connections-per-origin",

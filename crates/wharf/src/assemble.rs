@@ -144,6 +144,7 @@ fn requests_max(limits: &AppLimits, isolation: Option<wharf_host::Isolation>) ->
 /// The limits of an app's instances.
 pub fn all_limits(app: &App) -> Limits {
     Limits {
+        app: Some(app.name.as_str().into()),
         opened_sockets: opened_sockets(&app.websocket.opened),
         ..limits(&app.limits)
     }
@@ -154,6 +155,9 @@ fn limits(limits: &AppLimits) -> Limits {
     let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     Limits {
         memory_bytes_max: limits.memory_bytes_max.map_or(usual.memory_bytes_max, bytes),
+        descriptors_max: limits
+            .descriptors_max
+            .map_or(usual.descriptors_max, |most| most as usize),
         cpu_time_max: limits.cpu_time_max.unwrap_or(usual.cpu_time_max),
         response_timeout: limits.response_timeout.unwrap_or(usual.response_timeout),
         background_timeout: limits.background_timeout.unwrap_or(usual.background_timeout),

@@ -308,6 +308,7 @@ impl<'a> Meaning<'a> {
         }
         AppLimits {
             memory_bytes_max: self.size("memory", &written.memory),
+            descriptors_max: count(&written.descriptors),
             cpu_time_max: self.duration("cpu-time", &written.cpu_time),
             instances_max: count(&written.instances),
             requests_max: count(&written.requests),

@@ -115,6 +115,7 @@ fn everything_that_an_app_may_say_means_something() {
         middleware = ["b.wasm", "../c.wasm"]
         [limits]
         memory = "64MiB"
+        descriptors = 100
         cpu-time = "250ms"
         instances = 1
         requests = 2
@@ -146,6 +147,7 @@ fn everything_that_an_app_may_say_means_something() {
     expected.components[0].middleware = vec![tree.path("b.wasm"), tree.path("../c.wasm")];
     expected.limits = AppLimits {
         memory_bytes_max: Some(64 << 20),
+        descriptors_max: Some(100),
         cpu_time_max: Some(Duration::from_millis(250)),
         instances_max: Some(1),
         requests_max: Some(2),

@@ -216,6 +216,10 @@ pub struct Limits {
     /// a trap: that request fails with 502. Default: 512MiB, which holds an interpreter and a large working set; a leak
     /// ends long before the machine does.
     pub memory: Option<At<Size>>,
+    /// How many sockets and open files the app's guests hold at a time, all its instances together: each takes one of the files that
+    /// the system lets the server open. Past it a guest is refused another, which is an error that it can handle. Default: 1024, what
+    /// a process usually has. All apps together have half of what `connections` of `[server.limits]` leaves.
+    pub descriptors: Option<At<Count>>,
     /// How long an instance may compute without once waiting. Past it the instance ends and its requests get 504. Default: 10s;
     /// what takes longer belongs in a queue, not in a request.
     pub cpu_time: Option<At<Duration>>,

@@ -1,4 +1,5 @@
-//! What Wharf does itself of `wasi:filesystem` 0.3: where Wasmtime's answer is not the standard's.
+//! What Wharf does itself of `wasi:filesystem`: what opens a file or directory counts it among the descriptors that guests hold, in
+//! 0.2 (`filesystem/opened.rs`) and 0.3. And in 0.3, where Wasmtime's answer is not the standard's:
 //!
 //! - Named pipes and sockets are told as what they are.
 //! - The time of the last change of a file's status is that, and not the time it was made.
@@ -10,6 +11,7 @@
 //! why.
 
 mod directory;
+mod opened;
 
 use std::fs::Metadata;
 use std::io;
@@ -25,7 +27,10 @@ use wasmtime_wasi::p3::bindings::filesystem::types::{
 };
 use wasmtime_wasi::p3::filesystem::FilesystemResult;
 
+use crate::descriptors::Shortage;
 use crate::state::InstanceState;
+
+pub(super) use opened::link_v2;
 
 /// The interface under the name that Wasmtime gives it: only there do our functions replace its own.
 const TYPES: &str = "wasi:filesystem/types@0.3.0";
@@ -33,7 +38,7 @@ const TYPES: &str = "wasi:filesystem/types@0.3.0";
 type Answer<T> = wasmtime::Result<(Result<T, ErrorCode>,)>;
 
 /// Replaces some functions of the interface that is linked already.
-pub(super) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+pub(super) fn link_v3(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let replaced = replace(linker);
     linker.allow_shadowing(false);
@@ -150,8 +155,20 @@ async fn open_at(
         | DescriptorFlags::DATA_INTEGRITY_SYNC
         | DescriptorFlags::REQUESTED_WRITE_SYNC;
     let flags = flags & !requests;
-    let accessor = wasmtimes(accessor);
-    answer(WasiFilesystem::open_at(&accessor, directory, path_flags, path, open_flags, flags).await)
+    let counted = match accessor.with(|mut store| store.get().holding.app.take()) {
+        Ok(counted) => counted,
+        Err(shortage) => return Ok((Err(other(shortage)),)),
+    };
+    let opened = WasiFilesystem::open_at(&wasmtimes(accessor), directory, path_flags, path, open_flags, flags).await;
+    if let Ok(opened) = &opened {
+        counted.belongs_to(&file(&descriptor_of(accessor, opened)?));
+    }
+    answer(opened)
+}
+
+/// The interface has no code for it.
+fn other(shortage: Shortage) -> ErrorCode {
+    ErrorCode::Other(Some(shortage.to_string()))
 }
 
 /// What Wasmtime's own functions want instead of `accessor`.

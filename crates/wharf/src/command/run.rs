@@ -109,6 +109,7 @@ fn text(argument: &OsStr) -> anyhow::Result<String> {
 pub fn limits(memory_bytes_max: Option<usize>) -> Limits {
     Limits {
         memory_bytes_max: memory_bytes_max.unwrap_or(usize::MAX),
+        descriptors_max: usize::MAX,
         table_elements_max: usize::MAX,
         cpu_time_max: Duration::MAX,
         ..Limits::default()

@@ -27,7 +27,7 @@ use crate::kinds::Kinds;
 use crate::log::Lines;
 use crate::own::OwnComponents;
 use crate::{grants, load, log, notify};
-use options::{options, raise_open_files};
+use options::{descriptors_max, options, raise_open_files};
 use reload::reload_when_told;
 
 /// The signal that asks to read all anew.
@@ -94,10 +94,11 @@ async fn start_and_drain(
         let site = Site::read(&serve, kinds)?;
         let development = session.as_ref().map(|session| session.development());
         let options = options(&site.configuration.server, &serve, open_files, development).await?;
+        let descriptors_max = descriptors_max(open_files, &options.limits);
         let starting = tokio::task::spawn_blocking({
             let (serve, stdout, stderr) = (serve.clone(), stdout.clone(), stderr.clone());
             let session = session.clone();
-            move || site.start(&serve, session.as_deref(), &stdout, &stderr)
+            move || site.start(&serve, descriptors_max, session.as_deref(), &stdout, &stderr)
         });
         let (apps, deployment) = starting.await??;
         let (tls, status) = (options.tls.clone(), status(&apps));
@@ -207,6 +208,7 @@ impl Site {
     fn start(
         self,
         serve: &Serve,
+        descriptors_max: usize,
         session: Option<&Session>,
         stdout: &Lines,
         stderr: &Lines,
@@ -218,6 +220,7 @@ impl Site {
         let usual = EngineOptions::default();
         let engine = Engine::new(EngineOptions {
             instances_max: instances_max.unwrap_or(usual.instances_max),
+            descriptors_max,
             ..usual
         })
         .map_err(|error| anyhow::Error::msg(format!("cannot run components on this machine: {error:#}")))?;

@@ -16,6 +16,8 @@ use wasmtime::component::{Destination, FutureReader, Resource, StreamProducer, S
 use wasmtime_wasi::filesystem::Descriptor;
 use wasmtime_wasi::p3::bindings::filesystem::types::{DescriptorType, DirectoryEntry, ErrorCode};
 
+use super::other;
+use crate::descriptors::Descriptor as Counted;
 use crate::state::InstanceState;
 
 /// About what one call to the kernel gives.
@@ -34,23 +36,24 @@ pub(super) fn read(
     let entries = match store.data_mut().table.get(&directory)? {
         Descriptor::Dir(directory) => {
             let directory = directory.dir.clone();
-            let batch = tokio::task::spawn_blocking(move || match open(&directory) {
-                Ok(entries) => Listing { directory, entries }.next(),
-                Err(error) => Batch::failed(error),
-            });
-            StreamReader::new(
-                &mut store,
-                Entries {
-                    batch,
-                    ended: Some(ended),
-                },
-            )?
+            match store.data_mut().holding.app.take() {
+                Ok(counted) => {
+                    let batch = tokio::task::spawn_blocking(move || match open(&directory) {
+                        Ok(entries) => Listing {
+                            directory,
+                            entries,
+                            _counted: counted,
+                        }
+                        .next(),
+                        Err(error) => Batch::failed(error),
+                    });
+                    let ended = Some(ended);
+                    StreamReader::new(&mut store, Entries { batch, ended })?
+                }
+                Err(shortage) => none(&mut store, ended, other(shortage))?,
+            }
         }
-        Descriptor::File(_) => {
-            // The receiver is right here.
-            let _ = ended.send(Err(ErrorCode::NotDirectory));
-            StreamReader::new(&mut store, std::iter::empty())?
-        }
+        Descriptor::File(_) => none(&mut store, ended, ErrorCode::NotDirectory)?,
     };
     // Nothing was sent when the guest dropped the stream early, which is no error.
     let end = FutureReader::new(
@@ -58,6 +61,17 @@ pub(super) fn read(
         async move { wasmtime::error::Ok(end.await.unwrap_or(Ok(()))) },
     )?;
     Ok(((entries, end),))
+}
+
+/// The entries of what cannot be read.
+fn none(
+    store: &mut StoreContextMut<'_, InstanceState>,
+    ended: oneshot::Sender<Outcome>,
+    code: ErrorCode,
+) -> wasmtime::Result<StreamReader<DirectoryEntry>> {
+    // Its receiver is there as long as the guest has not even been told of it.
+    let _ = ended.send(Err(code));
+    StreamReader::new(store, std::iter::empty())
 }
 
 /// A handle of its own, for its own position, and because that of a preopened directory cannot be read.
@@ -70,6 +84,8 @@ fn open(directory: &File) -> rustix::io::Result<Dir> {
 struct Listing {
     directory: std::sync::Arc<File>,
     entries: Dir,
+    /// The handle is held as long as the guest does not read on.
+    _counted: Counted,
 }
 
 /// Some entries, and either where to go on or how it ended.

@@ -209,6 +209,17 @@ pub(super) fn raise_open_files() -> Option<u64> {
 /// Of the files that may be open, as many are left for what guests open and call.
 const FILES_BESIDE_CONNECTIONS: f64 = 0.1;
 
+/// Of what connections leave of the files that may be open, how much guests may hold. The rest is for the files that the server
+/// sends, for connections to others, and for certificates and components that are read anew.
+const FILES_OF_GUESTS: f64 = 0.5;
+
+/// How many sockets and open files all guests may hold together, so that however many they ask for, each connection has its own.
+pub(super) fn descriptors_max(open_files: Option<u64>, limits: &ServerLimits) -> usize {
+    let Some(files) = open_files else { return usize::MAX };
+    let left = files.saturating_sub(limits.connections_max as u64);
+    (left as f64 * FILES_OF_GUESTS) as usize
+}
+
 /// As many connections as are wanted, or as the system permits: past that it would refuse them itself, and none would make
 /// room.
 fn connections_max(given: Option<u32>, usual: usize, open_files: Option<u64>) -> usize {

@@ -49,6 +49,7 @@ fn the_reference_says_what_the_defaults_of_an_app_are() {
     let (limits, service) = (wharf_host::Limits::default(), wharf_host::ServiceOptions::default());
     let requests = RequestLimits::default();
     check_number("Limits", "memory", limits.memory_bytes_max as u64);
+    check_number("Limits", "descriptors", limits.descriptors_max as u64);
     check_duration("Limits", "cpu-time", limits.cpu_time_max);
     check_number("Limits", "requests", service.requests_max as u64);
     check_number("Limits", "queue", limits.queue_length_max as u64);
