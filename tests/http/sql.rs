@@ -4,6 +4,7 @@
 
 mod broken;
 mod certificates;
+mod held;
 mod many;
 mod operated;
 

@@ -17,6 +17,10 @@ pub(super) struct Standing {
     has_lost: AtomicBool,
     /// That another program has locked it.
     says_locked: Seldom,
+    /// That calls were refused for what others hold.
+    says_held: Seldom,
+    /// That SQLite has no more room.
+    says_full: Seldom,
 }
 
 impl Standing {
@@ -26,6 +30,8 @@ impl Standing {
             is_down: AtomicBool::new(false),
             has_lost: AtomicBool::new(false),
             says_locked: Seldom::default(),
+            says_held: Seldom::default(),
+            says_full: Seldom::default(),
         }
     }
 
@@ -54,6 +60,23 @@ impl Standing {
     /// A connection that stood before still does: the next loss is another.
     pub fn works(&self) {
         self.has_lost.store(false, Ordering::Relaxed);
+    }
+
+    /// A call was refused that brings so much.
+    pub fn holds_too_much(&self, bytes: usize, most: usize) {
+        if self.says_held.now() {
+            let label = &self.label;
+            tracing::warn!(
+                "{label}: a call with {bytes} bytes of parameters is refused: all calls may hold {most} (held)"
+            );
+        }
+    }
+
+    /// SQLite had no more room, in its file or in memory.
+    pub fn full(&self, reason: &str) {
+        if self.says_full.now() {
+            tracing::warn!("{}: {reason}", self.label);
+        }
     }
 
     /// Another program had it for longer than `waited`.
