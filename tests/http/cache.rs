@@ -210,6 +210,57 @@ fn limits() {
     );
 }
 
+/// What others have set in Redis is bounded too, and who asks for it is told.
+#[test]
+fn what_others_have_set_is_not_taken_whole() {
+    let Some(redis) = Redis::start() else { return };
+    let section = format!("[cache]\n[cache.redis]\n{PATIENT}url = \"{}\"\n", redis.url());
+    let stores = Stores::serve("cache", &section);
+    redis.cli("SETRANGE shop:cache:big 300000000 x");
+    redis.cli("SETRANGE shop:cache:exact 1048575 x");
+    redis.cli("SETRANGE shop:cache:more 1048576 x");
+    stores.check(
+        "set a 1 60 => ok
+         get exact => value 1048576 bytes
+         get more => Error::TooLarge
+         get big => Error::TooLarge
+         lease big => Error::TooLarge
+         text-get big => None
+         together
+         get big => Error::TooLarge
+         get a => value 1
+         get big => Error::TooLarge
+         get none => none",
+    );
+    assert_eq!(stores.reached("cache", "", "value"), 6.0);
+    #[cfg(target_os = "linux")]
+    assert!(stores.server.most_resident_bytes() < 256 << 20);
+}
+
+/// Values that wait for a server that does not answer take no more than they may.
+#[test]
+fn values_on_their_way_are_bounded() {
+    let Some(redis) = Redis::start() else { return };
+    let section = format!(
+        "[cache]\nheld = \"4MiB\"\n[cache.redis]\ntimeout = \"2s\"\nurl = \"{}\"\n",
+        redis.url()
+    );
+    let stores = Stores::serve("cache", &section);
+    stores.check("set a 1 60 => ok");
+    redis.pause();
+    let steps = "times 40\nset big *1000000 60";
+    eventually(
+        || stores.steps(steps).contains("Error::Busy"),
+        "a value that has no room",
+    );
+    redis.go_on();
+    eventually(|| stores.steps("set a 2 60") == "ok", "the cache to be there");
+    stores.check("get a => value 2");
+    assert!(stores.reached("cache", "", "held") >= 30.0);
+    let held = || metric(stores.admin, "wharf_cache_held_bytes{app=\"shop\"}");
+    eventually(|| held() == Some(0.0), "nothing to be held");
+}
+
 /// Interfaces of the app's own: the names come from the manifest, the types from the component.
 #[test]
 fn an_interface_of_the_apps_own() {

@@ -122,6 +122,31 @@ fn in_redis() {
     }
 }
 
+/// What others have set in Redis is bounded too.
+#[test]
+fn what_others_have_set_is_not_taken_whole() {
+    let Some(redis) = Redis::start() else { return };
+    let section = format!(
+        "[keyvalue.default.redis]\ntimeout = \"60s\"\nurl = \"{}\"\n",
+        redis.url()
+    );
+    let stores = Stores::serve("keyvalue-draft2", &section);
+    redis.cli("SETRANGE shop:default:big 300000000 x");
+    redis.cli("SETRANGE shop:default:exact 1048575 x");
+    let too_large = "Error::Other(\"too large: a value has at most 1048576 bytes\")";
+    stores.check(&format!(
+        "set a 1 => ok
+         get big => {too_large}
+         get-many a big => {too_large}
+         swap big x => {too_large}
+         get exact => value 1048576 bytes
+         get a => value 1"
+    ));
+    assert_eq!(stores.reached("keyvalue", ",store=\"default\"", "value"), 3.0);
+    #[cfg(target_os = "linux")]
+    assert!(stores.server.most_resident_bytes() < 256 << 20);
+}
+
 /// What is in a file is there after the server was killed; what is in memory is not.
 #[test]
 fn entries_outlive_the_server_in_a_file() {

@@ -5,6 +5,7 @@
 mod borders;
 mod broken;
 mod certificates;
+mod held;
 mod many;
 mod operated;
 

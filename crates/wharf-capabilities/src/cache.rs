@@ -193,7 +193,11 @@ impl Cache {
         let Some(remote) = &self.remote else {
             return Ok(None);
         };
-        let found = remote.get(key).await?;
+        let found = remote.get(key, self.options.value_bytes_max).await;
+        let found = found.map_err(|failure| match failure {
+            Failure::TooLarge => self.full("value"),
+            failure => failure,
+        })?;
         if let (Some((value, left)), Some(near)) = (&found, &self.near) {
             near.set(key, value.clone(), self.options.local_time.min(*left));
         }
@@ -210,6 +214,8 @@ impl Cache {
             Some(remote) => {
                 // First what all servers see: what is here already must not outlive a failure there.
                 self.forget(key);
+                let held = self.options.holding.take(value.len());
+                let _held = held.map_err(|_| Failure::Busy)?;
                 remote.set(key, value.clone(), ttl).await?;
                 self.options.local_time.min(ttl)
             }
@@ -334,6 +340,9 @@ impl Capability for CacheCapability {
         ];
         if let Some(Remote(redis)) = &cache.remote {
             samples.push(reached("calls", redis.without_place()));
+            samples.push(reached("held", cache.options.holding.refused()));
+            let held = cache.options.holding.bytes() as u64;
+            samples.push(gauge("held_bytes", "values that are on their way to Redis", held));
             samples.push(gauge(
                 "connected",
                 "whether Redis is connected",

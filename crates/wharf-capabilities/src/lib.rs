@@ -9,6 +9,8 @@ pub mod cache;
 pub mod config;
 mod denials;
 pub mod filesystem;
+mod heap;
+mod held;
 pub mod http_client;
 pub mod keyvalue;
 pub mod logging;

@@ -10,14 +10,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
+use redis::{AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, Pipeline, RedisError, ServerErrorKind};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use wharf_host::capability::secret::SecretError;
 
 pub(crate) use options::{RedisOptions, WrittenRedis};
 
+/// What is left of the time of what is not there, as `PTTL` says it.
+const NOT_THERE: i64 = -2;
 /// How long a server that could not be reached is left alone: calls fail at once meanwhile.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// How often a password is looked for that has changed.
@@ -41,6 +44,9 @@ pub(crate) enum RedisFailure {
     /// The value is not what the command takes.
     #[error("the value is no number, or cannot hold the sum")]
     NotANumber,
+    /// The value is larger than it may be.
+    #[error("the value has more than {0} bytes")]
+    TooLarge(u64),
     /// The server says no.
     #[error("{0}")]
     Refused(String),
@@ -145,7 +151,7 @@ impl Redis {
     }
 
     /// The answer to `commands`, which are sent at once. Dropping it gives the answer up.
-    pub async fn call<T: FromRedisValue>(&self, commands: &redis::Pipeline) -> Result<T, RedisFailure> {
+    pub async fn call<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, RedisFailure> {
         let Ok(_place) = self.calls.try_acquire() else {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return Err(RedisFailure::Busy);
@@ -170,6 +176,30 @@ impl Redis {
                 self.late(used);
                 Err(RedisFailure::Unavailable)
             }
+        }
+    }
+
+    /// A string, and what is left of its time in milliseconds, below zero where that has no end. Others may have set it to anything:
+    /// of one that has more than `bytes_max`, no more than that and a byte is sent here.
+    pub async fn string(&self, key: &str, bytes_max: u64) -> Result<Option<(Bytes, i64)>, RedisFailure> {
+        let name = self.name(key);
+        let ask = |commands: &mut Pipeline| {
+            commands.cmd("GETRANGE").arg(&name).arg(0).arg(bytes_max);
+            commands.cmd("PTTL").arg(&name);
+        };
+        let mut commands = Pipeline::new();
+        ask(&mut commands);
+        let (mut value, mut left): (Bytes, i64) = self.call(&commands).await?;
+        if value.is_empty() && left != NOT_THERE {
+            // It is empty, or somebody has made it between the two.
+            let mut commands = Pipeline::new();
+            ask(commands.atomic());
+            (value, left) = self.call(&commands).await?;
+        }
+        match value.len() as u64 > bytes_max {
+            true => Err(RedisFailure::TooLarge(bytes_max)),
+            false if value.is_empty() && left == NOT_THERE => Ok(None),
+            false => Ok(Some((value, left))),
         }
     }
 

@@ -1,9 +1,12 @@
 //! Reading sections of a manifest: what the capabilities here have in common.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use wharf_host::capability::field;
 use wharf_host::capability::{Fault, OpenError};
+
+use crate::held::{HELD_BYTES, Holding};
 
 /// A size, or its default; what is wrong with it goes to `wrong`.
 pub(crate) fn bytes(wrong: &mut Vec<Fault>, key: &str, written: &Option<field::Size>, default: u64) -> u64 {
@@ -12,6 +15,16 @@ pub(crate) fn bytes(wrong: &mut Vec<Fault>, key: &str, written: &Option<field::S
         wrong.push(Fault::new([key], error.to_string()));
         default
     })
+}
+
+/// How much calls may hold together, where one may have `one_call`; what is wrong with it goes to `wrong`.
+pub(crate) fn held(wrong: &mut Vec<Fault>, written: &Option<field::Size>, one_call: u64) -> Arc<Holding> {
+    let held = bytes(wrong, "held", written, HELD_BYTES.max(one_call));
+    if held < one_call {
+        let fault = Fault::new(["held"], "one call alone may have more");
+        wrong.push(fault.with_help("raise it, or lower what one value or batch may have"));
+    }
+    Holding::new(usize::try_from(held).unwrap_or(usize::MAX))
 }
 
 /// A duration, or its default; what is wrong with it goes to `wrong`.

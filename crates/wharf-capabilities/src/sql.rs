@@ -15,6 +15,7 @@ mod flow;
 mod migrations;
 mod mysql;
 mod options;
+mod params;
 mod pool;
 mod postgres;
 mod sqlite;
@@ -131,11 +132,17 @@ fn open(label: Arc<str>, options: Options, threads: &TaskTracker) -> Result<Arc<
     let migrations = Migrations::new(files.unwrap_or_default(), options.limits.pool.acquire);
     let mut limits = options.limits;
     let engines = match options.source {
-        Source::Sqlite { place, size_max, .. } => {
+        Source::Sqlite {
+            place,
+            size_max,
+            temporary_bytes_max,
+            ..
+        } => {
             let of_sqlite = sqlite::Options {
                 length_max: limits.row_bytes_max,
                 busy: limits.pool.acquire,
                 size_max,
+                temporary_bytes_max,
                 threads: threads.clone(),
                 place: place.clone(),
             };
@@ -324,12 +331,26 @@ fn samples(name: &str, database: &Database) -> Vec<Sample> {
             value,
         );
     }
-    samples.push(Sample {
+    let limits = [
+        ("held", database.holding.refused()),
+        ("queue", database.without_place()),
+        ("size", database.counters.full.load(Ordering::Relaxed)),
+        ("row", database.counters.large.load(Ordering::Relaxed)),
+        ("memory", database.counters.without_memory.load(Ordering::Relaxed)),
+    ];
+    samples.extend(limits.map(|(limit, times)| Sample {
         name: "limits_reached",
         help: "How often each limit was reached",
         is_counter: true,
-        labels: labels("limit", "row"),
-        value: counters.large.load(Ordering::Relaxed) as f64,
+        labels: labels("limit", limit),
+        value: times as f64,
+    }));
+    samples.push(Sample {
+        name: "held_bytes",
+        help: "What calls hold in the server while they run or wait",
+        is_counter: false,
+        labels: vec![("database", name.to_owned())],
+        value: database.holding.bytes() as f64,
     });
     samples
 }

@@ -17,6 +17,7 @@ impl From<RedisFailure> for Failure {
             RedisFailure::Unavailable => Self::Unavailable,
             RedisFailure::Busy => Self::Busy,
             RedisFailure::NotANumber => Self::NotANumber,
+            RedisFailure::TooLarge(_) => Self::TooLarge,
             RedisFailure::Refused(code) => Self::Other(code),
         }
     }
@@ -28,14 +29,13 @@ impl Remote {
     }
 
     /// The value of an entry, and how long it lives yet.
-    pub async fn get(&self, key: &str) -> Result<Option<(Bytes, Duration)>, Failure> {
-        let name = self.0.name(key);
-        let mut commands = Pipeline::new();
-        commands.cmd("GET").arg(&name).cmd("PTTL").arg(&name);
-        let (value, left): (Option<Bytes>, i64) = self.0.call(&commands).await?;
-        // Below zero: without an end, or gone between the two.
-        let left = u64::try_from(left).map_or(Duration::MAX, Duration::from_millis);
-        Ok(value.map(|value| (value, left)))
+    pub async fn get(&self, key: &str, bytes_max: u64) -> Result<Option<(Bytes, Duration)>, Failure> {
+        let found = self.0.string(key, bytes_max).await?;
+        Ok(found.map(|(value, left)| {
+            // Below zero: without an end, or gone meanwhile.
+            let left = u64::try_from(left).map_or(Duration::MAX, Duration::from_millis);
+            (value, left)
+        }))
     }
 
     pub async fn set(&self, key: &str, value: Bytes, ttl: Duration) -> Result<(), Failure> {

@@ -11,8 +11,9 @@ use wharf_host::wit::Package;
 
 use super::leases::LeaseOptions;
 use super::{Cache, CacheCapability};
+use crate::held::Holding;
 use crate::redis::{RedisOptions, WrittenRedis};
-use crate::section::{bytes, count, duration, faults};
+use crate::section::{bytes, count, duration, faults, held};
 
 pub(super) const NAME: &str = "cache";
 
@@ -52,6 +53,9 @@ pub struct WrittenCache {
     /// or not. Without errors: what fails is as if it were not there.
     #[serde(default)]
     meets: Vec<String>,
+    /// How much the values that are on their way to Redis may take together; past it calls are refused with `busy`. Default: `"64MiB"`,
+    /// or `value` where that is more.
+    held: Option<field::Size>,
     /// A Redis or Valkey server that holds the entries, for all servers that share it.
     redis: Option<WrittenRedis>,
     /// How long an entry from Redis is answered for from memory without asking Redis again; other servers' changes show after
@@ -69,15 +73,22 @@ pub(super) struct Options {
     pub meets: Vec<String>,
     pub redis: Option<RedisOptions>,
     pub local_time: Duration,
+    pub holding: Arc<Holding>,
 }
 
 impl Options {
     fn read(written: &Written) -> Result<Self, Vec<Fault>> {
         let section: WrittenCache = written.read().map_err(|fault| vec![fault])?;
         let mut wrong = Vec::new();
+        let value_bytes_max = bytes(&mut wrong, "value", &section.value, VALUE_BYTES);
+        if section.held.is_some() && section.redis.is_none() {
+            let fault = Fault::new(["held"], "there is no Redis that values are on their way to");
+            wrong.push(fault.with_help("leave it out, or add `[cache.redis]`"));
+        }
         let options = Self {
             memory_bytes_max: bytes(&mut wrong, "memory", &section.memory, MEMORY_BYTES),
-            value_bytes_max: bytes(&mut wrong, "value", &section.value, VALUE_BYTES),
+            value_bytes_max,
+            holding: held(&mut wrong, &section.held, value_bytes_max),
             ttl: duration(&mut wrong, "ttl", &section.ttl, TTL),
             leases: LeaseOptions {
                 lease_time: duration(&mut wrong, "lease-time", &section.lease_time, LEASE_TIME),
@@ -194,6 +205,14 @@ mod tests {
         check(
             json!({ "memory": "1MB", "value": "2MB" }),
             &["`value`: an entry may be larger than the memory for all of them"],
+        );
+        check(
+            json!({ "value": "2MB", "held": "1MB", "redis": { "url": "redis://h" } }),
+            &["`held`: one call alone may have more"],
+        );
+        check(
+            json!({ "held": "2MB" }),
+            &["`held`: there is no Redis that values are on their way to"],
         );
         check(
             json!({ "local-time": "1s" }),

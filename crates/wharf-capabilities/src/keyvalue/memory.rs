@@ -145,10 +145,17 @@ fn cost(key: &str, value: &[u8]) -> u64 {
 mod tests {
     use super::super::store::{Backend, Store, tests::check};
     use super::*;
+    use crate::held::Holding;
 
     #[tokio::test]
     async fn operations() {
-        check(&Store::new(Backend::Memory(Memory::new(1 << 20)), 1024, 4096)).await;
+        check(&Store::new(
+            Backend::Memory(Memory::new(1 << 20)),
+            1024,
+            4096,
+            Holding::new(1 << 20),
+        ))
+        .await;
     }
 
     #[test]

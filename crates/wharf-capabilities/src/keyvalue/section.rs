@@ -15,8 +15,9 @@ use super::redis::Remote;
 use super::sqlite::{Sqlite, SqliteOptions};
 use super::store::{Backend, Store};
 use super::{KeyvalueCapability, Stores};
+use crate::held::Holding;
 use crate::redis::{RedisOptions, WrittenRedis};
-use crate::section::{bytes, faults, first};
+use crate::section::{bytes, faults, first, held};
 
 pub(super) const NAME: &str = "keyvalue";
 
@@ -52,6 +53,9 @@ struct WrittenStore {
     value: Option<field::Size>,
     /// How much the values of one call may have together, where it names several keys. Default: `"16MiB"`.
     batch: Option<field::Size>,
+    /// How much the values may take together that are on their way to a file or to Redis; past it calls are refused. Default:
+    /// `"64MiB"`, or as much as one call may have where that is more.
+    held: Option<field::Size>,
 }
 
 /// What a store is like.
@@ -60,6 +64,7 @@ struct Options {
     place: Place,
     value_bytes_max: u64,
     batch_bytes_max: u64,
+    holding: Arc<Holding>,
 }
 
 #[derive(Debug)]
@@ -119,10 +124,13 @@ impl WrittenStore {
                 return Err(vec![fault.with_help("leave one of them out")]);
             }
         };
+        let value_bytes_max = bytes(&mut wrong, "value", &self.value, VALUE_BYTES);
+        let batch_bytes_max = bytes(&mut wrong, "batch", &self.batch, BATCH_BYTES);
         let options = Options {
             place,
-            value_bytes_max: bytes(&mut wrong, "value", &self.value, VALUE_BYTES),
-            batch_bytes_max: bytes(&mut wrong, "batch", &self.batch, BATCH_BYTES),
+            value_bytes_max,
+            batch_bytes_max,
+            holding: held(&mut wrong, &self.held, value_bytes_max.max(batch_bytes_max)),
         };
         if options.value_bytes_max > u64::from(u32::MAX / 4) {
             wrong.push(Fault::new(["value"], "a value has at most 1 GiB"));
@@ -138,7 +146,7 @@ impl Options {
     fn open(self, app: &str, name: &str) -> Result<Store, OpenError> {
         let backend = match self.place {
             Place::Memory { bytes_max } => Backend::Memory(Memory::new(bytes_max)),
-            Place::Redis(redis) => Backend::Redis(Box::new(Remote::new(app, name, *redis))),
+            Place::Redis(redis) => Backend::Redis(Box::new(Remote::new(app, name, *redis, self.value_bytes_max))),
             Place::File { file, bytes_max } => {
                 let options = SqliteOptions {
                     app: app.to_owned(),
@@ -150,7 +158,12 @@ impl Options {
                 Backend::Sqlite(opened.map_err(|error| format!("store `{name}`: {}: {error}", file.display()))?)
             }
         };
-        Ok(Store::new(backend, self.value_bytes_max, self.batch_bytes_max))
+        Ok(Store::new(
+            backend,
+            self.value_bytes_max,
+            self.batch_bytes_max,
+            self.holding,
+        ))
     }
 }
 
@@ -245,6 +258,10 @@ mod tests {
         check(
             json!({ "a": { "size": "1MiB", "redis": { "url": "redis://h" } } }),
             &["`a.size`: how much a Redis server holds is its own to say"],
+        );
+        check(
+            json!({ "a": { "batch": "2MiB", "held": "1MiB" } }),
+            &["`a.held`: one call alone may have more"],
         );
         check(
             json!({ "a": { "redis": { "url": "no" } } }),

@@ -13,6 +13,8 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavio
 use tokio::sync::{mpsc, oneshot};
 
 use super::store::{Failure, Fingerprint, Operation, Outcome, PAGE, sum, within};
+use crate::heap;
+use crate::held::Held;
 
 /// How many calls wait for the file. Each may hold one value.
 const QUEUE: usize = 256;
@@ -53,6 +55,8 @@ struct Shared {
 struct Call {
     operation: Operation,
     batch_bytes_max: u64,
+    /// Room for what it brings, until it is done.
+    _held: Held,
     answer: oneshot::Sender<Result<Outcome, Failure>>,
 }
 
@@ -83,11 +87,12 @@ impl Sqlite {
         })
     }
 
-    pub async fn run(&self, operation: Operation, batch_bytes_max: u64) -> Result<Outcome, Failure> {
+    pub async fn run(&self, operation: Operation, batch_bytes_max: u64, held: Held) -> Result<Outcome, Failure> {
         let (answer, outcome) = oneshot::channel();
         let call = Call {
             operation,
             batch_bytes_max,
+            _held: held,
             answer,
         };
         self.send(call)?;
@@ -237,6 +242,7 @@ impl Table {
 
 fn connect(file: &Path, file_bytes_max: u64) -> Result<Connection, rusqlite::Error> {
     let connection = Connection::open(file)?;
+    heap::bound(&connection)?;
     connection.busy_timeout(LOCKED_MAX)?;
     connection.pragma_update(None, "page_size", PAGE_BYTES)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -345,6 +351,7 @@ impl Statements {
 mod tests {
     use super::super::store::{Backend, Store, tests::check};
     use super::*;
+    use crate::held::Holding;
 
     /// A folder that is removed at the end.
     struct Folder(PathBuf);
@@ -370,7 +377,7 @@ mod tests {
             file: folder.0.join("store.db"),
             file_bytes_max,
         });
-        Store::new(Backend::Sqlite(sqlite.unwrap()), 1024, 4096)
+        Store::new(Backend::Sqlite(sqlite.unwrap()), 1024, 4096, Holding::new(1 << 20))
     }
 
     fn set(key: &str, value: &str) -> Operation {
@@ -417,6 +424,39 @@ mod tests {
         assert!(stored > 10 && get(&store, "key 0").await.is_some());
         let all = (0..stored).map(|number| format!("key {number}")).collect();
         assert_eq!(store.run(Operation::Delete(all)).await, Ok(Outcome::Done));
+        assert_eq!(store.run(set("one more", &value)).await, Ok(Outcome::Done));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn calls_that_wait_have_no_more_than_they_may() {
+        let folder = Folder::new("held");
+        let file = folder.0.join("store.db");
+        let sqlite = Sqlite::open(SqliteOptions {
+            app: "app".to_owned(),
+            store: "default".to_owned(),
+            file: file.clone(),
+            file_bytes_max: 64 << 20,
+        });
+        let holding = Holding::new(1 << 20);
+        let store = Store::new(Backend::Sqlite(sqlite.unwrap()), 1 << 20, 1 << 20, holding.clone());
+        let store = Arc::new(store);
+        let locked = Connection::open(&file).unwrap();
+        locked.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let value = "x".repeat(300 << 10);
+        let calls = (0..3).map(|number| {
+            let (store, value) = (store.clone(), value.clone());
+            tokio::spawn(async move { store.run(set(&format!("key {number}"), &value)).await })
+        });
+        let calls: Vec<_> = calls.collect();
+        while holding.bytes() < 900 << 10 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(store.run(set("one more", &value)).await, Err(Failure::Held));
+        locked.execute_batch("COMMIT").unwrap();
+        for call in calls {
+            assert_eq!(call.await.unwrap(), Ok(Outcome::Done));
+        }
+        assert_eq!(holding.bytes(), 0);
         assert_eq!(store.run(set("one more", &value)).await, Ok(Outcome::Done));
     }
 

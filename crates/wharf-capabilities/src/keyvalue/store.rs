@@ -1,6 +1,7 @@
 //! What a store does, wherever its entries are: each call is one [`Operation`], checked against the store's limits.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use wharf_host::capability::Sample;
 use super::memory::Memory;
 use super::redis::Remote;
 use super::sqlite::Sqlite;
+use crate::held::Holding;
 
 /// How long a key may be. Guests count on it, so it is no setting.
 pub(super) const KEY_BYTES_MAX: usize = 1024;
@@ -37,6 +39,8 @@ pub(super) enum Failure {
     Full,
     #[error("busy: too many calls are under way")]
     Busy,
+    #[error("busy: the calls that are under way have too much")]
+    Held,
     #[error("unavailable: the store cannot be reached, or is too slow")]
     Unavailable,
     #[error("refused: {0}")]
@@ -76,6 +80,17 @@ pub(super) enum Operation {
     Swap(String, Option<Fingerprint>, Bytes),
 }
 
+impl Operation {
+    /// How large the values are that it brings.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Set(entries) => entries.iter().map(|(_, value)| value.len()).sum(),
+            Self::Swap(_, _, value) => value.len(),
+            _ => 0,
+        }
+    }
+}
+
 /// What comes of it.
 #[derive(Debug, PartialEq)]
 pub(super) enum Outcome {
@@ -100,6 +115,7 @@ pub(super) struct Store {
     backend: Backend,
     value_bytes_max: u64,
     batch_bytes_max: u64,
+    holding: Arc<Holding>,
     counts: Counts,
 }
 
@@ -115,11 +131,12 @@ struct Counts {
 }
 
 impl Store {
-    pub fn new(backend: Backend, value_bytes_max: u64, batch_bytes_max: u64) -> Self {
+    pub fn new(backend: Backend, value_bytes_max: u64, batch_bytes_max: u64, holding: Arc<Holding>) -> Self {
         Self {
             backend,
             value_bytes_max,
             batch_bytes_max,
+            holding,
             counts: Counts::default(),
         }
     }
@@ -127,15 +144,28 @@ impl Store {
     /// Does one thing. Dropping the future gives its outcome up; what has begun may be done nevertheless.
     pub async fn run(&self, operation: Operation) -> Result<Outcome, Failure> {
         let outcome = match self.check(&operation) {
-            Ok(()) => match &self.backend {
-                Backend::Memory(memory) => memory.run(&operation, self.batch_bytes_max),
-                Backend::Sqlite(sqlite) => sqlite.run(operation, self.batch_bytes_max).await,
-                Backend::Redis(remote) => remote.run(operation, self.batch_bytes_max).await,
-            },
+            Ok(()) => self.run_checked(operation).await,
             Err(failure) => Err(failure),
         };
         self.count(&outcome);
         outcome
+    }
+
+    async fn run_checked(&self, operation: Operation) -> Result<Outcome, Failure> {
+        let most = self.batch_bytes_max;
+        let hold = || self.holding.take(operation.bytes()).map_err(|_| Failure::Held);
+        match &self.backend {
+            // Nothing waits there.
+            Backend::Memory(memory) => memory.run(&operation, most),
+            Backend::Sqlite(sqlite) => {
+                let held = hold()?;
+                sqlite.run(operation, most, held).await
+            }
+            Backend::Redis(remote) => {
+                let _held = hold()?;
+                remote.run(operation, most).await
+            }
+        }
     }
 
     pub async fn close(&self) {
@@ -218,13 +248,17 @@ impl Store {
             ("size", &self.counts.full),
             ("calls", &self.counts.busy),
         ];
+        let limits = limits.map(|(limit, times)| (limit, times.load(Ordering::Relaxed)));
+        let limits = limits.into_iter().chain([("held", self.holding.refused())]);
         samples.extend(limits.map(|(limit, times)| Sample {
             name: "limits_reached",
             help: "how often each limit was reached",
             is_counter: true,
             labels: vec![("store", name.to_owned()), ("limit", limit.to_owned())],
-            value: times.load(Ordering::Relaxed) as f64,
+            value: times as f64,
         }));
+        let held = self.holding.bytes() as u64;
+        samples.push(sample("held_bytes", "values that are on their way", false, held));
         match &self.backend {
             Backend::Memory(memory) => {
                 let (entries, bytes) = memory.size();

@@ -72,9 +72,10 @@ fn add_database(interface: &mut LinkerInstance<'_, InstanceState>) -> wasmtime::
     type Many = (Resource<Opened>, String, StreamReader<Vec<Value>>);
     interface.func_wrap_concurrent("[method]database.execute-many", |store, (this, sql, params): Many| {
         Box::pin(async move {
-            let lists = lists(store, params)?;
+            let database = database(store, &this)?;
+            let lists = lists(store, params, database.clone())?;
             let client = ServedClient::of(store)?;
-            let answer = wanted_by(client, database(store, &this)?.execute_many(&sql, lists));
+            let answer = wanted_by(client, database.execute_many(&sql, lists));
             Ok((changed(answer).await,))
         })
     })?;
@@ -126,9 +127,10 @@ fn add_transaction(interface: &mut LinkerInstance<'_, InstanceState>) -> wasmtim
         "[method]transaction.execute-many",
         |store, (this, sql, params): Many| {
             Box::pin(async move {
-                let lists = lists(store, params)?;
+                let transaction = transaction(store, &this)?;
+                let lists = lists(store, params, transaction.database.clone())?;
                 let client = ServedClient::of(store)?;
-                let sent = transaction(store, &this)?.execute_many(sql, lists).await;
+                let sent = transaction.execute_many(sql, lists).await;
                 Ok((match sent {
                     Ok(answer) => changed(wanted_by(client, answer)).await,
                     Err(error) => Err(error),
@@ -224,11 +226,12 @@ impl<D: 'static> StreamProducer<D> for Produced {
     fn poll_produce<'a>(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        _: StoreContextMut<'a, D>,
+        store: StoreContextMut<'a, D>,
         mut destination: Destination<'a, Row, VecBuffer<Row>>,
         finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
-        match self.rows.poll_take(cx) {
+        let wanted = destination.remaining(store).unwrap_or(usize::MAX);
+        match self.rows.poll_take(cx, wanted) {
             Poll::Ready(Some(batch)) => {
                 destination.set_buffer(batch.into());
                 Poll::Ready(Ok(StreamResult::Completed))

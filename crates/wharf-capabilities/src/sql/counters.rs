@@ -16,6 +16,9 @@ pub(super) struct Counters {
     pub timed_out: AtomicU64,
     pub exhausted: AtomicU64,
     pub disconnected: AtomicU64,
+    /// For want of room in SQLite's database, and of memory for SQLite.
+    pub full: AtomicU64,
+    pub without_memory: AtomicU64,
     pub transactions: AtomicU64,
     pub rolled_back: AtomicU64,
     /// Larger than a row may be.

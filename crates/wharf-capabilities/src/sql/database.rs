@@ -15,13 +15,15 @@ use super::counters::Counters;
 use super::drive;
 use super::engine::{Connection, Control, Engine, TransactionOptions};
 use super::error::{Error, Failure};
-use super::flow::{Answer, Call, Patience, Sink, Statement, execute, query};
+use super::flow::{Answer, Call, Patience, Sink, Statement, execute, query, refused};
 use super::migrations::Migrations;
+use super::params::{self, Params};
 use super::pool::{Lease, Pool, PoolLimits, Usage};
 use super::standing::Standing;
 use super::statement::{Kind, kind};
 use super::transaction::Transaction;
 use super::value::Value;
+use crate::held::{Holding, NoRoom};
 
 /// How often unused connections are looked for.
 const SWEEP: Duration = Duration::from_secs(10);
@@ -32,6 +34,8 @@ pub(super) struct Limits {
     pub pool: PoolLimits,
     pub patience: Patience,
     pub row_bytes_max: usize,
+    /// What calls hold together while they wait or run.
+    pub held_bytes_max: usize,
 }
 
 /// How a database is reached.
@@ -49,14 +53,15 @@ pub(super) struct Database {
     pub limits: Limits,
     pub counters: Counters,
     pub standing: Arc<Standing>,
+    pub holding: Arc<Holding>,
     pool: Arc<Pool>,
     readers: Option<Pool>,
     pub migrations: Migrations,
     runtime: Handle,
 }
 
-/// Lists of parameters, as a guest writes them.
-pub(super) type Lists = mpsc::Receiver<Vec<Vec<Value>>>;
+/// Lists of parameters, as a guest writes them; an error is the last, where there was no room for one.
+pub(super) type Lists = mpsc::Receiver<Result<Vec<Params>, Error>>;
 
 impl Database {
     /// Nothing is connected until somebody asks. Within a runtime.
@@ -73,6 +78,7 @@ impl Database {
                 .readers
                 .map(|engine| Pool::new(engine, standing.clone(), limits.pool)),
             standing,
+            holding: Holding::new(limits.held_bytes_max),
             label,
             limits,
             counters: Counters::default(),
@@ -85,19 +91,39 @@ impl Database {
 
     /// Runs a statement whose rows are wanted.
     pub fn query(self: &Arc<Self>, sql: &str, params: Vec<Value>) -> Answer {
-        let (call, answer) = query(sql, params, self.limits.row_bytes_max);
-        self.spawn(call);
-        answer
+        match self.hold(sql, params) {
+            Ok(params) => self.spawn(query(sql, params, self.limits.row_bytes_max)),
+            Err(error) => refused(error),
+        }
     }
 
     /// Runs a statement.
     pub fn execute(self: &Arc<Self>, sql: &str, params: Vec<Value>) -> Answer {
-        let (call, answer) = execute(sql, params, self.limits.row_bytes_max);
-        self.spawn(call);
-        answer
+        match self.hold(sql, params) {
+            Ok(params) => self.spawn(execute(sql, params, self.limits.row_bytes_max)),
+            Err(error) => refused(error),
+        }
     }
 
-    fn spawn(self: &Arc<Self>, call: Call) {
+    /// Room for what a call brings, before anything is done with it.
+    pub fn hold(&self, sql: &str, values: Vec<Value>) -> Result<Params, Error> {
+        let bytes = params::bytes(sql, &values);
+        let held = Params::take(&self.holding, sql, values);
+        held.map_err(|no_room| {
+            let most = self.limits.held_bytes_max;
+            let error = match no_room {
+                NoRoom::Now => Error::PoolExhausted,
+                NoRoom::Ever => Error::InvalidParams(format!(
+                    "they take {bytes} bytes with the statement, more than the {most} that all calls may hold (held)"
+                )),
+            };
+            self.standing.holds_too_much(bytes, most);
+            self.counters.refused(&error);
+            error
+        })
+    }
+
+    fn spawn(self: &Arc<Self>, (call, answer): (Call, Answer)) -> Answer {
         let database = self.clone();
         self.runtime.spawn(async move {
             let Call { statement, sink, end } = call;
@@ -105,6 +131,7 @@ impl Database {
             // Who has left hears nothing.
             let _ = end.send(outcome);
         });
+        answer
     }
 
     async fn run(&self, statement: Arc<Statement>, sink: Sink) -> Result<u64, Error> {
@@ -141,7 +168,11 @@ impl Database {
 
     /// Runs a statement for each list of parameters, in one transaction.
     pub fn execute_many(self: &Arc<Self>, sql: &str, lists: Lists) -> Answer {
-        let (call, answer) = execute(sql, Vec::new(), self.limits.row_bytes_max);
+        let text = match self.hold(sql, Vec::new()) {
+            Ok(text) => text,
+            Err(error) => return refused(error),
+        };
+        let (call, answer) = execute(sql, text, self.limits.row_bytes_max);
         let database = self.clone();
         self.runtime.spawn(async move {
             let outcome = database.many(&call.statement.sql, lists, &call.sink).await;
@@ -200,7 +231,7 @@ impl Database {
                 () = tokio::time::sleep(self.limits.patience.idle) => return Err(Error::Timeout.into()),
             };
             let Some(lists) = lists else { return Ok(changed) };
-            for params in lists {
+            for params in lists? {
                 let statement = Arc::new(Statement {
                     sql: sql.clone(),
                     params,
@@ -219,7 +250,7 @@ impl Database {
         client: Option<ServedClient>,
     ) -> Result<Transaction, Error> {
         // A sink that leads nowhere: dropped with this call.
-        let (call, answer) = execute("", Vec::new(), 0);
+        let (call, answer) = execute("", Params::default(), 0);
         if let Some(client) = client.clone() {
             answer.until(async move { client.left().await });
         }
@@ -276,6 +307,12 @@ impl Database {
         let readers = self.readers.as_ref().map(|readers| ("read", readers.usage()));
         let of_all = if readers.is_some() { "write" } else { "all" };
         [(of_all, self.pool.usage())].into_iter().chain(readers).collect()
+    }
+
+    /// How many calls found no place in a queue.
+    pub fn without_place(&self) -> u64 {
+        let of_readers = self.readers.as_ref().map_or(0, Pool::without_place);
+        self.pool.without_place() + of_readers
     }
 
     pub fn close(&self) {

@@ -13,6 +13,7 @@ use super::database::Database;
 use super::engine::{Canceller, Connection, Control};
 use super::error::{Error, Failure};
 use super::flow::{Ended, Sink, Statement, Watch};
+use super::sqlite::{FULL, NO_MEMORY};
 
 /// How long a database may take to end what it was asked to end. Past it the connection is closed, which ends it, too, only
 /// later.
@@ -89,6 +90,19 @@ fn told<T>(database: &Database, outcome: &Result<T, Failure>) {
     match outcome {
         Err(Failure::Gone(reason) | Failure::Lost(Error::Other(reason))) => database.standing.lost(reason),
         Err(Failure::Lost(Error::QueryFailed(report))) => database.standing.lost(&report.to_string()),
+        // Codes of SQLite's; servers report their own, and have operators of their own.
+        Err(Failure::Refused(Error::QueryFailed(report))) if report.code == FULL => {
+            Counters::add(&database.counters.full);
+            database
+                .standing
+                .full("no room is left for the database (size), a temporary table (temporary), or on the disk");
+        }
+        Err(Failure::Refused(Error::QueryFailed(report))) if report.code == NO_MEMORY => {
+            Counters::add(&database.counters.without_memory);
+            database
+                .standing
+                .full("SQLite's databases have taken all memory that there is for them, a quarter of the machine's");
+        }
         Err(Failure::Locked(report)) => {
             database
                 .standing

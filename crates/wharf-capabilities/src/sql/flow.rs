@@ -14,7 +14,8 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::error::{Error, Failure};
-use super::value::{Column, Row, Value, row_bytes};
+use super::params::Params;
+use super::value::{Column, Row, row_bytes};
 
 pub(super) use queue::{Reader, Room};
 
@@ -22,7 +23,7 @@ pub(super) use queue::{Reader, Room};
 #[derive(Debug)]
 pub(super) struct Statement {
     pub sql: Arc<str>,
-    pub params: Vec<Value>,
+    pub params: Params,
 }
 
 /// A statement to be run, and where its result goes.
@@ -101,20 +102,28 @@ pub(super) enum Ended {
 }
 
 /// A call whose rows are wanted.
-pub(super) fn query(sql: &str, params: Vec<Value>, row_bytes_max: usize) -> (Call, Answer) {
-    let (rows, reader) = queue::queue();
+pub(super) fn query(sql: &str, params: Params, row_bytes_max: usize) -> (Call, Answer) {
+    let (rows, reader) = queue::queue(params.holding());
     call(sql, params, row_bytes_max, Some(rows), reader)
 }
 
 /// A call of which only the end is wanted.
-pub(super) fn execute(sql: &str, params: Vec<Value>, row_bytes_max: usize) -> (Call, Answer) {
-    let (_, reader) = queue::queue();
+pub(super) fn execute(sql: &str, params: Params, row_bytes_max: usize) -> (Call, Answer) {
+    let (_, reader) = queue::queue(None);
     call(sql, params, row_bytes_max, None, reader)
+}
+
+/// What comes back to whoever asked for something that is not even begun.
+pub(super) fn refused(error: Error) -> Answer {
+    let (call, answer) = execute("", Params::default(), 0);
+    // It is there as long as the answer.
+    let _ = call.end.send(Err(error));
+    answer
 }
 
 fn call(
     sql: &str,
-    params: Vec<Value>,
+    params: Params,
     row_bytes_max: usize,
     rows: Option<queue::Writer>,
     reader: Reader,

@@ -239,13 +239,13 @@ async fn apply_locked(connection: &mut dyn Connection, file: &Migration) -> Resu
 }
 
 async fn run(connection: &mut dyn Connection, sql: &str, params: Vec<Value>) -> Result<u64, Failure> {
-    let (call, _answer) = execute(sql, params, 0);
+    let (call, _answer) = execute(sql, params.into(), 0);
     connection.run(call.statement, call.sink).await
 }
 
 /// All rows of a result, which are known to be few.
 async fn rows(connection: &mut dyn Connection, sql: &str, params: Vec<Value>) -> Result<Vec<Row>, Failure> {
-    let (call, mut answer) = query(sql, params, usize::MAX);
+    let (call, mut answer) = query(sql, params.into(), usize::MAX);
     let gather = async {
         let mut rows = Vec::new();
         while let Some(batch) = answer.rows.take().await {

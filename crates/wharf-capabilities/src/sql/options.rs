@@ -19,6 +19,7 @@ use super::flow::Patience;
 use super::migrations;
 use super::pool::PoolLimits;
 use super::sqlite::{Backup, Place};
+use crate::held::HELD_BYTES;
 
 /// Databases that the app reaches through `wharf:sql`: SQLite, PostgreSQL, MySQL and MariaDB. NAME is what components open one
 /// by; `default` opens the only one there is, or the one that is called so.
@@ -63,8 +64,16 @@ pub(super) struct WrittenDatabase {
     unused_time: Option<field::Duration>,
     /// The largest row. Past it a result ends as `value-conversion-failed`. Default: 16MiB, and never more than 1GiB.
     row: Option<field::Size>,
-    /// The largest size of SQLite's file. Past it what would need more space is `query-failed`, with `SQLITE_FULL`. Default: none.
+    /// How much calls hold in the server together while they run or wait: the texts of statements and their parameters, and rows that
+    /// are left when their connection is free again. Past it calls are `pool-exhausted` at once; one that alone has more is
+    /// `invalid-params`. Default: 64MiB.
+    held: Option<field::Size>,
+    /// The largest size of SQLite's database. Past it what would need more space is `query-failed`, with `SQLITE_FULL`. Default: none
+    /// for a file, 64MiB in memory.
     size: Option<field::Size>,
+    /// How much temporary tables may take of the disk, for each of SQLite's connections. Past it what would need more space is
+    /// `query-failed`, with `SQLITE_FULL`. Default: 256MiB.
+    temporary: Option<field::Size>,
     /// Whether guests may only read. Default: false. SQLite's file is opened so; a server is asked to see to it, and rights of
     /// the user are the better way there.
     read_only: Option<bool>,
@@ -111,6 +120,7 @@ pub(super) enum Source {
     Sqlite {
         place: Place,
         size_max: Option<u64>,
+        temporary_bytes_max: u64,
         backup: Option<Backup>,
     },
     Postgres(Server),
@@ -154,6 +164,12 @@ pub(super) enum Tls {
 
 /// The largest that a row may be said to be: SQLite's own bound.
 const ROW_BYTES_MAX: u64 = 1 << 30;
+
+/// As much as a key-value store in memory has, for the same reason: little beside what a server has.
+const MEMORY_BYTES: u64 = 64 << 20;
+
+/// Temporary tables are on the disk, and few: more than any app needs to have beside its data.
+const TEMPORARY_BYTES: u64 = 256 << 20;
 
 /// Each database's options by its name, or all that is wrong.
 pub(super) fn options(written: &Written) -> Result<BTreeMap<String, Options>, Vec<Fault>> {
@@ -288,17 +304,27 @@ impl Reading<'_> {
             self.fault("read-only", what, "leave it out, or name a file");
         }
         let size = database.size.as_ref();
-        let size_max = size.and_then(|size| self.value("size", size.bytes()));
+        let size_max = match size {
+            Some(size) => self.value("size", size.bytes()),
+            None => (place == Place::Memory).then_some(MEMORY_BYTES),
+        };
+        let temporary_bytes_max = self.size("temporary", database.temporary.as_ref(), TEMPORARY_BYTES);
         Some(Source::Sqlite {
             place,
             size_max,
+            temporary_bytes_max,
             backup,
         })
     }
 
     fn server(&mut self, text: &str, database: &WrittenDatabase) -> Option<Source> {
         let help = "write it like `postgres://db.example.com/shop`";
-        for (key, is_written) in [("backup", database.backup.is_some()), ("size", database.size.is_some())] {
+        let of_files = [
+            ("backup", database.backup.is_some()),
+            ("size", database.size.is_some()),
+            ("temporary", database.temporary.is_some()),
+        ];
+        for (key, is_written) in of_files {
             if is_written {
                 self.fault(key, "it is for SQLite's files", "leave it out");
             }
@@ -392,7 +418,14 @@ impl Reading<'_> {
                 idle: self.duration("idle-time", database.idle_time.as_ref(), 30),
             },
             row_bytes_max: usize::try_from(row_bytes.unwrap_or_default()).unwrap_or(usize::MAX),
+            held_bytes_max: usize::try_from(self.size("held", database.held.as_ref(), HELD_BYTES))
+                .unwrap_or(usize::MAX),
         }
+    }
+
+    fn size(&mut self, key: &str, written: Option<&field::Size>, default: u64) -> u64 {
+        let bytes = written.and_then(|size| self.value(key, size.bytes()));
+        bytes.unwrap_or(default)
     }
 
     fn duration(&mut self, key: &str, written: Option<&field::Duration>, default_seconds: u64) -> Duration {

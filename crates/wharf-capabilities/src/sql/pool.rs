@@ -6,7 +6,7 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use deadpool::Runtime;
@@ -42,6 +42,8 @@ pub(super) struct Pool {
     pool: deadpool::managed::Pool<Opener>,
     limits: PoolLimits,
     waiting: AtomicUsize,
+    /// Calls that were not even let wait.
+    without_place: AtomicU64,
     /// That there are too few.
     says_exhausted: Seldom,
 }
@@ -107,6 +109,7 @@ impl Pool {
             pool,
             limits,
             waiting: AtomicUsize::new(0),
+            without_place: AtomicU64::new(0),
             says_exhausted: Seldom::default(),
         }
     }
@@ -118,6 +121,7 @@ impl Pool {
         let is_crowded = self.waiting.load(Ordering::Relaxed) > self.limits.queue.saturating_add(status.available);
         if is_crowded && status.size >= status.max_size {
             let queue = self.limits.queue;
+            self.without_place.fetch_add(1, Ordering::Relaxed);
             return Err(self.exhausted(&format!("more than {queue} calls wait for one")));
         }
         match self.pool.get().await {
@@ -159,6 +163,11 @@ impl Pool {
     /// Closes those that nobody has used for long.
     pub fn close_unused(&self) {
         self.pool.retain(|_, metrics| metrics.last_used() < self.limits.unused);
+    }
+
+    /// How many calls found no place in the queue.
+    pub fn without_place(&self) -> u64 {
+        self.without_place.load(Ordering::Relaxed)
     }
 
     pub fn usage(&self) -> Usage {

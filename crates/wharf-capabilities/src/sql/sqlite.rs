@@ -26,6 +26,7 @@ use super::flow::{Sink, Statement};
 use worker::{Job, Worker};
 
 pub(super) use backup::{Backup, keep};
+pub(super) use errors::{FULL, NO_MEMORY};
 
 const DIALECT: Dialect = Dialect {
     lock: "",
@@ -59,8 +60,10 @@ pub(super) struct Options {
     pub length_max: usize,
     /// How long a lock of another process's is waited for.
     pub busy: Duration,
-    /// The size that the file must not pass.
+    /// The size that the file, or what is in memory, must not pass.
     pub size_max: Option<u64>,
+    /// The same for the temporary tables of one connection.
+    pub temporary_bytes_max: u64,
     /// Counts the threads.
     pub threads: TaskTracker,
 }

@@ -22,6 +22,10 @@ pub(super) struct Standing {
     says_locked: Seldom,
     /// That something was too large.
     says_large: Seldom,
+    /// That calls were refused for what others hold.
+    says_held: Seldom,
+    /// That SQLite has no more room.
+    says_full: Seldom,
 }
 
 impl Standing {
@@ -32,6 +36,8 @@ impl Standing {
             has_lost: AtomicBool::new(false),
             says_locked: Seldom::default(),
             says_large: Seldom::default(),
+            says_held: Seldom::default(),
+            says_full: Seldom::default(),
         }
     }
 
@@ -68,6 +74,23 @@ impl Standing {
     pub fn large(&self, what: &str) {
         if self.says_large.now() {
             tracing::warn!("{}: a result is given up: {what} (row)", self.label);
+        }
+    }
+
+    /// A call was refused that brings so much.
+    pub fn holds_too_much(&self, bytes: usize, most: usize) {
+        if self.says_held.now() {
+            let label = &self.label;
+            tracing::warn!(
+                "{label}: a call with {bytes} bytes of parameters is refused: all calls may hold {most} (held)"
+            );
+        }
+    }
+
+    /// SQLite had no more room, in its file or in memory.
+    pub fn full(&self, reason: &str) {
+        if self.says_full.now() {
+            tracing::warn!("{}: {reason}", self.label);
         }
     }
 

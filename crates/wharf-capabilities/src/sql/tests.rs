@@ -1,6 +1,8 @@
 //! Calls to a database as the bindings make them, against SQLite, which needs no server. What guests see, against all
 //! databases, is in `tests/http/sql.rs` of the repository.
 
+mod held;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -34,6 +36,7 @@ const LIMITS: Limits = Limits {
         idle: LONG,
     },
     row_bytes_max: 1 << 20,
+    held_bytes_max: 64 << 20,
 };
 
 /// Counts without end.
@@ -72,6 +75,7 @@ fn open(place: Place, mut limits: Limits, migrations: Vec<Migration>) -> Arc<Dat
         length_max: limits.row_bytes_max,
         busy: Duration::from_secs(5),
         size_max: None,
+        temporary_bytes_max: 1 << 20,
         threads: TaskTracker::new(),
     };
     let engines = sqlite_engines(options, false).unwrap();
@@ -355,7 +359,7 @@ async fn a_statement_runs_for_each_list_of_parameters_or_for_none() {
             let answer = database.execute_many("INSERT INTO a VALUES (?)", lists);
             async move {
                 for number in numbers {
-                    let _ = sender.send(vec![vec![Value::Integer(number)]]).await;
+                    let _ = sender.send(Ok(vec![vec![Value::Integer(number)].into()])).await;
                 }
                 drop(sender);
                 let Answer { end, here: _here, .. } = answer;

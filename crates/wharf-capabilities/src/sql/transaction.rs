@@ -27,7 +27,7 @@ const COMMANDS_MAX: usize = 8;
 #[derive(Clone)]
 pub(super) struct Transaction {
     commands: mpsc::Sender<Command>,
-    row_bytes_max: usize,
+    pub database: Arc<Database>,
 }
 
 enum Command {
@@ -49,25 +49,28 @@ impl Transaction {
         database.runtime().spawn(work.through(receiver, client));
         Self {
             commands,
-            row_bytes_max: database.limits.row_bytes_max,
+            database: database.clone(),
         }
     }
 
     /// Runs a statement whose rows are wanted, after those before it.
     pub async fn query(self, sql: String, params: Vec<Value>) -> Result<Answer, Error> {
-        let (call, answer) = query(&sql, params, self.row_bytes_max);
+        let params = self.database.hold(&sql, params)?;
+        let (call, answer) = query(&sql, params, self.database.limits.row_bytes_max);
         self.send(Command::Run(call)).await.map(|()| answer)
     }
 
     /// Runs a statement.
     pub async fn execute(self, sql: String, params: Vec<Value>) -> Result<Answer, Error> {
-        let (call, answer) = execute(&sql, params, self.row_bytes_max);
+        let params = self.database.hold(&sql, params)?;
+        let (call, answer) = execute(&sql, params, self.database.limits.row_bytes_max);
         self.send(Command::Run(call)).await.map(|()| answer)
     }
 
     /// Runs a statement for each list of parameters.
     pub async fn execute_many(self, sql: String, lists: Lists) -> Result<Answer, Error> {
-        let (call, answer) = execute(&sql, Vec::new(), self.row_bytes_max);
+        let text = self.database.hold(&sql, Vec::new())?;
+        let (call, answer) = execute(&sql, text, self.database.limits.row_bytes_max);
         self.send(Command::Many(call, lists)).await.map(|()| answer)
     }
 

@@ -4,12 +4,16 @@
 //! - `open NAME`: the database that is meant from now on; before that it is `default`.
 //! - `query SQL`: the columns, each row, and how they ended. `first N SQL`: drops the rows after N. `count SQL`: how many there are.
 //! - `execute SQL`: how many rows were changed. `many FROM TO SQL`: with each of these numbers as the parameter.
+//! - `crowd COUNT BYTES SQL`: so many at once, each with a text of so many bytes, and how many ended in which way.
+//!   `wide COUNT BYTES SQL`: once, with so many lists of such texts, written together.
 //! - `hold SQL`: asks, and never reads. `begin [LEVEL] [read-only]`, `commit`, `rollback`, `drop`: what lies between is in a
 //!   transaction. `leak`: the transaction is never ended.
 //! - `sleep MILLISECONDS`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use futures::future::join_all;
 use guests_http::sql::{Column, Database, Error, Isolation, Row, Transaction, TransactionOptions, Value};
 use guests_http::{collect, sleep_ms, text};
 use wasip3::http::types::{ErrorCode, Request, Response};
@@ -65,6 +69,8 @@ impl Session {
                 self.say(&format!("changed {changed}"));
             }
             "many" => self.many(rest).await?,
+            "crowd" => self.crowd(rest).await?,
+            "wide" => self.wide(rest).await?,
             "begin" => {
                 self.transaction = Some(self.database()?.begin(options(rest)).await?);
                 self.say("begun");
@@ -145,6 +151,26 @@ impl Session {
         Ok(())
     }
 
+    async fn crowd(&mut self, text: &str) -> Result<(), Error> {
+        let (count, bytes, sql) = crowd(text);
+        let database = self.database()?;
+        let calls = (0..count).map(|_| async {
+            let text = Value::Text("x".repeat(bytes));
+            match database.execute(sql.to_owned(), vec![text]).await {
+                Ok(_) => "ok".to_owned(),
+                Err(error) => name(&error),
+            }
+        });
+        let mut outcomes = BTreeMap::<String, usize>::new();
+        for outcome in join_all(calls).await {
+            *outcomes.entry(outcome).or_default() += 1;
+        }
+        for (outcome, count) in outcomes {
+            self.say(&format!("{count} {outcome}"));
+        }
+        Ok(())
+    }
+
     async fn many(&mut self, rest: &str) -> Result<(), Error> {
         let mut words = rest.splitn(3, ' ');
         let mut number = || {
@@ -163,13 +189,36 @@ impl Session {
                 }
             }
         });
+        self.lists(sql, reader).await
+    }
+
+    async fn wide(&mut self, text: &str) -> Result<(), Error> {
+        let (count, bytes, sql) = crowd(text);
+        let (mut writer, reader) = guests_http::sql::wit_stream::new();
+        spawn_local(async move {
+            let lists = (0..count).map(|_| vec![Value::Text("x".repeat(bytes))]);
+            writer.write_all(lists.collect()).await;
+        });
+        self.lists(sql.to_owned(), reader).await
+    }
+
+    async fn lists(&mut self, sql: String, lists: StreamReader<Vec<Value>>) -> Result<(), Error> {
         let changed = match &self.transaction {
-            Some(transaction) => transaction.execute_many(sql, reader).await?,
-            None => self.database()?.execute_many(sql, reader).await?,
+            Some(transaction) => transaction.execute_many(sql, lists).await?,
+            None => self.database()?.execute_many(sql, lists).await?,
         };
         self.say(&format!("changed {changed}"));
         Ok(())
     }
+}
+
+/// `COUNT BYTES SQL`.
+fn crowd(text: &str) -> (usize, usize, &str) {
+    let mut words = text.splitn(3, ' ');
+    let mut word = || words.next().expect("crowd COUNT BYTES SQL");
+    let mut number = || word().parse().expect("a number");
+    let (count, bytes) = (number(), number());
+    (count, bytes, word())
 }
 
 fn options(text: &str) -> Option<TransactionOptions> {

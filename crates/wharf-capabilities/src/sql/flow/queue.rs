@@ -5,7 +5,8 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::sync::Notify;
 
-use crate::sql::value::Row;
+use crate::held::{Held, Holding};
+use crate::sql::value::{Row, row_bytes};
 
 /// Rows that wait for the guest. Enough that neither side waits for each row of the other.
 const ROWS_MAX: usize = 256;
@@ -30,19 +31,28 @@ pub(in crate::sql) struct Reader(Arc<Queue>);
 struct Queue {
     state: Mutex<State>,
     taken: Notify,
+    holding: Option<Arc<Holding>>,
 }
 
 #[derive(Default)]
 struct State {
     rows: Vec<Row>,
     bytes: usize,
+    /// Of the rows that were taken last, what the guest did not read at once.
+    bytes_unread: usize,
+    /// All that is left when the statement has ended. Before that, connections bound how much there is.
+    left: Option<Held>,
     is_ended: bool,
     is_unread: bool,
     reader: Option<Waker>,
 }
 
-pub(super) fn queue() -> (Writer, Reader) {
-    let queue = Arc::<Queue>::default();
+/// What is left of the rows when the statement has ended counts as held by `holding`, until they are read.
+pub(super) fn queue(holding: Option<Arc<Holding>>) -> (Writer, Reader) {
+    let queue = Arc::new(Queue {
+        holding,
+        ..Queue::default()
+    });
     (Writer(queue.clone()), Reader(queue))
 }
 
@@ -88,6 +98,10 @@ impl Drop for Writer {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.is_ended = true;
+        let left = state.bytes + state.bytes_unread;
+        if left > 0 && !state.is_unread {
+            state.left = self.0.holding.as_ref().map(|holding| holding.add(left));
+        }
         if let Some(reader) = state.reader.take() {
             reader.wake();
         }
@@ -95,12 +109,13 @@ impl Drop for Writer {
 }
 
 impl Reader {
-    /// All rows there are, at least one; `None` after the last.
-    pub fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Option<Vec<Row>>> {
+    /// All rows there are, at least one, of which `wanted` are read at once; `None` after the last.
+    pub fn poll_take(&mut self, cx: &mut Context<'_>, wanted: usize) -> Poll<Option<Vec<Row>>> {
         let mut state = self.0.lock();
         if !state.rows.is_empty() {
             state.bytes = 0;
             let rows = std::mem::take(&mut state.rows);
+            state.bytes_unread = rows.iter().skip(wanted).map(|row| row_bytes(row)).sum();
             drop(state);
             self.0.taken.notify_one();
             return Poll::Ready(Some(rows));
@@ -114,7 +129,7 @@ impl Reader {
 
     /// The same, waiting.
     pub async fn take(&mut self) -> Option<Vec<Row>> {
-        std::future::poll_fn(|cx| self.poll_take(cx)).await
+        std::future::poll_fn(|cx| self.poll_take(cx, usize::MAX)).await
     }
 }
 
@@ -124,6 +139,7 @@ impl Drop for Reader {
         state.is_unread = true;
         state.rows = Vec::new();
         state.bytes = 0;
+        state.left = None;
         drop(state);
         self.0.taken.notify_one();
     }

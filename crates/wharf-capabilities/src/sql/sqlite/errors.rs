@@ -5,6 +5,11 @@ use rusqlite::ffi;
 
 use crate::sql::error::{DbError, Error, Failure};
 
+/// There is no more room in the database, in a temporary table, or on the disk.
+pub(in crate::sql) const FULL: &str = "SQLITE_FULL";
+/// All databases in this process have taken the memory there is for them.
+pub(in crate::sql) const NO_MEMORY: &str = "SQLITE_NOMEM";
+
 /// How a statement failed.
 pub(super) fn failure(error: rusqlite::Error) -> Failure {
     if matches!(error, rusqlite::Error::MultipleStatement) {
@@ -20,16 +25,16 @@ pub(super) fn failure(error: rusqlite::Error) -> Failure {
     };
     let report = report(reported.extended_code, error.to_string());
     match reported.code {
+        // Of what the process may have: the connection is as it was, less a transaction perhaps, which is seen at the next call.
+        _ if report.code == NO_MEMORY => Error::QueryFailed(report).into(),
         ErrorCode::OperationInterrupted => Error::Cancelled.into(),
         // Those who write here take turns, and who reads waits for none of them: it is another program.
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Failure::Locked(report),
         ErrorCode::AuthorizationForStatementDenied => not_allowed(),
         ErrorCode::TooBig => Error::ValueConversionFailed("a value or a row is too large".to_owned()).into(),
-        ErrorCode::DatabaseCorrupt
-        | ErrorCode::NotADatabase
-        | ErrorCode::SystemIoFailure
-        | ErrorCode::CannotOpen
-        | ErrorCode::OutOfMemory => Failure::Lost(Error::QueryFailed(report)),
+        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::SystemIoFailure | ErrorCode::CannotOpen => {
+            Failure::Lost(Error::QueryFailed(report))
+        }
         _ => Error::QueryFailed(report).into(),
     }
 }
@@ -63,6 +68,8 @@ fn name(code: i32) -> String {
         ffi::SQLITE_CONSTRAINT_TRIGGER => "SQLITE_CONSTRAINT_TRIGGER",
         ffi::SQLITE_CONSTRAINT_UNIQUE => "SQLITE_CONSTRAINT_UNIQUE",
         ffi::SQLITE_BUSY_SNAPSHOT => "SQLITE_BUSY_SNAPSHOT",
+        // The memory that it wanted was for reading or writing.
+        ffi::SQLITE_IOERR_NOMEM => NO_MEMORY,
         _ => primary_name(code & 0xff),
     };
     match known {
@@ -79,9 +86,10 @@ fn primary_name(code: i32) -> &'static str {
         ffi::SQLITE_READONLY => "SQLITE_READONLY",
         ffi::SQLITE_IOERR => "SQLITE_IOERR",
         ffi::SQLITE_CORRUPT => "SQLITE_CORRUPT",
-        ffi::SQLITE_FULL => "SQLITE_FULL",
+        ffi::SQLITE_FULL => FULL,
         ffi::SQLITE_SCHEMA => "SQLITE_SCHEMA",
         ffi::SQLITE_CONSTRAINT => "SQLITE_CONSTRAINT",
+        ffi::SQLITE_NOMEM => NO_MEMORY,
         ffi::SQLITE_MISMATCH => "SQLITE_MISMATCH",
         ffi::SQLITE_RANGE => "SQLITE_RANGE",
         ffi::SQLITE_NOTADB => "SQLITE_NOTADB",

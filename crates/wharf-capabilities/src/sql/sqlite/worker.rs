@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use super::allow::Allow;
 use super::{Access, Options, Place, errors, values};
+use crate::heap;
 use crate::sql::engine::{Control, TransactionOptions};
 use crate::sql::error::{Error, Failure};
 use crate::sql::flow::{Room, Sink, Statement};
@@ -22,6 +23,9 @@ use crate::sql::value::Column;
 
 /// Statements that are kept prepared. An app has some dozens.
 const STATEMENTS_MAX: usize = 128;
+
+/// Longer ones are prepared each time: whoever writes each of them anew would have as many kept of any length.
+const KEPT_BYTES_MAX: usize = 16 << 10;
 
 /// What a connection is asked to do.
 pub(super) enum Job {
@@ -130,10 +134,10 @@ impl Desk {
             connection.pragma_update(None, "query_only", true)?;
         }
         if let Some(bytes) = options.size_max {
-            let page_bytes: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
-            let pages = i64::try_from(bytes).unwrap_or(i64::MAX) / page_bytes.max(1);
-            connection.pragma_update(None, "max_page_count", pages.max(1))?;
+            bound(&connection, "main", bytes)?;
         }
+        bound(&connection, "temp", options.temporary_bytes_max)?;
+        heap::bound(&connection)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
         let length = i32::try_from(options.length_max).unwrap_or(i32::MAX);
         connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, length)?;
@@ -156,7 +160,8 @@ impl Desk {
             match job {
                 Job::Run { statement, sink, reply } => {
                     let outcome = self.run(&statement, &sink);
-                    drop(sink);
+                    // Who hears of the end finds the room again that this took.
+                    drop((sink, statement));
                     let _ = reply.send(outcome);
                 }
                 Job::Control { control, reply } => drop(reply.send(self.control(control))),
@@ -173,17 +178,24 @@ impl Desk {
         if sink.watch().is_over() {
             return Err(Error::Cancelled.into());
         }
-        let mut prepared = self
-            .connection
-            .prepare_cached(&statement.sql)
-            .map_err(errors::failure)?;
+        let (mut kept, mut alone);
+        let prepared: &mut rusqlite::Statement<'_> = if statement.sql.len() <= KEPT_BYTES_MAX {
+            kept = self
+                .connection
+                .prepare_cached(&statement.sql)
+                .map_err(errors::failure)?;
+            &mut kept
+        } else {
+            alone = self.connection.prepare(&statement.sql).map_err(errors::failure)?;
+            &mut alone
+        };
         let only_reads = self.access != Access::Write || (self.in_transaction && self.only_reads);
         if only_reads && !prepared.readonly() {
             return Err(Failure::Writes);
         }
-        values::bind(&mut prepared, &statement.params)?;
-        let declared = values::declared(&prepared);
-        let mut described = sink.wants_rows().then(|| columns(&prepared));
+        values::bind(prepared, &statement.params)?;
+        let declared = values::declared(prepared);
+        let mut described = sink.wants_rows().then(|| columns(prepared));
         let before = self.connection.total_changes();
         let mut rows = prepared.raw_query();
         while let Some(row) = rows.next().map_err(errors::failure)? {
@@ -246,6 +258,13 @@ impl Desk {
         let _open = self.allow.all();
         self.connection.execute_batch(sql).map_err(errors::failure)
     }
+}
+
+/// How large one of a connection's schemas may become: past it there is `SQLITE_FULL`.
+fn bound(connection: &rusqlite::Connection, schema: &str, bytes: u64) -> rusqlite::Result<()> {
+    let page_bytes: i64 = connection.pragma_query_value(Some(schema), "page_size", |row| row.get(0))?;
+    let pages = i64::try_from(bytes).unwrap_or(i64::MAX) / page_bytes.max(1);
+    connection.pragma_update(Some(schema), "max_page_count", pages.max(1))
 }
 
 fn columns(prepared: &rusqlite::Statement<'_>) -> Vec<Column> {
