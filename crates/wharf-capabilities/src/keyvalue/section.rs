@@ -16,7 +16,7 @@ use super::sqlite::{Sqlite, SqliteOptions};
 use super::store::{Backend, Store};
 use super::{KeyvalueCapability, Stores};
 use crate::redis::{RedisOptions, WrittenRedis};
-use crate::section::{bytes, faults, first};
+use crate::section::{bytes, faults, first, sqlite_files};
 
 pub(super) const NAME: &str = "keyvalue";
 
@@ -197,6 +197,15 @@ impl Section for KeyvalueKind {
 
     fn check(&self, written: &Written) -> Vec<Fault> {
         read(written).err().unwrap_or_default()
+    }
+
+    fn data(&self, written: &Written) -> Vec<PathBuf> {
+        let stores = read(written).unwrap_or_default().into_values();
+        let files = stores.flat_map(|options| match options.place {
+            Place::File { file, .. } => sqlite_files(&file),
+            Place::Memory { .. } | Place::Redis(_) => Vec::new(),
+        });
+        files.collect()
     }
 
     fn secrets(&self, written: &Written) -> Vec<(Vec<String>, SecretSource)> {
