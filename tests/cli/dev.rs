@@ -396,6 +396,163 @@ fn a_command_that_writes_among_its_sources_is_not_run_for_ever() {
     assert!(times < 30, "{times} builds: {}", server.log());
 }
 
+/// How many builds have begun.
+fn builds(log: &str) -> usize {
+    log.matches("shop | building").count()
+}
+
+/// An app stores what it stores, and nothing is built for it: neither while it is served nor afterwards.
+#[test]
+fn what_an_app_writes_is_no_source() {
+    let scratch = project();
+    let manifest = std::fs::read_to_string(scratch.join("wharf.toml")).unwrap();
+    let data = "[sql.default]\npath = 'shop.db'\nbackup = { folder = 'copies', interval = '1s' }\n\
+                [keyvalue.default]\nfile = 'data.kv'\n\
+                [filesystem]\n'/kept' = { folder = 'kept', access = 'write' }\n'/read' = 'read'\n\
+                '/public' = { folder = 'public', access = 'write' }\n";
+    let manifest = manifest.replace("name=$(cat source);", "echo >> .runs; name=$(cat source);");
+    scratch.write("wharf.toml", format!("{manifest}{data}"));
+    scratch.write("kept/before", "");
+    scratch.write("read/text", "");
+    scratch.write("source", "sql");
+    let server = develop(&scratch, &[], |_| {});
+    let mut events = Events::listen(server.addr());
+    events.expect("version");
+    let ask = |script: &str| http::post(server.addr(), "/", script).text();
+    assert_eq!(ask("execute CREATE TABLE a (b TEXT)").trim(), "changed 0");
+    // All that it may write, as often as a build would take.
+    let copies = || scratch.join("copies").read_dir().map_or(0, Iterator::count);
+    let mut nth = 0;
+    let writes = || {
+        nth += 1;
+        assert_eq!(ask("execute INSERT INTO a VALUES ('c')").trim(), "changed 1");
+        scratch.write(format!("kept/in/{nth}"), "x");
+        scratch.write("public/uploaded", "x");
+        nth > 20 && copies() > 1
+    };
+    eventually(writes, "copies of the database");
+    // What is no data is a reason all the same, and the only one that is named.
+    scratch.write("read/text", "x");
+    server.says("wharf | read/text has changed");
+    server.says("shop | unchanged, ");
+    scratch.write("source", "http-hello");
+    events.expect("reload");
+    becomes(&server, "hello, ");
+    let log = server.log();
+    assert_eq!((builds(&log), log.matches("changed\n").count()), (3, 2), "{log}");
+    assert!(server.stop().success());
+
+    // Each run leaves a line.
+    let runs = || std::fs::read_to_string(scratch.join(".runs")).unwrap().lines().count();
+    assert_eq!(runs(), 3);
+    for (file, expected) in [
+        ("shop.db", 3),
+        ("shop.db-wal", 3),
+        ("data.kv-journal", 3),
+        ("kept/more", 3),
+        ("copies/more", 3),
+        ("read/more", 4),
+    ] {
+        scratch.write(file, "x");
+        let built = finish(
+            wharf()
+                .arg("build")
+                .arg(&*scratch)
+                .env("GUESTS", guest("sql").parent().unwrap()),
+            "",
+        );
+        assert!(built.stderr.contains("shop: unchanged, "), "{file}: {built:?}");
+        assert_eq!(runs(), expected, "{file}");
+    }
+}
+
+/// Each build says something, which would be the reason for the next.
+#[test]
+fn what_is_said_may_go_to_a_file_among_the_sources() {
+    let scratch = project();
+    scratch.write("source", "http-hello");
+    let file = std::fs::File::create(scratch.join("dev.log")).unwrap();
+    let mut command = wharf();
+    command
+        .args(["dev", "--addr", "127.0.0.1:0"])
+        .arg(&*scratch)
+        .env("GUESTS", guest("http-hello").parent().unwrap())
+        .stdout(file.try_clone().unwrap())
+        .stderr(file);
+    let mut dev = command.spawn().unwrap();
+    let log = || std::fs::read_to_string(scratch.join("dev.log")).unwrap();
+    eventually(|| log().contains("http://127.0.0.1:"), "a server");
+    for (nth, source) in ["http-echo", "http-hello", "http-echo"].into_iter().enumerate() {
+        scratch.write("source", source);
+        eventually(|| log().matches("the new version answers").count() == nth + 1, source);
+    }
+    rustix::process::kill_process(rustix::process::Pid::from_child(&dev), rustix::process::Signal::TERM).unwrap();
+    assert_eq!(dev.wait().unwrap().code(), Some(0));
+    assert_eq!(builds(&log()), 4, "{}", log());
+}
+
+/// As `wharf dev 2>&1 | tee dev.log` does it.
+#[test]
+fn what_is_said_may_be_copied_to_a_file_among_the_sources() {
+    let scratch = project();
+    scratch.write("source", "http-hello");
+    let server = develop(&scratch, &[], |_| {});
+    let copied = Arc::new(AtomicBool::new(false));
+    let is_over = Arc::new(AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut last = String::new();
+            while !is_over.load(Ordering::Relaxed) {
+                let log = server.log();
+                if log != last {
+                    scratch.write("dev.log", &log);
+                    copied.store(true, Ordering::Relaxed);
+                    last = log;
+                }
+                thread::sleep(Duration::from_millis(5));
+            }
+        });
+        server.says("wharf | dev.log holds what is said here");
+        for (source, expected) in [("http-echo", ""), ("http-hello", "hello, ")] {
+            scratch.write("source", source);
+            let is_there = || text(&server).starts_with(expected) && text(&server).is_empty() == expected.is_empty();
+            eventually(is_there, source);
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    let log = server.log();
+    assert!(!log.contains("dev.log has changed") && builds(&log) == 3, "{log}");
+}
+
+/// Nobody knows who writes it, and it may be a source some day: it is built now and then.
+#[test]
+fn what_makes_no_difference_again_and_again_waits() {
+    let scratch = project();
+    scratch.write("source", "http-hello");
+    let server = develop(&scratch, &[], |_| {});
+    let mut nth = 0;
+    let mut write = || {
+        nth += 1;
+        scratch.write("notes", format!("{nth}"));
+    };
+    eventually(
+        || {
+            write();
+            server
+                .log()
+                .contains("wharf | notes changes again and again, and makes no difference")
+        },
+        "notes to be known",
+    );
+    let before = builds(&server.log());
+    write();
+    eventually(|| builds(&server.log()) > before, "what has waited");
+    // Another file waits for nothing.
+    write();
+    scratch.write("source", "http-echo");
+    eventually(|| text(&server).is_empty(), "the newest version");
+}
+
 #[test]
 fn an_app_that_comes_into_a_servers_folder_is_built() {
     let scratch = Scratch::new();

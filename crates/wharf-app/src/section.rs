@@ -55,6 +55,13 @@ pub trait Section: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Files and folders that are written while the app is served, because the section says so. They are part of nobody's
+    /// source, whatever folder they are in.
+    fn data(&self, written: &Written) -> Vec<PathBuf> {
+        let _ = written;
+        Vec::new()
+    }
+
     /// The secrets that the section names, each under its key as in a [`Fault`], as far as [`check`](Self::check) does not read them
     /// itself. `wharf check` says of each whether it can be read now.
     fn secrets(&self, written: &Written) -> Vec<(Vec<String>, SecretSource)> {
@@ -174,6 +181,14 @@ impl Sections {
             .iter()
             .filter_map(|(name, written)| Some((self.get(name)?, written)));
         known.flat_map(|(section, written)| section.files(written)).collect()
+    }
+
+    /// Files and folders that are written while an app with these sections is served.
+    pub fn data(&self, written: &BTreeMap<String, Written>) -> Vec<PathBuf> {
+        let known = written
+            .iter()
+            .filter_map(|(name, written)| Some((self.get(name)?, written)));
+        known.flat_map(|(section, written)| section.data(written)).collect()
     }
 
     /// The imports of a component that neither Wharf nor the sections of its app meet.

@@ -240,7 +240,7 @@ mod tests {
     use wit_bindgen_core::wit_parser::Resolve;
 
     use super::*;
-    use crate::Children;
+    use crate::{Children, Data};
 
     /// A project that is nowhere, so that no place in a source is found but what the output itself says.
     fn job(language: Language) -> Job {
@@ -257,6 +257,7 @@ mod tests {
             },
             component: PathBuf::from("/nowhere/shop/shop.wasm"),
             state: PathBuf::from("/nowhere/shop/.wharf"),
+            data: Data::default(),
             children: Children::default(),
         }
     }

@@ -12,8 +12,91 @@ const DERIVED_FOLDERS: [&str; 3] = ["target", "node_modules", "__pycache__"];
 /// Files that are made of the WIT among a Go module's own.
 const DERIVED_FILES: [&str; 3] = ["wit_bindings.go", "wit_exports.go", "empty.s"];
 
-/// The digest of all files in `places`, which are files and folders, of `tools`, which are programs, and of `words`.
-pub(crate) fn digest(words: &str, places: &[&Path], tools: &[PathBuf]) -> Result<String, BuildError> {
+/// Files and folders that lie among the source and are none of it: they are written while what was built is served, or by this
+/// process. Whoever builds or watches leaves them out.
+#[derive(Clone, Debug, Default)]
+pub struct Data {
+    places: Vec<PathBuf>,
+    /// Where this process's own lines go, as far as that is a file: with each line of a build it would ask for another one.
+    outputs: Vec<FileId>,
+}
+
+/// What a file is by which it is the same under any name.
+type FileId = (u64, u64);
+
+impl Data {
+    /// What is written to these files and folders.
+    pub fn new(places: impl IntoIterator<Item = PathBuf>) -> Self {
+        Self {
+            places: places.into_iter().map(|place| real(&place)).collect(),
+            outputs: outputs(),
+        }
+    }
+
+    /// The same, and this, which is without links on the way.
+    pub fn add(&mut self, place: PathBuf) {
+        self.places.push(place);
+    }
+
+    /// Whether `path` is data among the source in `place`; both without links on the way. What `place` itself is, or is in, is source:
+    /// somebody has named it as such.
+    #[must_use]
+    pub fn has(&self, path: &Path, place: &Path) -> bool {
+        let is_written = |data: &PathBuf| path.starts_with(data) && !place.starts_with(data);
+        path != place && (self.places.iter().any(is_written) || self.is_output(path))
+    }
+
+    /// Whether all of a folder is data.
+    #[must_use]
+    pub fn is(&self, folder: &Path) -> bool {
+        self.places.iter().any(|data| data == folder)
+    }
+
+    fn is_output(&self, path: &Path) -> bool {
+        let id = || fs::metadata(path).ok().and_then(|metadata| file_id(&metadata));
+        !self.outputs.is_empty() && id().is_some_and(|id| self.outputs.contains(&id))
+    }
+}
+
+#[cfg(unix)]
+fn outputs() -> Vec<FileId> {
+    use std::os::fd::AsFd as _;
+
+    let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
+    let open = [stdout.as_fd(), stderr.as_fd()].into_iter();
+    let files = open
+        .filter_map(|open| open.try_clone_to_owned().ok())
+        .map(fs::File::from);
+    files.filter_map(|file| file_id(&file.metadata().ok()?)).collect()
+}
+
+#[cfg(unix)]
+fn file_id(metadata: &fs::Metadata) -> Option<FileId> {
+    use std::os::unix::fs::MetadataExt as _;
+
+    metadata.is_file().then(|| (metadata.dev(), metadata.ino()))
+}
+
+/// Files have no such number there that the standard library would tell.
+#[cfg(not(unix))]
+fn outputs() -> Vec<FileId> {
+    Vec::new()
+}
+
+#[cfg(not(unix))]
+fn file_id(_: &fs::Metadata) -> Option<FileId> {
+    None
+}
+
+/// A path without links on the way, as far as it is there already.
+fn real(path: &Path) -> PathBuf {
+    let beside = || Some(real(path.parent()?).join(path.file_name()?));
+    let real = path.canonicalize().ok().or_else(beside);
+    real.unwrap_or_else(|| path.to_owned())
+}
+
+/// The digest of all files in `places`, which are files and folders, but for `data`; of `tools`, which are programs, and of `words`.
+pub(crate) fn digest(words: &str, places: &[&Path], data: &Data, tools: &[PathBuf]) -> Result<String, BuildError> {
     let mut hasher = blake3::Hasher::new();
     let mut add = |bytes: &[u8]| {
         hasher.update(&(bytes.len() as u64).to_le_bytes());
@@ -27,7 +110,8 @@ pub(crate) fn digest(words: &str, places: &[&Path], tools: &[PathBuf]) -> Result
     }
     for place in places {
         let mut files = Vec::new();
-        collect(place, &mut files)?;
+        let place = real(place);
+        collect(&place, &|path| data.has(path, &place), &mut files)?;
         files.sort();
         for file in files {
             add(file.as_os_str().as_encoded_bytes());
@@ -47,7 +131,7 @@ pub fn is_derived(path: &Path, is_folder: bool) -> bool {
 }
 
 /// Adds the files of a place that people write.
-fn collect(place: &Path, files: &mut Vec<PathBuf>) -> Result<(), BuildError> {
+fn collect(place: &Path, is_data: &dyn Fn(&Path) -> bool, files: &mut Vec<PathBuf>) -> Result<(), BuildError> {
     if place.is_file() {
         files.push(place.to_owned());
         return Ok(());
@@ -57,10 +141,10 @@ fn collect(place: &Path, files: &mut Vec<PathBuf>) -> Result<(), BuildError> {
         let kind = entry.file_type().map_err(BuildError::file("read", place))?;
         let path = entry.path();
         // A link to a folder may lead back to where it stands.
-        if is_derived(&path, kind.is_dir()) {
+        if is_derived(&path, kind.is_dir()) || is_data(&path) {
             continue;
         } else if kind.is_dir() {
-            collect(&path, files)?;
+            collect(&path, is_data, files)?;
         } else if path.is_file() {
             files.push(path);
         }
@@ -81,7 +165,9 @@ mod tests {
             fs::write(file, text).unwrap();
         };
         write("src/a.go", "a");
-        let digest = || digest("words", &[&folder], &[]).unwrap();
+        let data = ["shop.db", "src/uploads", ".", "src/../kept"].map(|place| folder.join(place));
+        let data = Data::new(data);
+        let digest = || digest("words", &[&folder], &data, &[]).unwrap();
         let mut last = digest();
         let mut check = |file: &str, text: &str, counts: bool| {
             write(file, text);
@@ -100,6 +186,31 @@ mod tests {
         check("venv/pyvenv.cfg", "a", false);
         check("venv/lib/a.py", "a", false);
         check("imports/x/wit_bindings.go", "a", false);
+        check("shop.db", "a", false);
+        check("shop.db", "b", false);
+        check("shop.db-schema", "a", true);
+        check("src/uploads/b/a.go", "a", false);
+        check("kept/a.go", "a", false);
         fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn what_is_named_as_source_is_source_whoever_writes_it() {
+        let data = Data::new(["/shop/data", "/shop/shop.db"].map(PathBuf::from));
+        for (path, place, expected) in [
+            ("/shop/data/a", "/shop", true),
+            ("/shop/data", "/shop", true),
+            ("/shop/data/a", "/shop/data", false),
+            ("/shop/data/in/a", "/shop/data/in", false),
+            ("/shop/shop.db", "/shop", true),
+            ("/shop/shop.db", "/shop/shop.db", false),
+            ("/shop/database", "/shop", false),
+        ] {
+            assert_eq!(
+                data.has(Path::new(path), Path::new(place)),
+                expected,
+                "{path} in {place}"
+            );
+        }
     }
 }

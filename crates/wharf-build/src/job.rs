@@ -14,6 +14,7 @@ use wharf_app::inspect::Inspection;
 use crate::check::{Note, check};
 use crate::explain::explained;
 use crate::files::{make_folder, read, remove, store};
+use crate::inputs::Data;
 use crate::pins::check_pins;
 use crate::process::{Children, shown};
 use crate::tools::{Toolbox, Tools};
@@ -34,6 +35,8 @@ pub struct Job {
     pub component: PathBuf,
     /// A folder of this job's own, for what is kept from one build to the next.
     pub state: PathBuf,
+    /// What lies among its source and is none of it.
+    pub data: Data,
     /// What its tools run among.
     pub children: Children,
 }
@@ -254,7 +257,7 @@ impl Job {
         let mut places: Vec<&Path> = vec![&self.build.folder];
         places.extend(Some(&*self.build.wit).filter(|wit| wit.exists() && !wit.starts_with(&self.build.folder)));
         places.extend(self.build.inputs.iter().map(PathBuf::as_path));
-        inputs::digest(&words, &places, tools)
+        inputs::digest(&words, &places, &self.data, tools)
     }
 
     /// Puts what was built in its place, if it is a component.

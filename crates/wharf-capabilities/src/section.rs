@@ -1,5 +1,6 @@
 //! Reading sections of a manifest: what the capabilities here have in common.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,4 +67,14 @@ pub(crate) fn wrong_with(kind: &impl wharf_host::capability::Section, value: ser
     let folder = "/apps".into();
     let written = wharf_host::capability::Written { value, folder };
     kind.check(&written).iter().map(Fault::to_string).collect()
+}
+
+/// What SQLite writes for a file of its own: that, and those beside it that are there while it is open.
+pub(crate) fn sqlite_files(file: &Path) -> Vec<PathBuf> {
+    let named = |suffix: &str| {
+        let mut name = file.as_os_str().to_owned();
+        name.push(suffix);
+        name.into()
+    };
+    ["", "-wal", "-shm", "-journal"].map(named).into()
 }

@@ -93,6 +93,10 @@ impl Section for SqlKind {
         options::files(written)
     }
 
+    fn data(&self, written: &Written) -> Vec<PathBuf> {
+        options::data(written)
+    }
+
     fn secrets(&self, written: &Written) -> Vec<(Vec<String>, SecretSource)> {
         options::secrets(written)
     }

@@ -17,7 +17,7 @@ use super::store::{Backend, Store};
 use super::{KeyvalueCapability, Stores};
 use crate::held::Holding;
 use crate::redis::{RedisOptions, WrittenRedis};
-use crate::section::{bytes, faults, first, held};
+use crate::section::{bytes, faults, first, held, sqlite_files};
 
 pub(super) const NAME: &str = "keyvalue";
 
@@ -210,6 +210,15 @@ impl Section for KeyvalueKind {
 
     fn check(&self, written: &Written) -> Vec<Fault> {
         read(written).err().unwrap_or_default()
+    }
+
+    fn data(&self, written: &Written) -> Vec<PathBuf> {
+        let stores = read(written).unwrap_or_default().into_values();
+        let files = stores.flat_map(|options| match options.place {
+            Place::File { file, .. } => sqlite_files(&file),
+            Place::Memory { .. } | Place::Redis(_) => Vec::new(),
+        });
+        files.collect()
     }
 
     fn secrets(&self, written: &Written) -> Vec<(Vec<String>, SecretSource)> {

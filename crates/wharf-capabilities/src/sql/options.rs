@@ -20,6 +20,7 @@ use super::migrations;
 use super::pool::PoolLimits;
 use super::sqlite::{Backup, Place};
 use crate::held::HELD_BYTES;
+use crate::section::sqlite_files;
 
 /// Databases that the app reaches through `wharf:sql`: SQLite, PostgreSQL, MySQL and MariaDB. NAME is what components open one
 /// by; `default` opens the only one there is, or the one that is called so.
@@ -201,6 +202,20 @@ pub(super) fn files(written: &Written) -> Vec<PathBuf> {
     let folders = databases.values().filter_map(|database| database.migrations.as_ref());
     let files = folders.flat_map(|folder| migrations::files(&written.path(folder)).unwrap_or_default());
     files.collect()
+}
+
+/// What is written while the app is served: files of SQLite's, and the folders of their copies.
+pub(super) fn data(written: &Written) -> Vec<PathBuf> {
+    let Ok(WrittenSql(databases)) = written.read() else {
+        return Vec::new();
+    };
+    let mut data = Vec::new();
+    for database in databases.values() {
+        let file = database.path.as_deref().filter(|path| *path != ":memory:");
+        data.extend(file.iter().flat_map(|file| sqlite_files(&written.path(file))));
+        data.extend(database.backup.as_ref().map(|backup| written.path(&backup.folder)));
+    }
+    data
 }
 
 /// The passwords of all databases.

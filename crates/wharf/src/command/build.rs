@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
 
-use wharf_build::{BuildError, Children, Job, tools::Toolbox};
-use wharf_server::manifest::app::{App, AppComponent};
+use wharf_build::{BuildError, Children, Data, Job, tools::Toolbox};
+use wharf_server::manifest::app::{Access, App, AppComponent};
 use wharf_server::manifest::{self, Configuration, Problems};
 
 use crate::assemble::name_of;
@@ -25,7 +25,7 @@ pub fn build(build: &Build, kinds: &Kinds) -> ExitCode {
         Ok(apps) => apps,
         Err(problems) => return wrong(&problems.to_string()),
     };
-    let jobs: Vec<_> = jobs(&apps, &Children::default())
+    let jobs: Vec<_> = jobs(&apps, &data(&apps, kinds), &Children::default())
         .filter(|(names, _)| is_asked_for(names, &build.only))
         .collect();
     let is_built = |name: &str| jobs.iter().any(|(names, _)| names.contains(&name));
@@ -85,20 +85,34 @@ pub fn configuration(file: &Path, kinds: &Kinds) -> Result<Configuration, Proble
     manifest::read(&file, kinds.sections())
 }
 
+/// What any of the apps writes while it is served, as far as their manifests say it: folders that guests may write to, and files of
+/// capabilities. Where it lies among the source of one of them, nobody has to build for it.
+pub fn data(apps: &[App], kinds: &Kinds) -> Data {
+    let folders = apps.iter().flat_map(|app| &app.folders);
+    let written = folders.filter(|folder| folder.access == Access::Write);
+    let of_guests = written.map(|folder| folder.host.clone());
+    let of_sections = apps.iter().flat_map(|app| kinds.sections().data(&app.sections));
+    Data::new(of_guests.chain(of_sections))
+}
+
 /// What there is to build among `children`, and by which names one may ask for it.
-pub fn jobs<'a>(apps: &'a [App], children: &Children) -> impl Iterator<Item = ([&'a str; 2], Job)> {
+pub fn jobs<'a>(apps: &'a [App], data: &Data, children: &Children) -> impl Iterator<Item = ([&'a str; 2], Job)> {
     apps.iter().flat_map(move |app| {
         let built = app.components.iter();
-        built.filter_map(move |component| Some(([&*app.name, &*component.name], job(app, component, children)?)))
+        built.filter_map(move |component| {
+            let names = [&*app.name, &*component.name];
+            Some((names, job(app, component, data, children)?))
+        })
     })
 }
 
-fn job(app: &App, component: &AppComponent, children: &Children) -> Option<Job> {
+fn job(app: &App, component: &AppComponent, data: &Data, children: &Children) -> Option<Job> {
     let build = component.build.clone()?;
     Some(Job {
         state: build.folder.join(STATE).join(&app.name).join(&component.name),
         component: component.file.clone(),
         name: name_of(app, component),
+        data: data.clone(),
         build,
         children: children.clone(),
     })

@@ -4,6 +4,8 @@
 //! `wharf_server::Development`'s. Here is what is built when.
 
 mod echo;
+mod idle;
+mod said;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,18 +16,20 @@ use std::thread;
 use std::time::SystemTime;
 
 use anyhow::Context as _;
-use wharf_build::{Children, Event, Job, Outcome, tools::Toolbox};
+use wharf_build::{Children, Data, Event, Job, Outcome, tools::Toolbox};
 use wharf_server::Development;
 use wharf_server::manifest::app::{Answer, App, Recipe};
 use wharf_server::manifest::{Configuration, FILE_NAME};
 
 use crate::cli::Dev;
-use crate::command::build::{configuration, jobs};
+use crate::command::build::{configuration, data, jobs};
 use crate::kinds::Kinds;
 use crate::log::Lines;
 use crate::prefix::Prefixes;
 use crate::progress;
 use echo::{Echoes, Heard};
+use idle::{Came, Idle};
+use said::Said;
 use watch::Watch;
 
 /// What Wharf's own lines begin with.
@@ -52,6 +56,8 @@ pub struct Session {
     watch: Mutex<Option<(Watch, Built)>>,
     /// What the newest source of components does not build for, by their names.
     failures: Mutex<BTreeMap<String, String>>,
+    /// What was said last.
+    said: Mutex<Said>,
 }
 
 /// What is watched.
@@ -67,6 +73,8 @@ struct Places {
     commands: BTreeSet<String>,
     /// Folders that are served as they are.
     folders: Vec<PathBuf>,
+    /// What lies among all that and is written by the apps themselves.
+    data: Data,
 }
 
 /// What a change asks for.
@@ -94,6 +102,7 @@ impl Session {
             stderr: OnceLock::new(),
             watch: Mutex::default(),
             failures: Mutex::default(),
+            said: Mutex::default(),
         }
     }
 
@@ -135,7 +144,7 @@ impl Session {
         let mut watch = Watch::new().context("cannot watch files for changes")?;
         let mut built = Built::default();
         if let Ok(configuration) = configuration(&self.file, &self.kinds) {
-            let places = Places::of(&self.file, &configuration);
+            let places = self.places(&configuration);
             self.look_at(&mut watch, &places);
             if places.sources.is_empty() {
                 self.say(
@@ -164,21 +173,33 @@ impl Session {
 
     fn follow(&self, mut watch: Watch, mut built: Built, tell: &mpsc::Sender<()>) {
         let configuration = configuration(&self.file, &self.kinds).unwrap_or_default();
-        let mut places = Places::of(&self.file, &configuration);
+        let mut places = self.places(&configuration);
         self.look_at(&mut watch, &places);
         let mut echoes = Echoes::default();
         // What has changed during a build, where something has.
         let mut during: Option<Option<BTreeSet<PathBuf>>> = None;
+        // What has waited to be built.
+        let mut held: Option<Option<BTreeSet<PathBuf>>> = None;
+        let mut idle = Idle::default();
         loop {
             let is_during = during.is_some();
-            let mut changed = during.take().unwrap_or_else(|| watch.next());
+            let mut changed = during.take().or_else(|| held.take()).unwrap_or_else(|| watch.next());
             if self.children.have_ended() {
                 return;
             }
             if let Some(changed) = &mut changed {
                 changed.retain(|path| !places.is_of_build(path, &built));
             }
+            self.find_copies(&changed, &mut places);
             let mut due = places.due(&changed);
+            let files = places.sources_among(&changed);
+            if !due.all
+                && let Some(rest) = idle.rest(&files)
+            {
+                // What else changes meanwhile is a reason by itself.
+                held = Some(joined(changed, watch.within(rest)));
+                continue;
+            }
             if is_during {
                 self.leave_out_echoes(&mut due, &mut echoes, &places, &changed, &built);
             }
@@ -190,35 +211,45 @@ impl Session {
                 continue;
             }
             self.say(OWN, &places.said(&changed));
-            let Some(is_new) = self.take_in(&due, &mut places, &mut watch) else {
+            let Some(came) = self.take_in(&due, &mut places, &mut watch) else {
                 continue;
             };
+            if idle.hear(&files, came) {
+                let first = files.first().map(|path| places.near(path).display().to_string());
+                let text = format!(
+                    "{} changes again and again, and makes no difference to what is built: for that alone there is a build each {} s at \
+                     most. What programs write is best kept below a folder called target or one that is hidden",
+                    first.unwrap_or_default(),
+                    idle::PAUSE.as_secs()
+                );
+                self.say(OWN, &text);
+            }
             // Before anybody hears of the new version, and saves the next.
             built = match due.all {
                 true => Built::now(places.sources.keys().cloned()),
                 false => Built::now(due.components),
             };
-            if (is_new || due.all) && tell.send(()).is_err() {
+            if (came == Came::New || due.all) && tell.send(()).is_err() {
                 return;
             }
             during = Some(watch.so_far()).filter(|changed| changed.as_ref().is_none_or(|changed| !changed.is_empty()));
         }
     }
 
-    /// Reads the manifest and builds what is due; whether something is another than before. `None`: the manifest is wrong.
-    fn take_in(&self, due: &Due, places: &mut Places, watch: &mut Watch) -> Option<bool> {
+    /// Reads the manifest and builds what is due. `None`: the manifest is wrong.
+    fn take_in(&self, due: &Due, places: &mut Places, watch: &mut Watch) -> Option<Came> {
         // What comes into a folder of apps after it was read is seen.
         self.look_at(watch, &places.again());
         match configuration(&self.file, &self.kinds) {
             Ok(configuration) => {
-                *places = Places::of(&self.file, &configuration);
+                *places = self.places(&configuration);
                 // Before the build, which may find what is in a new folder, and after which it may change again.
                 self.look_at(watch, places);
-                let is_new = self.build(&configuration, &|job| due.all || due.components.contains(&job.name));
+                let came = self.build(&configuration, &|job| due.all || due.components.contains(&job.name));
                 if due.folders {
                     self.development.touched();
                 }
-                Some(is_new)
+                Some(came)
             }
             Err(problems) => {
                 let problems = problems.to_string();
@@ -261,9 +292,11 @@ impl Session {
         });
     }
 
-    /// Builds what is wanted; true where a component is another than before.
-    fn build(&self, configuration: &Configuration, is_wanted: &dyn Fn(&Job) -> bool) -> bool {
-        let all: Vec<Job> = jobs(&configuration.apps, &self.children).map(|(_, job)| job).collect();
+    /// Builds what is wanted.
+    fn build(&self, configuration: &Configuration, is_wanted: &dyn Fn(&Job) -> bool) -> Came {
+        let data = self.data(&configuration.apps);
+        let all = jobs(&configuration.apps, &data, &self.children);
+        let all: Vec<Job> = all.map(|(_, job)| job).collect();
         self.failures()
             .retain(|name, _| all.iter().any(|job| job.name == *name));
         // The others of the server are built all the same.
@@ -276,7 +309,7 @@ impl Session {
         let report = |job: &Job, event: Event<'_>| self.report(job, &event);
         let results = wharf_build::build(&wanted, &self.toolbox, self.threads, &report);
         if self.children.have_ended() {
-            return false;
+            return Came::Failed;
         }
         let mut failures = self.failures();
         for (job, result) in wanted.iter().zip(&results) {
@@ -288,7 +321,11 @@ impl Session {
         let said = failures.iter().map(|(name, error)| format!("{name}: {error}"));
         let said: Vec<String> = said.collect();
         self.development.built((!said.is_empty()).then(|| said.join("\n\n")));
-        results.iter().flatten().any(|Outcome { changed, .. }| *changed)
+        match results.iter().flatten().any(|Outcome { changed, .. }| *changed) {
+            true => Came::New,
+            false if results.iter().all(Result::is_ok) => Came::Same,
+            false => Came::Failed,
+        }
     }
 
     fn report(&self, job: &Job, event: &Event<'_>) {
@@ -309,21 +346,58 @@ impl Session {
         }
     }
 
+    fn places(&self, configuration: &Configuration) -> Places {
+        Places::of(&self.file, configuration, self.data(&configuration.apps))
+    }
+
     fn look_at(&self, watch: &mut Watch, places: &Places) {
-        for trouble in watch.look_at(places.all().iter().map(PathBuf::as_path)) {
+        for trouble in watch.look_at(places.all().iter().map(PathBuf::as_path), &places.data) {
             self.say(OWN, &trouble);
         }
     }
 
     fn say(&self, name: &str, text: &str) {
+        self.said().add(name, text);
         if let Some(stderr) = self.stderr.get() {
             stderr.push(self.prefixes.lines(name, text).into());
+        }
+    }
+
+    fn said(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is written while the apps are served: by them, and with what is said here.
+    fn data(&self, apps: &[App]) -> Data {
+        let mut data = data(apps, &self.kinds);
+        self.said().copies().for_each(|copy| data.add(copy.clone()));
+        data
+    }
+
+    /// Finds the files among what has changed that hold what was just said here, such as those that `tee` writes: each build would be
+    /// followed by another one.
+    fn find_copies(&self, changed: &Option<BTreeSet<PathBuf>>, places: &mut Places) {
+        for path in changed.iter().flatten() {
+            if !(places.is_of_any(path) && self.said().finds_in(path)) {
+                continue;
+            }
+            places.data.add(path.clone());
+            let text = format!(
+                "{} holds what is said here: it is no source, and nothing is built for it",
+                places.near(path).display()
+            );
+            self.say(OWN, &text);
         }
     }
 
     fn failures(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// These changes and those; `None` stands for changes that nobody knows.
+fn joined(some: Option<BTreeSet<PathBuf>>, more: Option<BTreeSet<PathBuf>>) -> Option<BTreeSet<PathBuf>> {
+    Some(some?.into_iter().chain(more?).collect())
 }
 
 /// What was built last.
@@ -350,14 +424,14 @@ impl Built {
 }
 
 impl Places {
-    fn of(file: &Path, configuration: &Configuration) -> Self {
+    fn of(file: &Path, configuration: &Configuration, data: Data) -> Self {
         let manifest = match file.is_dir() {
             true => file.join(FILE_NAME),
             false => file.to_owned(),
         };
         let apps = &configuration.apps;
         let (mut sources, mut commands) = (BTreeMap::new(), BTreeSet::new());
-        for (_, job) in jobs(apps, &Children::default()) {
+        for (_, job) in jobs(apps, &data, &Children::default()) {
             let build = &job.build;
             let places = [&build.folder, &build.wit].into_iter().chain(&build.inputs);
             sources.insert(job.name.clone(), places.map(|place| real(place)).collect());
@@ -371,6 +445,7 @@ impl Places {
             sources,
             commands,
             folders: folders(apps),
+            data,
         }
     }
 
@@ -379,6 +454,7 @@ impl Places {
         Self {
             manifests: self.manifests.clone(),
             apps: self.apps.clone(),
+            data: self.data.clone(),
             ..Self::default()
         }
     }
@@ -402,7 +478,7 @@ impl Places {
         // A folder, a file of an app's, or one that is gone; components may lie there as well.
         let is_toml = path.extension().is_some_and(|extension| extension == "toml");
         let is_app = is_in_folder(path)
-            && !wharf_build::is_derived(path, path.is_dir())
+            && !self.is_no_source(path, path.parent().unwrap_or(path))
             && (is_toml || path.is_dir() || !path.exists());
         let of_app = is_toml && path.ends_with(FILE_NAME) && path.parent().is_some_and(is_in_folder);
         self.manifests.iter().any(|manifest| manifest == path) || of_app || is_app
@@ -411,7 +487,25 @@ impl Places {
     /// Whether the component of this name is made of it.
     fn is_source(&self, name: &str, path: &Path) -> bool {
         let mut places = self.sources.get(name).into_iter().flatten();
-        !wharf_build::is_derived(path, path.is_dir()) && places.any(|place| path.starts_with(place))
+        places.any(|place| path.starts_with(place) && !self.is_no_source(path, place))
+    }
+
+    /// What of these changes some component is made of.
+    fn sources_among(&self, changed: &Option<BTreeSet<PathBuf>>) -> BTreeSet<PathBuf> {
+        let changed = changed.iter().flatten();
+        changed.filter(|path| self.is_of_any(path)).cloned().collect()
+    }
+
+    fn is_of_any(&self, path: &Path) -> bool {
+        self.sources.keys().any(|name| self.is_source(name, path))
+    }
+
+    /// Whether something in `place` is none of what people write there: made by tools, written by the apps, or a file that is none, such as
+    /// a socket.
+    fn is_no_source(&self, path: &Path, place: &Path) -> bool {
+        let kind = path.metadata().ok().map(|metadata| metadata.file_type());
+        let is_special = kind.is_some_and(|kind| !kind.is_file() && !kind.is_dir());
+        is_special || wharf_build::is_derived(path, path.is_dir()) || self.data.has(path, place)
     }
 
     /// Whether it is what a build has written down for itself: the lock of a Rust package, which Cargo makes where there is none.
@@ -433,14 +527,14 @@ impl Places {
             due.all |= self.is_manifest(path);
             let folder = self.folders.iter().filter(|folder| path.starts_with(folder));
             let folder = folder.max_by_key(|folder| folder.as_os_str().len());
-            due.folders |= folder.is_some();
-            if wharf_build::is_derived(path, path.is_dir()) {
-                continue;
-            }
+            // A page that writes when it is loaded would be loaded again and again.
+            due.folders |= folder.is_some_and(|folder| !self.data.is(folder) && !self.data.has(path, folder));
             for (name, places) in &self.sources {
                 // What is served as it is, out of a folder inside of the source's, is not what is compiled.
                 let is_source = |place: &PathBuf| {
-                    path.starts_with(place) && folder.is_none_or(|folder| !folder.starts_with(place) || folder == place)
+                    path.starts_with(place)
+                        && folder.is_none_or(|folder| !folder.starts_with(place) || folder == place)
+                        && !self.is_no_source(path, place)
                 };
                 if places.iter().any(is_source) {
                     due.components.insert(name.clone());
@@ -453,7 +547,7 @@ impl Places {
     /// Which files have changed, for whoever looks at the terminal.
     fn said(&self, changed: &Option<BTreeSet<PathBuf>>) -> String {
         let written = changed.iter().flatten();
-        let mut written = written.filter(|path| !wharf_build::is_derived(path, path.is_dir()));
+        let mut written = written.filter(|path| self.is_manifest(path) || self.is_of_any(path));
         let Some(first) = written.next() else {
             return "files have changed".to_owned();
         };
@@ -530,6 +624,9 @@ mod tests {
                 ("cache".to_owned(), vec!["/shop/cache".into(), "/shared".into()]),
             ]),
             folders: vec!["/shop/public".into(), "/site".into()],
+            data: Data::new(
+                ["/shop/shop.db", "/shop/cache/kept", "/shop/public/uploads", "/shared"].map(PathBuf::from),
+            ),
         };
         let check = |paths: &[&str], all: bool, components: &[&str], folders: bool| {
             let changed = paths.iter().map(PathBuf::from).collect();
@@ -551,6 +648,13 @@ mod tests {
         check(&["/shop/public/a.css", "/site/b.wasm"], false, &[], true);
         check(&["/shop/public/a.css", "/shop/src/lib.rs"], false, &["api"], true);
         check(&["/shop/shop.wasm", "/shop/.git", "/elsewhere"], false, &[], false);
+        check(
+            &["/shop/shop.db", "/shop/cache/kept/a.go", "/shop/public/uploads/a"],
+            false,
+            &[],
+            false,
+        );
+        check(&["/shop/shop.db", "/shop/cache/a.go"], false, &["api", "cache"], false);
         assert!(places.due(&None).all);
     }
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use notify::event::{EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use wharf_build::Data;
 
 /// How long nothing may change for what was written to be whole. Editors write a file in several steps, within a few milliseconds;
 /// more would be waited for with each change.
@@ -36,12 +37,13 @@ impl Watch {
         })
     }
 
-    /// Watches these from now on, too: files, and folders with those in them. Returns what could not be watched, as text.
-    pub fn look_at<'a>(&mut self, places: impl Iterator<Item = &'a Path>) -> Vec<String> {
+    /// Watches these from now on, too: files, and folders with those in them, but for those of `data`. Returns what could not be watched,
+    /// as text.
+    pub fn look_at<'a>(&mut self, places: impl Iterator<Item = &'a Path>, data: &Data) -> Vec<String> {
         let mut troubles = Vec::new();
         for place in places {
             match place.is_dir() {
-                true => self.add_all(place, &mut troubles),
+                true => self.add_all(place, &|path| data.has(path, place), &mut troubles),
                 // A file that is replaced is another one: its folder tells.
                 false => self.add(place.parent().unwrap_or(place), &mut troubles),
             };
@@ -49,15 +51,15 @@ impl Watch {
         troubles
     }
 
-    fn add_all(&mut self, folder: &Path, troubles: &mut Vec<String>) {
+    fn add_all(&mut self, folder: &Path, is_data: &dyn Fn(&Path) -> bool, troubles: &mut Vec<String>) {
         self.add(folder, troubles);
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
         for entry in entries {
             let path = entry.path();
             // Links are not followed: they may lead back.
             let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            if is_folder && !wharf_build::is_derived(&path, true) {
-                self.add_all(&path, troubles);
+            if is_folder && !wharf_build::is_derived(&path, true) && !is_data(&path) {
+                self.add_all(&path, is_data, troubles);
             }
         }
     }
@@ -77,22 +79,30 @@ impl Watch {
 
     /// Waits until something has changed, and until that rests. `None`: the system lost count of what.
     pub fn next(&mut self) -> Option<BTreeSet<PathBuf>> {
-        self.next_within(None)
+        self.next_until(None)
     }
 
     /// What has changed by now, and until that rests; nothing, perhaps.
     pub fn so_far(&mut self) -> Option<BTreeSet<PathBuf>> {
-        self.next_within(Some(REST))
+        self.within(REST)
     }
 
-    fn next_within(&mut self, wait: Option<Duration>) -> Option<BTreeSet<PathBuf>> {
+    /// What has changed by then, and until that rests; nothing, perhaps.
+    pub fn within(&mut self, wait: Duration) -> Option<BTreeSet<PathBuf>> {
+        self.next_until(Some(Instant::now() + wait))
+    }
+
+    fn next_until(&mut self, until: Option<Instant>) -> Option<BTreeSet<PathBuf>> {
         let mut changed = BTreeSet::new();
         let mut is_known = true;
         let mut since: Option<Instant> = None;
         loop {
-            let event = match (since, wait) {
+            let event = match (since, until) {
                 (None, None) => self.events.recv().ok(),
-                (None, Some(wait)) => self.events.recv_timeout(wait).ok(),
+                (None, Some(until)) => self
+                    .events
+                    .recv_timeout(until.saturating_duration_since(Instant::now()))
+                    .ok(),
                 (Some(since), _) if since.elapsed() > REST_MAX => None,
                 (Some(_), _) => self.events.recv_timeout(REST).ok(),
             };
@@ -180,12 +190,15 @@ mod tests {
     fn changes_are_told_also_of_folders_that_come_later() {
         let folder = std::env::temp_dir().join(format!("wharf-watch-{}", std::process::id()));
         std::fs::create_dir_all(folder.join("target")).unwrap();
+        std::fs::create_dir_all(folder.join("data")).unwrap();
         let folder = folder.canonicalize().unwrap();
         let mut watch = Watch::new().unwrap();
-        let look = |watch: &mut Watch| assert_eq!(watch.look_at([&*folder].into_iter()), Vec::<String>::new());
+        let data = Data::new([folder.join("data")]);
+        let look = |watch: &mut Watch| assert_eq!(watch.look_at([&*folder].into_iter(), &data), Vec::<String>::new());
         let mut check = |file: &str| {
             look(&mut watch);
             std::fs::write(folder.join("target/a"), "a").unwrap();
+            std::fs::write(folder.join("data/a"), "a").unwrap();
             std::fs::write(folder.join("a~"), "a").unwrap();
             std::fs::create_dir_all(folder.join(file).parent().unwrap()).unwrap();
             std::fs::write(folder.join(file), "a").unwrap();
@@ -193,7 +206,8 @@ mod tests {
             while !changed.iter().any(|path: &PathBuf| folder.join(file).starts_with(path)) {
                 changed.extend(watch.next().unwrap());
             }
-            let strange = |path: &&PathBuf| path.ends_with("target/a") || path.ends_with("a~");
+            let strange =
+                |path: &&PathBuf| path.ends_with("target/a") || path.ends_with("data/a") || path.ends_with("a~");
             assert_eq!(changed.iter().find(strange), None);
         };
         check("a");
