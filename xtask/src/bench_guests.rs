@@ -12,7 +12,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use wharf_app::app::{Build, Language, Recipe};
 use wharf_build::tools::Toolbox;
-use wharf_build::{Children, Event, Job};
+use wharf_build::{Children, Data, Event, Job};
 
 use crate::debian;
 use crate::tools;
@@ -59,6 +59,7 @@ fn job(workspace: &Workspace, name: &str, language: Language, entry: Option<&str
         name: name.to_owned(),
         component: workspace.target().join("guests").join(format!("{name}.wasm")),
         state: folder.join(".wharf"),
+        data: Data::default(),
         children: Children::default(),
         build: Build {
             recipe: Recipe::Language(language),

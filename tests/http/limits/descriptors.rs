@@ -41,8 +41,8 @@ impl Site {
         scratch.write("data/a-file", "of a guest's");
         // More entries than a listing reads ahead.
         for number in 0..1000 {
-            scratch.write(&format!("data/a-folder/{number}"), "");
-            scratch.write(&format!("data/{number}"), "");
+            scratch.write(format!("data/a-folder/{number}"), "");
+            scratch.write(format!("data/{number}"), "");
         }
         let mut manifest = format!(
             "[server.limits]\n{server}\n[apps.calm]\ncomponent = '{}'\nroutes = [{{ path = '/calm' }}]\n",

@@ -170,7 +170,9 @@ fn statements_are_committed_whatever_the_server_begins_with() {
 /// What ends a transaction behind the back of the guest's calls ends it for these, too: nothing after it is done outside of one.
 #[test]
 fn a_transaction_that_is_ended_has_ended() {
-    let cases: [(Brand, &[&str], &[(&str, u32)]); 2] = [
+    /// What is said to whom first, and each way with how many rows it leaves.
+    type Ways = (Brand, &'static [&'static str], &'static [(&'static str, u32)]);
+    let cases: [Ways; 2] = [
         (
             Brand::Postgres,
             &[],
