@@ -41,11 +41,21 @@ struct Call {
     message: &'static str,
 }
 
-const GO_CALLS: [Call; 1] = [Call {
-    text: "time.Sleep(",
-    message: "time.Sleep holds up the whole instance with all its requests; WaitFor of wasi:clocks/monotonic-clock holds up this \
-              goroutine alone",
-}];
+const GO_CALLS: [Call; 5] = [
+    timer_of_go("time.Sleep"),
+    timer_of_go("time.After"),
+    timer_of_go("time.NewTimer"),
+    timer_of_go("time.Tick"),
+    timer_of_go("time.NewTicker"),
+];
+
+const fn timer_of_go(text: &'static str) -> Call {
+    Call {
+        text,
+        message: "waiting for a timer of Go's own (time.Sleep, time.After) holds up the whole instance with all its requests; WaitFor of \
+                  wasi:clocks/monotonic-clock holds up this goroutine alone",
+    }
+}
 
 const PYTHON_CALLS: [Call; 2] = [
     Call {
@@ -217,8 +227,11 @@ mod tests {
             notes.iter().filter_map(|note| note.line).collect()
         };
         assert_eq!(
-            lines("a()\n\ttime.Sleep(time.Second)\n// time.Sleep(1)\n", &GO_CALLS),
-            [2]
+            lines(
+                "a()\n\ttime.Sleep(time.Second)\n// time.Sleep(1)\n<-time.After(1)\nsleep := time.Sleep\nt := time.AfterAll(1)\n",
+                &GO_CALLS
+            ),
+            [2, 4, 5]
         );
         assert_eq!(
             lines(
