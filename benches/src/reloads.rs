@@ -5,12 +5,13 @@
 //! counts as taken.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Result, anyhow, ensure};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::runtime;
@@ -209,13 +210,21 @@ impl Site {
         Ok(())
     }
 
+    /// Where its metrics are, which it says after it has said where it serves.
+    fn admin(&self) -> Result<SocketAddr> {
+        let deadline = Instant::now() + DURATION;
+        loop {
+            if let Some(admin) = self.server.said().iter().find_map(|line| address(line)) {
+                return Ok(admin);
+            }
+            ensure!(Instant::now() < deadline, "it does not say where its metrics are");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// How many reloads the server has taken.
     fn taken(&self) -> Result<usize> {
-        let said = self.server.said();
-        let admin = said
-            .iter()
-            .find_map(|line| address(line))
-            .context("it says where its metrics are")?;
+        let admin = self.admin()?;
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let (_, metrics) = runtime.block_on(async { ask_whole(connect(admin).await?, admin, "/metrics").await })?;
         let metrics = std::str::from_utf8(&metrics)?;
