@@ -172,6 +172,9 @@ fn table(measurements: &[Measurement]) -> Table {
     table
 }
 
+/// `h2load` does not come again on another connection, and counts requests as failed that one would not take any more.
+const MANIFEST: &str = "[server]\napps = 'apps'\n[server.limits]\nrequests-per-connection = 100000000\n";
+
 /// A server with one app in a folder of apps.
 struct Site {
     server: Server,
@@ -185,7 +188,7 @@ impl Site {
         let folder = Scratch::new();
         let component = contestants.component(workload.guest).canonicalize()?;
         fs::create_dir_all(folder.join("apps/main"))?;
-        let manifest = folder.write("wharf.toml", "[server]\napps = 'apps'\n");
+        let manifest = folder.write("wharf.toml", MANIFEST);
         write(&folder, &component, isolation, 0)?;
         let mut command: Command = place.server(contestants.program("wharf"));
         command.args(["serve", "--addr", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
