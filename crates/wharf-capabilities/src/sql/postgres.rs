@@ -31,7 +31,7 @@ use super::engine::{Canceller, ConnectError, Connection, Control, Dialect, Engin
 use super::error::{Error, Failure, within};
 use super::flow::{Room, Sink, Statement};
 use super::options::{Server, Tls};
-use super::statement::{Kind, kind};
+use super::statement::reads;
 use super::tls;
 use super::value::Column;
 use messages::{Messages, Seen, Within};
@@ -317,7 +317,7 @@ impl PostgresConnection {
         sink.finish();
         let counted = rows.rows_affected().unwrap_or(0);
         // The server counts what it returned, too.
-        let only_reads = !columns.is_empty() && kind(&statement.sql, true) == Ok(Kind::Reads);
+        let only_reads = !columns.is_empty() && reads(&statement.sql);
         Ok(if only_reads { 0 } else { counted })
     }
 

@@ -64,14 +64,13 @@ pub(super) fn kind(sql: &str, in_transaction: bool) -> Result<Kind, Error> {
     if first.is_empty() && words.0.is_empty() {
         return Err(Error::NotAllowed("the statement is empty".to_owned()));
     }
-    let is = |list: &[&str]| list.contains(&first.as_str());
     let marks_place = matches!(first.as_str(), "savepoint" | "release") || (first == "rollback" && second == "to");
     if in_transaction && marks_place {
         return Ok(Kind::Writes);
     }
     let prepares = first == "prepare" && second == "transaction";
     let sets = first == "set" && (second == "transaction" || second == "autocommit" || second == "session");
-    if is(OF_TRANSACTIONS) || prepares || sets {
+    if is_among(OF_TRANSACTIONS, &first) || prepares || sets {
         let what = format!("`{first}` is not for guests: transactions begin with `begin` of wharf:sql");
         return Err(Error::NotAllowed(what));
     }
@@ -85,8 +84,8 @@ pub(super) fn kind(sql: &str, in_transaction: bool) -> Result<Kind, Error> {
     }
     Ok(match () {
         () if taints(sql) => Kind::Taints,
-        () if is(READING) => Kind::Reads,
-        () if is(WRITING) => Kind::Writes,
+        () if is_among(READING, &first) => Kind::Reads,
+        () if is_among(WRITING, &first) => Kind::Writes,
         () => Kind::Taints,
     })
 }
@@ -117,6 +116,15 @@ fn names_variable(sql: &str) -> bool {
             && bytes.get(at + 1).is_some_and(is_name)
             && !before.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"@_<".contains(byte))
     })
+}
+
+/// Whether a statement asks for rows and, as far as its first word tells, changes none.
+pub(super) fn reads(sql: &str) -> bool {
+    Words(sql).next().is_some_and(|first| is_among(READING, first))
+}
+
+fn is_among(words: &[&str], word: &str) -> bool {
+    words.iter().any(|known| known.eq_ignore_ascii_case(word))
 }
 
 /// Whether PostgreSQL would talk another protocol from then on, the one for data in bulk.
