@@ -2,7 +2,8 @@
 //! (`example-NAME`).
 //!
 //! Each lands in `target/guests/NAME.wasm`, where the tests' harness looks for it. A guest that did not change keeps its
-//! file, so that whatever is derived from it (compiled code in a cache) stays good.
+//! file, so that whatever is derived from it (compiled code in a cache) stays good. Those that the benchmarks measure are
+//! built as projects of `wharf new` are; the others take less time to link.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,13 +16,20 @@ use crate::examples;
 use crate::toolchain::{GUEST_TARGET, add_target};
 use crate::workspace::{Workspace, output};
 
+/// As `wharf build` builds what `wharf new` made: optimised for time, and as one piece.
+const MEASURED: &str = "measured";
+
 /// Builds all guests and removes those whose source is gone.
 pub fn build(workspace: &Workspace) -> Result<()> {
     add_target(GUEST_TARGET)?;
     let folder = workspace.target().join("guests");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let mut names = Vec::new();
-    let mut built = compile(workspace)?;
+    let mut built = compile(workspace, &["--release", "--examples"])?;
+    let measured: Vec<_> = built.keys().filter(|name| is_measured(name)).cloned().collect();
+    let choice = measured.iter().flat_map(|name| ["--example", name]);
+    let options: Vec<_> = ["--profile", MEASURED].into_iter().chain(choice).collect();
+    built.extend(compile(workspace, &options)?);
     for example in examples::names(workspace)? {
         built.insert(format!("example-{example}"), examples::build(workspace, &example)?);
     }
@@ -33,9 +41,15 @@ pub fn build(workspace: &Workspace) -> Result<()> {
     remove_others(&folder, &names)
 }
 
-/// Compiles all examples; returns the components' files by the examples' names.
-fn compile(workspace: &Workspace) -> Result<BTreeMap<String, PathBuf>> {
-    let mut command = workspace.cargo(["build", "--quiet", "--workspace", "--examples", "--release"]);
+/// Whether the benchmarks run a guest.
+fn is_measured(name: &str) -> bool {
+    name.starts_with("bench") || name.ends_with("-hello")
+}
+
+/// Compiles examples; returns the components' files by the examples' names.
+fn compile(workspace: &Workspace, options: &[&str]) -> Result<BTreeMap<String, PathBuf>> {
+    let mut command = workspace.cargo(["build", "--quiet", "--workspace"]);
+    command.args(options);
     command.args(["--target", GUEST_TARGET, "--message-format", "json-render-diagnostics"]);
     command
         .arg("--manifest-path")
