@@ -17,8 +17,7 @@ use wasmtime::component::{Accessor, Func, Instance, InstancePre, ResourceType, V
 use wharf_app::compose::DROP;
 
 use super::fault::Fault;
-use super::handles::{Kept, numbers};
-use super::streams::Crossings;
+use super::handles::{Crossings, Keeper, Side};
 use super::types::Plan;
 use crate::capability::Sample;
 use crate::component::Component;
@@ -67,7 +66,7 @@ impl Exports<'_> {
     }
 }
 
-/// What a call comes back with: a value, if its function has one, and the streams and futures in it.
+/// What a call comes back with: a value, if its function has one, and what crosses with it.
 pub(super) type Answer = Result<(Option<Val>, Crossings), Fault>;
 
 struct Worker {
@@ -111,7 +110,7 @@ impl Home {
         })
     }
 
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> &Arc<str> {
         &self.name
     }
 
@@ -130,7 +129,7 @@ impl Home {
             name,
             help,
             is_counter,
-            labels: vec![("component", self.name().to_owned())],
+            labels: vec![("component", self.name().to_string())],
             value,
         };
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
@@ -175,13 +174,6 @@ impl Home {
         answered.await.unwrap_or_else(|_| Err(ended()))
     }
 
-    /// What a future says that will have no value.
-    pub fn unwritten(&self) -> Fault {
-        Fault::Unwritten {
-            component: self.name.clone(),
-        }
-    }
-
     /// Nobody holds it any more.
     pub fn drop_resource(&self, number: u32) {
         let worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner);
@@ -206,8 +198,12 @@ impl Home {
             mailbox,
             state: state.clone(),
         });
-        *current = Some(worker.clone());
+        let before = current.replace(worker.clone());
+        drop(current);
+        // With it go calls that nobody has taken, and with these their resources, by way of the lock.
+        drop(before);
         self.starts.fetch_add(1, Ordering::Relaxed);
+        let keeper = Keeper::new(self.name.clone(), Arc::downgrade(self), self.resources.clone());
         let living = Living {
             name: self.name.clone(),
             instance: self.instance.clone(),
@@ -217,6 +213,7 @@ impl Home {
                 .iter()
                 .map(|function| (function.interface.clone(), function.name.clone()))
                 .collect(),
+            keeper: Arc::new(keeper),
             resources: self.resources.clone(),
         };
         // Holds no `Home`: that of which there is none left takes the mailbox with it, and so ends this.
@@ -271,6 +268,7 @@ struct Living {
     instance: InstancePre<InstanceState>,
     blueprint: Blueprint,
     functions: Vec<(String, String)>,
+    keeper: Arc<Keeper>,
     resources: Arc<AtomicUsize>,
 }
 
@@ -333,12 +331,10 @@ impl Living {
         exports: &Exported,
         mut jobs: mpsc::UnboundedReceiver<Job>,
     ) -> wasmtime::Result<()> {
-        let kept = Mutex::new(Kept::default());
         let desk = Desk {
             name: &self.name,
             exports,
-            kept: &kept,
-            resources: &self.resources,
+            keeper: &self.keeper,
         };
         let work = async |accessor: &Accessor<InstanceState>| {
             let mut calls = FuturesUnordered::new();
@@ -391,8 +387,7 @@ fn drops(store: &mut Store<InstanceState>, instance: Instance) -> Vec<(ResourceT
 struct Desk<'a> {
     name: &'a Arc<str>,
     exports: &'a Exported,
-    kept: &'a Mutex<Kept>,
-    resources: &'a AtomicUsize,
+    keeper: &'a Arc<Keeper>,
 }
 
 impl Desk<'_> {
@@ -400,11 +395,8 @@ impl Desk<'_> {
         match job {
             Job::Call { plan, params, answer } => {
                 let answered = self.call(accessor, &plan, params).await?;
-                if let Err(Ok((Some(mut unheard), _))) = answer.send(answered) {
-                    for number in numbers(plan.result(), &mut unheard) {
-                        self.drop_one(accessor, number).await?;
-                    }
-                }
+                // Whether anybody hears it or not.
+                let _ = answer.send(answered);
                 Ok(())
             }
             Job::Drop(number) => self.drop_one(accessor, number).await,
@@ -415,34 +407,36 @@ impl Desk<'_> {
         &self,
         accessor: &Accessor<InstanceState>,
         plan: &Plan,
-        (mut params, crossings): (Vec<Val>, Crossings),
+        (mut params, mut crossings): (Vec<Val>, Crossings),
     ) -> wasmtime::Result<Answer> {
         let Some(function) = self.exports.functions.get(plan.place).copied().flatten() else {
             return Err(wasmtime::format_err!("an export of {} is gone", self.name));
         };
-        let component = self.name.clone();
-        let unwritten = Fault::Unwritten { component };
-        let sent = (&mut params[..], crossings);
-        let arrived = accessor.with(|store| self.kept().arrive(store, plan.params(), sent, &unwritten));
-        if arrived.is_err() {
+        let side = Side::Home(self.keeper.clone());
+        if !side.admits(&crossings) {
             let component = self.name.clone();
             return Ok(Err(Fault::Stale { component }));
+        }
+        for (passing, value) in plan.params().iter().zip(&mut params) {
+            if let Some(shape) = &passing.handles {
+                accessor.with(|store| side.arrive(store, shape, value, &mut crossings))?;
+            }
         }
         let mut results = vec![Val::Bool(false); usize::from(plan.result().is_some())];
         function.call_concurrent(accessor, &params, &mut results).await?;
         let mut result = results.pop();
-        let crossings = match &mut result {
-            Some(value) => accessor.with(|store| self.kept().leave(store, plan.result(), value))?,
-            None => Crossings::new(),
-        };
-        self.count();
+        let mut crossings = Crossings::new();
+        let shape = plan.result().and_then(|passing| passing.handles.as_ref());
+        if let (Some(value), Some(shape)) = (&mut result, shape) {
+            accessor.with(|store| side.leave(store, shape, value, &mut crossings))?;
+        }
         Ok(Ok((result, crossings)))
     }
 
     async fn drop_one(&self, accessor: &Accessor<InstanceState>, number: u32) -> wasmtime::Result<()> {
-        let resource = self.kept().take(number);
-        self.count();
-        let Some(resource) = resource else { return Ok(()) };
+        let Some(resource) = self.keeper.take(number) else {
+            return Ok(());
+        };
         let drops = &mut self.exports.drops.iter();
         match drops.find(|(ty, _)| *ty == resource.ty()) {
             Some((_, drop)) => {
@@ -451,13 +445,5 @@ impl Desk<'_> {
             }
             None => Err(wasmtime::format_err!("{} was not prepared to be linked", self.name)),
         }
-    }
-
-    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn count(&self) {
-        self.resources.store(self.kept().len(), Ordering::Relaxed);
     }
 }
