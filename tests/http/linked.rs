@@ -428,6 +428,7 @@ fn handles_cross_in_streams_and_futures() {
             ("join&count=100", &joined),
             ("promise&count=1000", "1000 499500"),
             ("pages&count=20", &pages),
+            ("circle&count=100", &format!("4950 {joined}")),
         ] {
             assert_eq!(site.text(query), expected, "{isolation:?} {query}");
         }
@@ -466,6 +467,25 @@ fn handles_that_nobody_takes_are_dropped() {
             &format!("{isolation:?}: no more is made for nobody"),
         );
         assert_eq!(site.counted("failures_total"), 0.0, "{isolation:?}");
+    }
+}
+
+/// A caller that ends takes its own future with it, and nothing of others.
+#[test]
+fn futures_of_callers_that_end_end_nobody_else() {
+    for isolation in [Isolation::Request, Isolation::Serial] {
+        let site = Site::serve(isolation);
+        site.text("set&key=a&value=1");
+        let mut connection = Connection::open(site.server.addr());
+        connection.send("GET /?call=withhold&count=5 HTTP/1.1\r\nhost: a\r\n\r\n");
+        eventually(|| site.counted("resources") == 5.0, "it has called");
+        drop(connection);
+        eventually(
+            || site.counted("resources") == 0.0,
+            &format!("{isolation:?}: it has ended"),
+        );
+        assert_eq!(site.text("get&key=a"), "Some(\"1\")", "{isolation:?}");
+        assert_eq!(site.counted("starts_total"), 1.0, "{isolation:?}");
     }
 }
 

@@ -258,7 +258,7 @@ pub(super) fn give_future(
     ) -> wasmtime::Result<Val> {
         let giving = GivingOne {
             gate,
-            incoming: incoming.open::<IncomingFuture<E>>()?,
+            incoming: Some(incoming.open::<IncomingFuture<E>>()?),
             on_fault,
         };
         let reader = FutureReader::new(&mut *store, giving)?;
@@ -399,7 +399,8 @@ impl<E: Crosser> FutureConsumer<InstanceState> for TakingOne<E> {
 /// Writes what comes from the other side to a guest's future.
 struct GivingOne<E: Crosser> {
     gate: Gate,
-    incoming: IncomingFuture<E>,
+    /// Gone once nothing will come any more.
+    incoming: Option<IncomingFuture<E>>,
     on_fault: OnFault,
 }
 
@@ -412,18 +413,29 @@ impl<E: Crosser> FutureProducer<InstanceState> for GivingOne<E> {
         store: StoreContextMut<'_, InstanceState>,
         finish: bool,
     ) -> Poll<wasmtime::Result<Option<E>>> {
-        let arrived = match Pin::new(&mut self.incoming.0).poll(cx) {
-            Poll::Ready(Ok(sent)) => E::arrive(vec![sent], &self.gate, store)?.pop(),
-            // Nothing will come any more.
-            Poll::Ready(Err(_)) => None,
-            Poll::Pending if finish => return Poll::Ready(Ok(None)),
-            Poll::Pending => return Poll::Pending,
+        let come = self
+            .incoming
+            .as_mut()
+            .map(|incoming| Pin::new(&mut incoming.0).poll(cx));
+        let arrived = match come {
+            Some(Poll::Ready(Ok(sent))) => E::arrive(vec![sent], &self.gate, store)?.pop(),
+            Some(Poll::Ready(Err(_))) | None => None,
+            Some(Poll::Pending) if finish => return Poll::Ready(Ok(None)),
+            Some(Poll::Pending) => return Poll::Pending,
         };
         let ended = self.gate.side.unwritten();
         let error = || self.on_fault.value(&ended).and_then(E::of);
-        match arrived.or_else(error) {
-            Some(element) => Poll::Ready(Ok(Some(element))),
-            None => Poll::Ready(Err(ended.into())),
+        match (arrived.or_else(error), &self.gate.side) {
+            (Some(element), _) => Poll::Ready(Ok(Some(element))),
+            (None, Side::Caller(_)) => Poll::Ready(Err(ended.into())),
+            // A caller that has ended does not end those it called: others use them. What waits for its value waits unheard.
+            (None, Side::Home(_)) => {
+                self.incoming = None;
+                match finish {
+                    true => Poll::Ready(Ok(None)),
+                    false => Poll::Pending,
+                }
+            }
         }
     }
 }

@@ -105,6 +105,19 @@ async fn handle(request: Request) -> Result<Response, ErrorCode> {
             });
             store::arrived(cursor).await.to_string()
         }
+        // Back to where they come from, unread.
+        "circle" => {
+            let cursors = store::walk(number("count"), String::new()).await;
+            let chunks = store::chunks(number("count")).await;
+            format!("{} {}", store::gather(cursors).await, store::join(chunks).await)
+        }
+        // A future that has no value as long as this lasts.
+        "withhold" => {
+            let held = store::open(number("count")).await;
+            let (_writer, cursor) = wit_future::new(|| Cursor::new(0));
+            let at = store::arrived(cursor).await;
+            format!("{} {at}", held.is_ok())
+        }
         "chunks" => {
             let mut chunks = store::chunks(number("count")).await;
             let mut bytes = Vec::new();
