@@ -24,8 +24,11 @@ use crate::state::InstanceState;
 /// Elements that are taken from a stream at once.
 const TAKEN_AT_ONCE: usize = 4096;
 
-/// Elements of a stream that are kept. A stream that goes on is ended.
-const STREAM_ELEMENTS_MAX: usize = 16 << 20;
+/// Bytes of a stream that are kept, and elements that are nothing. A stream that goes on is ended.
+const STREAM_BYTES_MAX: usize = 16 << 20;
+
+/// Other elements of a stream that are kept: each may be a tree of values.
+const STREAM_ELEMENTS_MAX: usize = 1 << 20;
 
 /// A function that a component exports.
 pub struct ExportedFunction {
@@ -279,7 +282,12 @@ impl<D, E: Element> StreamConsumer<D> for Many<E> {
             // The one who reads is there until the stream has ended.
             let _ = self.sender.send(some);
         }
-        Poll::Ready(Ok(match self.taken >= STREAM_ELEMENTS_MAX {
+        let most = if size_of::<E>() <= 1 {
+            STREAM_BYTES_MAX
+        } else {
+            STREAM_ELEMENTS_MAX
+        };
+        Poll::Ready(Ok(match self.taken >= most {
             true => StreamResult::Dropped,
             false => StreamResult::Completed,
         }))
