@@ -263,3 +263,61 @@ fn streams_of_the_hosts_own_are_told() {
     assert_eq!(called.code(), Some(0), "{called:?}");
     assert_eq!(called.stdout, "(\"hello\", <future>)\n");
 }
+
+/// What a component writes to a stream is looked at as closely as what it returns.
+#[test]
+fn elements_that_are_no_values_trap() {
+    for (element, address, bytes, expected) in [
+        ("u32", 1, "", "pointer not aligned"),
+        ("(tuple u8 u64)", 4, "", "pointer not aligned"),
+        ("u32", 65533, "", "pointer"),
+        (
+            "(tuple char)",
+            0,
+            "\\00\\d8\\00\\00",
+            "converted integer out of range for `char`",
+        ),
+        ("(option u8)", 0, "\\09", "no case has the number 9"),
+        ("string", 0, "\\08\\00\\00\\00\\01\\00\\00\\00\\ff", "invalid utf-8"),
+        (
+            "(list u32)",
+            0,
+            "\\f0\\ff\\ff\\ff\\04\\00\\00\\00",
+            "list out of bounds of memory",
+        ),
+        (
+            "(list u32)",
+            0,
+            "\\01\\00\\00\\00\\04\\00\\00\\00",
+            "list pointer is not aligned",
+        ),
+        ("(stream u8)", 0, "\\63\\00\\00\\00", "handle"),
+    ] {
+        let component = binary(&format!(
+            r#"(component
+                (type $element {element})
+                (type $stream (stream $element))
+                (core module $memory (memory (export "memory") 1) (data (i32.const 0) "{bytes}"))
+                (core instance $memory (instantiate $memory))
+                (alias core export $memory "memory" (core memory $m))
+                (core func $new (canon stream.new $stream))
+                (core func $write (canon stream.write $stream async (memory $m)))
+                (core module $code
+                    (import "" "new" (func $new (result i64)))
+                    (import "" "write" (func $write (param i32 i32 i32) (result i32)))
+                    (func (export "one") (result i32) (local $ends i64)
+                        (local.set $ends (call $new))
+                        (drop (call $write
+                            (i32.wrap_i64 (i64.shr_u (local.get $ends) (i64.const 32)))
+                            (i32.const {address}) (i32.const 1)))
+                        (i32.wrap_i64 (local.get $ends))))
+                (core instance $i (instantiate $code (with "" (instance
+                    (export "new" (func $new)) (export "write" (func $write))))))
+                (func (export "one") (result $stream) (canon lift (core func $i "one"))))"#,
+        ));
+        let (_scratch, file) = file("one.wasm", component);
+        let called = call(&file, &["one"]);
+        assert_eq!(called.code(), Some(134), "{element} at {address}: {called:?}");
+        assert!(called.stderr.contains(expected), "{element} at {address}: {called:?}");
+    }
+}
