@@ -274,10 +274,11 @@ struct Living {
 
 impl Living {
     /// Takes calls until there can be none any more; whether it ended in a failure.
-    async fn live(self, jobs: mpsc::UnboundedReceiver<Job>, state: Arc<State>) -> bool {
+    async fn live(self, mut jobs: mpsc::UnboundedReceiver<Job>, state: Arc<State>) -> bool {
         let busy = Arc::new(AtomicU64::new(0));
         let engine = self.blueprint.engine.clone();
-        let work = self.serve(busy.clone(), jobs, state.clone());
+        let unanswered = Unanswered::default();
+        let work = self.serve(busy.clone(), &mut jobs, &unanswered);
         let failure = match Running::new(engine, busy, work).await {
             Ok(()) => None,
             Err(failure) => {
@@ -287,15 +288,17 @@ impl Living {
         };
         self.resources.store(0, Ordering::Relaxed);
         let failed = failure.is_some();
+        // Before those who wait learn that their call is gone: what they call next is for the next instance.
         state.end(failure);
+        drop((jobs, unanswered));
         failed
     }
 
     async fn serve(
         &self,
         busy: Arc<AtomicU64>,
-        jobs: mpsc::UnboundedReceiver<Job>,
-        state: Arc<State>,
+        jobs: &mut mpsc::UnboundedReceiver<Job>,
+        unanswered: &Unanswered,
     ) -> Result<(), Failure> {
         let slots = self.blueprint.engine.acquire(self.blueprint.slots).await;
         let _slots = slots.ok_or(Failure::NoResponse)?;
@@ -306,14 +309,15 @@ impl Living {
             functions: self.find(&mut store, instance),
             drops: drops(&mut store, instance),
         };
-        let result = self.take_jobs(&mut store, &exports, jobs).await;
+        let desk = Desk {
+            name: &self.name,
+            exports: &exports,
+            keeper: &self.keeper,
+            unanswered,
+        };
+        let result = take_jobs(&mut store, &desk, jobs).await;
         let refused = store.data().refused();
-        result.map_err(|error| {
-            let failure = Failure::of(error, refused);
-            // Before those who wait learn that their call is gone.
-            state.end(Some(failure.in_short().into()));
-            failure
-        })
+        result.map_err(|error| Failure::of(error, refused))
     }
 
     fn find(&self, store: &mut Store<InstanceState>, instance: Instance) -> Vec<Option<Func>> {
@@ -324,40 +328,59 @@ impl Living {
         });
         functions.collect()
     }
+}
 
-    async fn take_jobs(
-        &self,
-        store: &mut Store<InstanceState>,
-        exports: &Exported,
-        mut jobs: mpsc::UnboundedReceiver<Job>,
-    ) -> wasmtime::Result<()> {
-        let desk = Desk {
-            name: &self.name,
-            exports,
-            keeper: &self.keeper,
-        };
-        let work = async |accessor: &Accessor<InstanceState>| {
-            let mut calls = FuturesUnordered::new();
-            poll_fn(|cx| {
-                loop {
-                    match calls.poll_next_unpin(cx) {
-                        Poll::Ready(Some(Ok(()))) => continue,
-                        Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
-                        Poll::Ready(None) | Poll::Pending => {}
-                    }
-                    match jobs.poll_recv(cx) {
-                        Poll::Ready(Some(job)) => calls.push(desk.take(accessor, job)),
-                        // Nobody can call any more, and what was called for others is done.
-                        Poll::Ready(None) if calls.is_empty() => {
-                            return accessor.poll_no_interesting_tasks(cx).map(|()| Ok(()));
-                        }
-                        Poll::Ready(None) | Poll::Pending => return Poll::Pending,
-                    }
+async fn take_jobs(
+    store: &mut Store<InstanceState>,
+    desk: &Desk<'_>,
+    jobs: &mut mpsc::UnboundedReceiver<Job>,
+) -> wasmtime::Result<()> {
+    let work = async |accessor: &Accessor<InstanceState>| {
+        let mut calls = FuturesUnordered::new();
+        poll_fn(|cx| {
+            loop {
+                match calls.poll_next_unpin(cx) {
+                    Poll::Ready(Some(Ok(()))) => continue,
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                    Poll::Ready(None) | Poll::Pending => {}
                 }
-            })
-            .await
-        };
-        store.run_concurrent(work).await?
+                match jobs.poll_recv(cx) {
+                    Poll::Ready(Some(job)) => calls.push(desk.take(accessor, job)),
+                    // Nobody can call any more, and what was called for others is done.
+                    Poll::Ready(None) if calls.is_empty() => {
+                        return accessor.poll_no_interesting_tasks(cx).map(|()| Ok(()));
+                    }
+                    Poll::Ready(None) | Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await
+    };
+    store.run_concurrent(work).await?
+}
+
+/// The calls that an instance has left without an answer.
+type Unanswered = Mutex<Vec<oneshot::Sender<Answer>>>;
+
+/// Who waits for an answer. Is kept when the call is dropped, until it is known why.
+struct Waiting<'a> {
+    answer: Option<oneshot::Sender<Answer>>,
+    unanswered: &'a Unanswered,
+}
+
+impl Waiting<'_> {
+    /// Whether anybody hears it or not.
+    fn answer(mut self, answer: Answer) {
+        if let Some(waiting) = self.answer.take() {
+            let _ = waiting.send(answer);
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut unanswered = self.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
+        unanswered.extend(self.answer.take());
     }
 }
 
@@ -388,15 +411,18 @@ struct Desk<'a> {
     name: &'a Arc<str>,
     exports: &'a Exported,
     keeper: &'a Arc<Keeper>,
+    unanswered: &'a Unanswered,
 }
 
 impl Desk<'_> {
     async fn take(&self, accessor: &Accessor<InstanceState>, job: Job) -> wasmtime::Result<()> {
         match job {
             Job::Call { plan, params, answer } => {
-                let answered = self.call(accessor, &plan, params).await?;
-                // Whether anybody hears it or not.
-                let _ = answer.send(answered);
+                let waiting = Waiting {
+                    answer: Some(answer),
+                    unanswered: self.unanswered,
+                };
+                waiting.answer(self.call(accessor, &plan, params).await?);
                 Ok(())
             }
             Job::Drop(number) => self.drop_one(accessor, number).await,
