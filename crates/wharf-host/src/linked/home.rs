@@ -5,7 +5,7 @@
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Poll;
 
 use futures_util::StreamExt as _;
@@ -218,12 +218,7 @@ impl Home {
         };
         // Holds no `Home`: that of which there is none left takes the mailbox with it, and so ends this.
         let home = Arc::downgrade(self);
-        tokio::spawn(async move {
-            let failed = living.live(jobs, state).await;
-            if let (true, Some(home)) = (failed, home.upgrade()) {
-                home.traps.fetch_add(1, Ordering::Relaxed);
-            }
-        });
+        tokio::spawn(async move { living.live(jobs, &state, &home).await });
         worker
     }
 }
@@ -273,8 +268,8 @@ struct Living {
 }
 
 impl Living {
-    /// Takes calls until there can be none any more; whether it ended in a failure.
-    async fn live(self, mut jobs: mpsc::UnboundedReceiver<Job>, state: Arc<State>) -> bool {
+    /// Takes calls until there can be none any more.
+    async fn live(self, mut jobs: mpsc::UnboundedReceiver<Job>, state: &State, home: &Weak<Home>) {
         let busy = Arc::new(AtomicU64::new(0));
         let engine = self.blueprint.engine.clone();
         let unanswered = Unanswered::default();
@@ -287,11 +282,12 @@ impl Living {
             }
         };
         self.resources.store(0, Ordering::Relaxed);
-        let failed = failure.is_some();
+        if let (Some(_), Some(home)) = (&failure, home.upgrade()) {
+            home.traps.fetch_add(1, Ordering::Relaxed);
+        }
         // Before those who wait learn that their call is gone: what they call next is for the next instance.
         state.end(failure);
         drop((jobs, unanswered));
-        failed
     }
 
     async fn serve(
