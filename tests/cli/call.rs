@@ -194,13 +194,130 @@ fn streams_and_futures_are_drained() {
     assert_eq!(stream.code(), Some(0), "{stream:?}");
     let bytes = stream.stdout.trim_matches(['[', ']', '\n']).split(", ").count();
     assert_eq!(bytes, 100_000);
-    // A type that is the component's own cannot be read here.
-    let other = call(&ends, &["endless"]);
-    assert_eq!((other.code(), &*other.stdout), (Some(0), "<stream>\n"), "{other:?}");
     let unwritable = call(&ends, &["sum", "1"]);
     assert_eq!(unwritable.code(), Some(2), "{unwritable:?}");
     assert!(
         unwritable.stderr.contains("stream<u8> cannot be written as text"),
         "{unwritable:?}"
     );
+}
+
+/// Whatever their elements are, and also where they are in elements.
+#[test]
+fn elements_of_all_types_are_printed() {
+    let store = guest("linked-store");
+    for (words, expected) in [
+        (
+            &["rows", "2", "0", "\"\""][..],
+            "([{key: \"row 0\", value: [0, 0, 0, 0], tags: [\"\", \"\"]}, \
+              {key: \"row 1\", value: [1, 0, 0, 0], tags: [\"x\", \"x\"]}], ok(2))",
+        ),
+        (&["ticks", "2"], "([(), ()], ())"),
+        (&["chunks", "3"], "[\"0 \", \"1 \", \"2 \"]"),
+        (&["promise", "3"], "[0, 1, 2]"),
+        (
+            &["pages", "3", "\"\""],
+            "[{number: 0, rows: [], ended: ok(0), mark: some(<resource>)}, \
+              {number: 1, rows: [0], ended: ok(1), mark: none}, \
+              {number: 2, rows: [0, 1], ended: ok(2), mark: some(<resource>)}]",
+        ),
+        (&["walk", "2", "\"\""], "[<resource>, <resource>]"),
+    ] {
+        let called = call(&store, words);
+        assert_eq!(called.code(), Some(0), "{words:?}: {called:?}");
+        assert_eq!(called.stdout.trim_end(), expected, "{words:?}");
+    }
+}
+
+/// Of what a component has from the host and passes on, bytes are read; types that the host alone knows are not.
+#[test]
+fn streams_of_the_hosts_own_are_told() {
+    let component = binary(
+        r#"(component
+            (import "wasi:cli/types@0.3.0" (instance $types
+                (type $code (enum "io" "illegal-byte-sequence" "pipe"))
+                (export "error-code" (type (eq $code)))))
+            (alias export $types "error-code" (type $code))
+            (import "wasi:cli/stdin@0.3.0" (instance $stdin
+                (alias outer 1 $code (type $outer))
+                (export "error-code" (type $code (eq $outer)))
+                (type $ended (future (result (error $code))))
+                (type $bytes (stream u8))
+                (export "read-via-stream" (func (result (tuple $bytes $ended))))))
+            (core module $memory (memory (export "memory") 1))
+            (core instance $memory (instantiate $memory))
+            (alias core export $memory "memory" (core memory $m))
+            (core func $read (canon lower (func $stdin "read-via-stream") (memory $m)))
+            (core module $code
+                (import "" "read" (func $read (param i32)))
+                (func (export "input") (result i32) (call $read (i32.const 8)) (i32.const 8)))
+            (core instance $i (instantiate $code (with "" (instance (export "read" (func $read))))))
+            (alias export $stdin "error-code" (type $known))
+            (type $ended (future (result (error $known))))
+            (type $bytes (stream u8))
+            (func (export "input") (result (tuple $bytes $ended))
+                (canon lift (core func $i "input") (memory $m))))"#,
+    );
+    let (_scratch, file) = file("input.wasm", component);
+    let called = finish(wharf().arg("call").arg(file).arg("input"), "hello");
+    assert_eq!(called.code(), Some(0), "{called:?}");
+    assert_eq!(called.stdout, "(\"hello\", <future>)\n");
+}
+
+/// What a component writes to a stream is looked at as closely as what it returns.
+#[test]
+fn elements_that_are_no_values_trap() {
+    for (element, address, bytes, expected) in [
+        ("u32", 1, "", "pointer not aligned"),
+        ("(tuple u8 u64)", 4, "", "pointer not aligned"),
+        ("u32", 65533, "", "pointer"),
+        (
+            "(tuple char)",
+            0,
+            "\\00\\d8\\00\\00",
+            "converted integer out of range for `char`",
+        ),
+        ("(option u8)", 0, "\\09", "no case has the number 9"),
+        ("string", 0, "\\08\\00\\00\\00\\01\\00\\00\\00\\ff", "invalid utf-8"),
+        (
+            "(list u32)",
+            0,
+            "\\f0\\ff\\ff\\ff\\04\\00\\00\\00",
+            "list out of bounds of memory",
+        ),
+        (
+            "(list u32)",
+            0,
+            "\\01\\00\\00\\00\\04\\00\\00\\00",
+            "list pointer is not aligned",
+        ),
+        ("(stream u8)", 0, "\\63\\00\\00\\00", "handle"),
+    ] {
+        let component = binary(&format!(
+            r#"(component
+                (type $element {element})
+                (type $stream (stream $element))
+                (core module $memory (memory (export "memory") 1) (data (i32.const 0) "{bytes}"))
+                (core instance $memory (instantiate $memory))
+                (alias core export $memory "memory" (core memory $m))
+                (core func $new (canon stream.new $stream))
+                (core func $write (canon stream.write $stream async (memory $m)))
+                (core module $code
+                    (import "" "new" (func $new (result i64)))
+                    (import "" "write" (func $write (param i32 i32 i32) (result i32)))
+                    (func (export "one") (result i32) (local $ends i64)
+                        (local.set $ends (call $new))
+                        (drop (call $write
+                            (i32.wrap_i64 (i64.shr_u (local.get $ends) (i64.const 32)))
+                            (i32.const {address}) (i32.const 1)))
+                        (i32.wrap_i64 (local.get $ends))))
+                (core instance $i (instantiate $code (with "" (instance
+                    (export "new" (func $new)) (export "write" (func $write))))))
+                (func (export "one") (result $stream) (canon lift (core func $i "one"))))"#,
+        ));
+        let (_scratch, file) = file("one.wasm", component);
+        let called = call(&file, &["one"]);
+        assert_eq!(called.code(), Some(134), "{element} at {address}: {called:?}");
+        assert!(called.stderr.contains(expected), "{element} at {address}: {called:?}");
+    }
 }

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::net::SocketAddr;
 use std::thread;
 
-use wharf_tests::http::{Connection, Reply, get};
+use wharf_tests::http::{Connection, Reply, get, post};
 use wharf_tests::{Scratch, Server, eventually, finish, guest, wharf};
 
 use crate::axes::Isolation;
@@ -377,6 +377,153 @@ fn elements_of_uncommon_sizes_cross() {
     let odd: Vec<_> = (0..300).map(|n| (n, format!("{n}.0"), format!("{n}.5"))).collect();
     let wide: Vec<_> = (0..300).map(|n| (n, format!("{n}.0"), format!("{n}.14"))).collect();
     assert_eq!(site.text("sizes&count=300"), format!("{odd:?} {wide:?}"));
+}
+
+/// Of 4104 bytes, there and back.
+#[test]
+fn large_elements_cross() {
+    let site = Site::serve(Isolation::Shared);
+    let large: Vec<_> = (0..300).map(|n| (n, format!("{n}.1"), format!("{n}.512"))).collect();
+    assert_eq!(site.text("large&count=300"), format!("{large:?}"));
+    let last: String = (0..300).map(|n| format!("{n}.512")).collect();
+    let sum = 299 * 300 / 2;
+    assert_eq!(site.text("echo&count=300"), format!("{:?}", (sum, last)));
+}
+
+/// A stream that the server made, and one that it reads.
+#[test]
+fn bodies_cross_as_they_come() {
+    for isolation in Isolation::ALL {
+        let site = Site::serve(isolation);
+        for bytes in [0, 1, 300_000] {
+            let reply = post(site.server.addr(), "/?call=body", "a".repeat(bytes));
+            assert_eq!(reply.status, 200, "{isolation:?}");
+            assert!(reply.text() == "A".repeat(bytes), "{isolation:?}: {bytes} bytes");
+        }
+    }
+}
+
+/// Resources, streams and futures, as elements and as parts of them, in both directions.
+#[test]
+fn handles_cross_in_streams_and_futures() {
+    let joined: String = (0..100).map(|number| format!("{number} ")).collect();
+    let pages: String = (0..20)
+        .map(|number| {
+            let rows: Vec<_> = (0..number).collect();
+            let mark = if number % 2 == 0 { number } else { 0 };
+            format!("{number}: {rows:?} {mark} {number}\n")
+        })
+        .collect();
+    for isolation in Isolation::ALL {
+        let site = Site::serve(isolation);
+        for (query, expected) in [
+            ("walk&count=1000", "1000 499500"),
+            ("walk&count=0", "0 0"),
+            ("gather&count=1000", "499500"),
+            ("gather&count=0", "0"),
+            ("later&at=7", "8"),
+            ("arrived&at=7", "7"),
+            ("chunks&count=100", &joined),
+            ("chunks&count=0", ""),
+            ("join&count=100", &joined),
+            ("promise&count=1000", "1000 499500"),
+            ("pages&count=20", &pages),
+            ("circle&count=100", &format!("4950 {joined}")),
+        ] {
+            assert_eq!(site.text(query), expected, "{isolation:?} {query}");
+        }
+        eventually(
+            || site.counted("resources") == 0.0,
+            &format!("{isolation:?}: none is held"),
+        );
+        eventually(|| site.text("live") == "0", &format!("{isolation:?}: all are dropped"));
+    }
+}
+
+/// What is read to the half, or not at all, leaves no resource behind, also of those that were on their way.
+#[test]
+fn handles_that_nobody_takes_are_dropped() {
+    for isolation in Isolation::ALL {
+        let site = Site::serve(isolation);
+        for query in ["walk&count=1000000&most=10", "walk&count=1000000&most=1"] {
+            let sum = if query.ends_with("10") { "10 45" } else { "1 0" };
+            assert_eq!(site.text(query), sum, "{isolation:?} {query}");
+        }
+        let trapped = site.get("walk&count=1000000&most=10&then=trap");
+        assert_eq!(trapped.status, 502, "{isolation:?}: {}", trapped.text());
+        assert_eq!(site.text("chunks&count=1000000&most=2"), "0 1 ", "{isolation:?}");
+        eventually(
+            || site.counted("resources") == 0.0,
+            &format!("{isolation:?}: none is held"),
+        );
+        eventually(|| site.text("live") == "0", &format!("{isolation:?}: all are dropped"));
+        let made = || site.text("made");
+        eventually(
+            || {
+                let before = made();
+                std::thread::sleep(std::time::Duration::from_millis(100));
+                made() == before
+            },
+            &format!("{isolation:?}: no more is made for nobody"),
+        );
+        assert_eq!(site.counted("failures_total"), 0.0, "{isolation:?}");
+    }
+}
+
+/// A caller that ends takes its own future with it, and nothing of others.
+#[test]
+fn futures_of_callers_that_end_end_nobody_else() {
+    for isolation in [Isolation::Request, Isolation::Serial] {
+        let site = Site::serve(isolation);
+        site.text("set&key=a&value=1");
+        let mut connection = Connection::open(site.server.addr());
+        connection.send("GET /?call=withhold&count=5 HTTP/1.1\r\nhost: a\r\n\r\n");
+        eventually(|| site.counted("resources") == 5.0, "it has called");
+        drop(connection);
+        eventually(
+            || site.counted("resources") == 0.0,
+            &format!("{isolation:?}: it has ended"),
+        );
+        assert_eq!(site.text("get&key=a"), "Some(\"1\")", "{isolation:?}");
+        assert_eq!(site.counted("starts_total"), 1.0, "{isolation:?}");
+    }
+}
+
+/// All of them end where the instance does: those that are read, those in their elements, and those that lead to it.
+#[test]
+fn a_trap_ends_what_is_in_streams() {
+    for isolation in Isolation::ALL {
+        let site = Site::serve(isolation);
+        assert_eq!(site.text("walk&count=10&how=trap"), "5 0", "{isolation:?}");
+        let pages = site.text("pages&count=8&how=trap");
+        let lines: Vec<_> = pages.lines().collect();
+        assert_eq!(lines.len(), 5, "{isolation:?}: {pages}");
+        assert_eq!(lines[4], "4: [0] 0 unavailable", "{isolation:?}: {pages}");
+        // Those of an instance that has ended are not in the next: there the stream ends.
+        assert_eq!(site.text("gather&count=5&how=stale"), "7", "{isolation:?}");
+        assert_eq!(site.text("gather&count=5"), "10", "{isolation:?}");
+        eventually(
+            || site.counted("resources") == 0.0,
+            &format!("{isolation:?}: none is held"),
+        );
+    }
+}
+
+/// By a component in the middle that reads nothing of it.
+#[test]
+fn streams_are_passed_on() {
+    for relay in ["joined", "own"] {
+        let site = Site::serve_app(&format!(
+            "name = 'wharf'\nroutes = [{{ path = '/', component = 'caller' }}]\nisolation = 'request'\n\
+             [components.caller]\nfile = 'relayed.wasm'\n\
+             links = {{ 'acme:store/store' = 'store', 'acme:store/relayed' = 'relay' }}\n\
+             [components.relay]\nfile = 'relay.wasm'\ninstance = '{relay}'\nlinks = {{ 'acme:store/store' = 'store' }}\n\
+             [components.store]\nfile = 'store.wasm'\ninstance = 'own'\n"
+        ));
+        let joined: String = (0..100).map(|number| format!("{number} ")).collect();
+        assert_eq!(site.text("chunks"), joined, "{relay}");
+        assert_eq!(site.text("promise"), "1000 499500", "{relay}");
+    }
 }
 
 /// The first rows are there long before the last is made.

@@ -11,6 +11,7 @@ mod descriptors;
 mod engine;
 pub mod http;
 mod instance;
+mod item;
 mod limits;
 mod link;
 mod linked;

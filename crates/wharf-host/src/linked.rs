@@ -12,7 +12,6 @@
 mod fault;
 mod handles;
 mod home;
-mod item;
 mod streams;
 mod types;
 
@@ -191,7 +190,7 @@ impl Calls {
             false => instance.func_new_async(name, move |mut store, _, params, results| {
                 let (home, plan) = (home.clone(), plan.clone());
                 Box::new(async move {
-                    let sent = plan.leave(&mut store, params.to_vec())?;
+                    let sent = plan.leave(&mut store, &home, params.to_vec())?;
                     let answer = home.call(&plan, sent).await;
                     plan.arrive(&mut store, &home, answer, results)
                 })
@@ -207,7 +206,7 @@ async fn call(
     params: &[Val],
     results: &mut [Val],
 ) -> wasmtime::Result<()> {
-    let sent = accessor.with(|mut store| plan.leave(&mut store, params.to_vec()))?;
+    let sent = accessor.with(|mut store| plan.leave(&mut store, &home, params.to_vec()))?;
     let answer = home.call(&plan, sent).await;
     accessor.with(|mut store| plan.arrive(&mut store, &home, answer, results))
 }

@@ -8,19 +8,9 @@ use std::fmt;
 
 use wit_parser::decoding::{DecodedWasm, decode};
 use wit_parser::{
-    Enum, Flags, Function, Handle, InterfaceId, Record, Resolve, SizeAlign, Type, TypeDefKind, TypeOwner, Variant,
-    WorldId, WorldItem, WorldKey,
+    Enum, Flags, Function, Handle, InterfaceId, Record, Resolve, Type, TypeDefKind, TypeOwner, Variant, WorldId,
+    WorldItem, WorldKey,
 };
-
-/// The largest element of a stream or a future that crosses, in bytes.
-const ELEMENT_BYTES_MAX: usize = 128;
-
-/// Whether elements of this many bytes cross: each size is code of its own, some tens of kilobytes, and those are left out that types
-/// seldom have. What is larger than 8 bytes has most often a number or a text in it, and so a size that 4 divides.
-#[must_use]
-pub const fn element_crosses(bytes: usize) -> bool {
-    bytes <= 8 || (bytes <= ELEMENT_BYTES_MAX && bytes.is_multiple_of(4))
-}
 
 /// Why a function cannot be called where it is exported.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,21 +79,14 @@ impl fmt::Display for Fault {
 struct Side {
     resolve: Resolve,
     world: WorldId,
-    sizes: SizeAlign,
 }
 
 impl Side {
     fn read(bytes: &[u8]) -> Option<Self> {
         match decode(bytes) {
-            Ok(DecodedWasm::Component(resolve, world)) => Some(Self::new(resolve, world)),
+            Ok(DecodedWasm::Component(resolve, world)) => Some(Self { resolve, world }),
             _ => None,
         }
-    }
-
-    fn new(resolve: Resolve, world: WorldId) -> Self {
-        let mut sizes = SizeAlign::default();
-        sizes.fill(&resolve);
-        Self { resolve, world, sizes }
     }
 
     fn import(&self, name: &str) -> Option<InterfaceId> {
@@ -344,15 +327,7 @@ impl Pair<'_> {
         if let Some((what, instead)) = self.caller.stays(ours) {
             return Err(Fault::stays(format!("a {through} of {what}"), instead));
         }
-        self.ty(ours, theirs)?;
-        let bytes = self.caller.sizes.size(&ours).size_wasm32();
-        match element_crosses(bytes) {
-            true => Ok(()),
-            false => Err(Fault::stays(
-                format!("a {through} of elements of {bytes} bytes"),
-                "a `list` of it, which takes 8 bytes as an element, whatever is in it",
-            )),
-        }
+        self.ty(ours, theirs)
     }
 }
 
@@ -360,12 +335,8 @@ impl Side {
     /// What in a type cannot be in an element, and what can instead.
     fn stays(&self, ty: Type) -> Option<(&'static str, &'static str)> {
         use TypeDefKind as Kind;
-        const CALL: &str = "a function that is called for each";
         let maybe = |ty: &Option<Type>| ty.and_then(|ty| self.stays(ty));
         match self.kind(ty)? {
-            Kind::Handle(_) => Some(("resources", CALL)),
-            Kind::Stream(_) => Some(("streams", CALL)),
-            Kind::Future(_) => Some(("futures", CALL)),
             Kind::Map(..) => Some(("maps", "a `list` of tuples in place of the map")),
             Kind::FixedLengthList(..) => Some(("lists of fixed length", "a `list` without a length")),
             Kind::List(ty) | Kind::Option(ty) => self.stays(*ty),
@@ -373,7 +344,14 @@ impl Side {
             Kind::Record(record) => record.fields.iter().find_map(|field| self.stays(field.ty)),
             Kind::Variant(variant) => variant.cases.iter().find_map(|case| maybe(&case.ty)),
             Kind::Result(result) => maybe(&result.ok).or_else(|| maybe(&result.err)),
-            Kind::Enum(_) | Kind::Flags(_) | Kind::Resource | Kind::Type(_) | Kind::Unknown => None,
+            Kind::Handle(_)
+            | Kind::Stream(_)
+            | Kind::Future(_)
+            | Kind::Enum(_)
+            | Kind::Flags(_)
+            | Kind::Resource
+            | Kind::Type(_)
+            | Kind::Unknown => None,
         }
     }
 }
@@ -414,7 +392,7 @@ mod tests {
             .push_str("a.wit", &text)
             .unwrap_or_else(|error| panic!("{interface}: {error:#}"));
         let world = resolve.select_world(&[package], Some("w")).unwrap();
-        Side::new(resolve, world)
+        Side { resolve, world }
     }
 
     fn checked(import: &str, export: &str) -> Result<(), (String, Fault)> {
@@ -432,7 +410,11 @@ mod tests {
             "resource cursor { constructor(at: u32); next: async func() -> u32; merge: static func(a: cursor, b: borrow<cursor>); }",
             "f: func(of: borrow<pool>) -> list<pool>;",
             "f: func() -> stream<tuple<u32, string, string, string, string, string, string>>;",
-            "f: func() -> stream<tuple<u8, u8, u8, u8, u8, u8, u8>>;",
+            "f: func() -> stream<tuple<u8, u8, u8, u8, u8, u8, u8, u8, u8>>;",
+            "f: func() -> stream<pool>;",
+            "f: func(a: future<stream<u8>>, b: stream<future<list<pool>>>);",
+            "record row { name: string, more: future<string>, of: option<pool> } f: func() -> list<tuple<u8, stream<row>>>;",
+            "resource cursor { rest: func() -> stream<cursor>; }",
         ] {
             assert_eq!(checked(interface, interface), Ok(()), "{interface}");
         }
@@ -440,29 +422,14 @@ mod tests {
 
     #[test]
     fn what_stays_is_named() {
-        let strings = |count: usize| vec!["string"; count].join(", ");
-        let long = format!("f: func() -> stream<tuple<{}, u8>>;", strings(16));
         for (interface, expected) in [
-            (
-                "f: func() -> stream<pool>;",
-                "the result: a stream of resources does not cross",
-            ),
-            (
-                "f: func(a: future<stream<u8>>);",
-                "parameter `a`: a future of streams does not cross",
-            ),
-            (
-                "record row { name: string, more: future<string> } f: func() -> list<tuple<u8, stream<row>>>;",
-                "the result: a stream of futures does not cross",
-            ),
             (
                 "f: func() -> stream<list<u8, 4>>;",
                 "a stream of lists of fixed length does not cross",
             ),
-            (&long, "the result: a stream of elements of 132 bytes does not cross"),
             (
-                "f: func() -> future<tuple<u8, u8, u8, u8, u8, u8, u8, u8, u8>>;",
-                "the result: a future of elements of 9 bytes does not cross",
+                "f: func(a: stream<tuple<u8, future<option<request>>>>);",
+                "parameter `a`: the resource `request` of a:b/others, which belongs to neither of the two",
             ),
             (
                 "record asked { by: request } f: func(a: option<asked>);",
@@ -479,8 +446,8 @@ mod tests {
             assert!(fault.to_string().contains(expected), "{interface}: {fault}");
         }
         let (_, fault) = checked(
-            "resource cursor { rest: func() -> stream<cursor>; }",
-            "resource cursor { rest: func() -> stream<cursor>; }",
+            "resource cursor { rest: func() -> stream<list<u8, 4>>; }",
+            "resource cursor { rest: func() -> stream<list<u8, 4>>; }",
         )
         .unwrap_err();
         assert_eq!(fault.function, "cursor.rest");

@@ -1,7 +1,7 @@
 //! Calls whose types are known only when the component is there: its functions, values for them, and what comes back.
 //!
-//! Streams and futures of a result are read to their end, and stand in it as a list and a value. That can be done for elements whose
-//! types are known here: numbers, truth values, text, and lists of bytes; others stay what they are.
+//! Streams and futures of a result are read to their end, and stand in it as a list and a value; so do those in their elements. Those
+//! stay what they are that the guest has from the host, and have other elements than bytes: their types are known there alone.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,12 +10,13 @@ use tokio::sync::mpsc;
 use wasmtime::StoreContextMut;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{
-    Accessor, FutureAny, FutureConsumer, FutureReader, Lift, Source, StreamAny, StreamConsumer, StreamReader,
-    StreamResult, Val,
+    Accessor, FutureAny, FutureConsumer, FutureReader, Source, StreamAny, StreamConsumer, StreamReader, StreamResult,
+    Val,
 };
 
 use super::{CallError, Instance};
 use crate::component::Component;
+use crate::item::{Element, Item};
 use crate::running::Running;
 use crate::service::Failure;
 use crate::state::InstanceState;
@@ -23,8 +24,11 @@ use crate::state::InstanceState;
 /// Elements that are taken from a stream at once.
 const TAKEN_AT_ONCE: usize = 4096;
 
-/// Elements of a stream that are kept. A stream that goes on is ended.
-const STREAM_ELEMENTS_MAX: usize = 16 << 20;
+/// Bytes of a stream that are kept, and elements that are nothing. A stream that goes on is ended.
+const STREAM_BYTES_MAX: usize = 16 << 20;
+
+/// Other elements of a stream that are kept: each may be a tree of values.
+const STREAM_ELEMENTS_MAX: usize = 1 << 20;
 
 /// A function that a component exports.
 pub struct ExportedFunction {
@@ -158,36 +162,50 @@ fn holds_any(value: &Val) -> bool {
     )
 }
 
-/// Reads `$any` with the first of the types that it has.
-macro_rules! with_type_of {
-    ($any:expr, $method:ident, $read:ident, $accessor:expr, $($ty:ty => $val:expr),+ $(,)?) => {
-        $(if let Ok(reader) = $any.clone().$method::<$ty>() {
-            return $read($accessor, reader, $val).await;
-        })+
-    };
-}
-
 async fn drained_stream(accessor: &Accessor<InstanceState>, stream: StreamAny) -> wasmtime::Result<Val> {
     if let Ok(reader) = stream.clone().try_into_stream_reader::<u8>() {
-        let bytes: Vec<u8> = elements(accessor, reader).await?;
+        let mut elements = Elements::of(accessor, reader)?;
+        let mut bytes = Vec::new();
+        while let Some(mut some) = elements.next().await {
+            bytes.append(&mut some);
+        }
         return Ok(text_or_bytes(bytes));
     }
-    with_type_of!(stream, try_into_stream_reader, list_of, accessor,
-        String => Val::String, bool => Val::Bool, char => Val::Char, i8 => Val::S8, u16 => Val::U16, i16 => Val::S16,
-        u32 => Val::U32, i32 => Val::S32, u64 => Val::U64, i64 => Val::S64, f32 => Val::Float32, f64 => Val::Float64,
-        Vec<u8> => text_or_bytes, Vec<String> => |texts| Val::List(texts.into_iter().map(Val::String).collect()));
-    Ok(Val::Stream(stream))
+    if let Ok(reader) = stream.clone().try_into_stream_reader::<()>() {
+        return list_of(accessor, reader, |()| Val::Tuple(Vec::new())).await;
+    }
+    if let Ok(reader) = stream.clone().try_into_stream_reader::<Vec<u8>>() {
+        return list_of(accessor, reader, text_or_bytes).await;
+    }
+    let reader = stream.try_into_stream_reader::<Item>()?;
+    let stream = accessor.with(|store| StreamAny::try_from_stream_reader(store, reader))?;
+    match stream.clone().try_into_stream_reader::<OfGuest>() {
+        Ok(_) => list_of(accessor, stream.try_into_stream_reader()?, |Item(value)| value).await,
+        Err(_) => Ok(Val::Stream(stream)),
+    }
 }
 
 async fn drained_future(accessor: &Accessor<InstanceState>, future: FutureAny) -> wasmtime::Result<Val> {
-    with_type_of!(future, try_into_future_reader, value_of, accessor,
-        () => |()| Val::Tuple(Vec::new()), Result<(), ()> => |result| Val::Result(result.map(|()| None).map_err(|()| None)),
-        String => Val::String, bool => Val::Bool, char => Val::Char, u8 => Val::U8, i8 => Val::S8, u16 => Val::U16,
-        i16 => Val::S16, u32 => Val::U32, i32 => Val::S32, u64 => Val::U64, i64 => Val::S64, f32 => Val::Float32,
-        f64 => Val::Float64, Vec<u8> => text_or_bytes,
-        Result<(), String> => |result| Val::Result(result.map(|()| None).map_err(|error| Some(Box::new(Val::String(error))))));
-    Ok(Val::Future(future))
+    if let Ok(reader) = future.clone().try_into_future_reader::<u8>() {
+        return value_of(accessor, reader, Val::U8).await;
+    }
+    if let Ok(reader) = future.clone().try_into_future_reader::<()>() {
+        return value_of(accessor, reader, |()| Val::Tuple(Vec::new())).await;
+    }
+    if let Ok(reader) = future.clone().try_into_future_reader::<Vec<u8>>() {
+        return value_of(accessor, reader, text_or_bytes).await;
+    }
+    let reader = future.try_into_future_reader::<Item>()?;
+    let future = accessor.with(|store| FutureAny::try_from_future_reader(store, reader))?;
+    match future.clone().try_into_future_reader::<OfGuest>() {
+        Ok(_) => value_of(accessor, future.try_into_future_reader()?, |Item(value)| value).await,
+        Err(_) => Ok(Val::Future(future)),
+    }
 }
+
+/// What the elements of a stream are that the guest has made, to the engine: any type is an [`Item`], and so a box of one. Of what the
+/// host has made it knows the very type, which is not this.
+type OfGuest = Box<Item>;
 
 /// Bytes are text more often than not, and a list of numbers says little.
 fn text_or_bytes(bytes: Vec<u8>) -> Val {
@@ -197,67 +215,79 @@ fn text_or_bytes(bytes: Vec<u8>) -> Val {
     }
 }
 
-async fn list_of<T: Lift + Send + Sync + 'static>(
+/// Each element is read out before the next: what there is in it, its writer may go on with while the stream goes on.
+async fn list_of<E: Element>(
     accessor: &Accessor<InstanceState>,
-    reader: StreamReader<T>,
-    val: impl Fn(T) -> Val,
+    reader: StreamReader<E>,
+    val: impl Fn(E) -> Val,
 ) -> wasmtime::Result<Val> {
-    Ok(Val::List(
-        elements(accessor, reader).await?.into_iter().map(val).collect(),
-    ))
+    let mut elements = Elements::of(accessor, reader)?;
+    let mut values = Vec::new();
+    while let Some(some) = elements.next().await {
+        values.extend(all_drained(accessor, some.into_iter().map(&val).collect()).await?);
+    }
+    Ok(Val::List(values))
 }
 
-async fn value_of<T: Lift + Send + Sync + 'static>(
+async fn value_of<E: Element>(
     accessor: &Accessor<InstanceState>,
-    reader: FutureReader<T>,
-    val: impl Fn(T) -> Val,
+    reader: FutureReader<E>,
+    val: impl Fn(E) -> Val,
 ) -> wasmtime::Result<Val> {
     let (sender, mut receiver) = mpsc::unbounded_channel();
     accessor.with(|mut store| reader.pipe(&mut store, One(sender)))?;
-    let value = receiver.recv().await;
-    value
-        .map(val)
-        .ok_or_else(|| wasmtime::Error::msg("a future of the result was dropped without a value"))
+    match receiver.recv().await {
+        Some(element) => Box::pin(drained(accessor, val(element))).await,
+        None => Err(wasmtime::Error::msg(
+            "a future of the result was dropped without a value",
+        )),
+    }
 }
 
-async fn elements<T: Lift + Send + Sync + 'static>(
-    accessor: &Accessor<InstanceState>,
-    reader: StreamReader<T>,
-) -> wasmtime::Result<Vec<T>> {
-    let (sender, mut receiver) = mpsc::unbounded_channel();
-    accessor.with(|mut store| reader.pipe(&mut store, Many { sender, taken: 0 }))?;
-    let mut elements = Vec::new();
-    while let Some(mut some) = receiver.recv().await {
-        elements.append(&mut some);
+/// What a stream has, as it comes.
+struct Elements<E>(mpsc::UnboundedReceiver<Vec<E>>);
+
+impl<E: Element> Elements<E> {
+    fn of(accessor: &Accessor<InstanceState>, reader: StreamReader<E>) -> wasmtime::Result<Self> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        accessor.with(|mut store| reader.pipe(&mut store, Many { sender, taken: 0 }))?;
+        Ok(Self(receiver))
     }
-    Ok(elements)
+
+    async fn next(&mut self) -> Option<Vec<E>> {
+        self.0.recv().await
+    }
 }
 
 /// Takes what a stream has. Its bound is on how many there are in all.
-struct Many<T> {
-    sender: mpsc::UnboundedSender<Vec<T>>,
+struct Many<E> {
+    sender: mpsc::UnboundedSender<Vec<E>>,
     taken: usize,
 }
 
-impl<D, T: Lift + Send + Sync + 'static> StreamConsumer<D> for Many<T> {
-    type Item = T;
+impl<D, E: Element> StreamConsumer<D> for Many<E> {
+    type Item = E;
 
     fn poll_consume(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
         mut store: StoreContextMut<'_, D>,
-        mut source: Source<'_, T>,
+        mut source: Source<'_, E>,
         _: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
         let count = source.remaining(&mut store).min(TAKEN_AT_ONCE);
         if count > 0 {
-            let mut some = Vec::with_capacity(count);
-            source.read(&mut store, &mut some)?;
+            let some = E::take(&mut source, store, count)?;
             self.taken += some.len();
             // The one who reads is there until the stream has ended.
             let _ = self.sender.send(some);
         }
-        Poll::Ready(Ok(match self.taken >= STREAM_ELEMENTS_MAX {
+        let most = if size_of::<E>() <= 1 {
+            STREAM_BYTES_MAX
+        } else {
+            STREAM_ELEMENTS_MAX
+        };
+        Poll::Ready(Ok(match self.taken >= most {
             true => StreamResult::Dropped,
             false => StreamResult::Completed,
         }))
@@ -265,21 +295,19 @@ impl<D, T: Lift + Send + Sync + 'static> StreamConsumer<D> for Many<T> {
 }
 
 /// Takes the value of a future.
-struct One<T>(mpsc::UnboundedSender<T>);
+struct One<E>(mpsc::UnboundedSender<E>);
 
-impl<D, T: Lift + Send + Sync + 'static> FutureConsumer<D> for One<T> {
-    type Item = T;
+impl<D, E: Element> FutureConsumer<D> for One<E> {
+    type Item = E;
 
     fn poll_consume(
         self: Pin<&mut Self>,
         _: &mut Context<'_>,
-        mut store: StoreContextMut<D>,
-        mut source: Source<'_, T>,
+        store: StoreContextMut<D>,
+        mut source: Source<'_, E>,
         _: bool,
     ) -> Poll<wasmtime::Result<()>> {
-        let mut value = None;
-        source.read(&mut store, &mut value)?;
-        if let Some(value) = value {
+        if let Some(value) = E::take(&mut source, store, 1)?.pop() {
             let _ = self.0.send(value);
         }
         Poll::Ready(Ok(()))

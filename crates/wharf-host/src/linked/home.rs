@@ -5,7 +5,7 @@
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Poll;
 
 use futures_util::StreamExt as _;
@@ -17,8 +17,7 @@ use wasmtime::component::{Accessor, Func, Instance, InstancePre, ResourceType, V
 use wharf_app::compose::DROP;
 
 use super::fault::Fault;
-use super::handles::{Kept, numbers};
-use super::streams::Crossings;
+use super::handles::{Crossings, Keeper, Side};
 use super::types::Plan;
 use crate::capability::Sample;
 use crate::component::Component;
@@ -67,7 +66,7 @@ impl Exports<'_> {
     }
 }
 
-/// What a call comes back with: a value, if its function has one, and the streams and futures in it.
+/// What a call comes back with: a value, if its function has one, and what crosses with it.
 pub(super) type Answer = Result<(Option<Val>, Crossings), Fault>;
 
 struct Worker {
@@ -111,7 +110,7 @@ impl Home {
         })
     }
 
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> &Arc<str> {
         &self.name
     }
 
@@ -130,7 +129,7 @@ impl Home {
             name,
             help,
             is_counter,
-            labels: vec![("component", self.name().to_owned())],
+            labels: vec![("component", self.name().to_string())],
             value,
         };
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
@@ -175,13 +174,6 @@ impl Home {
         answered.await.unwrap_or_else(|_| Err(ended()))
     }
 
-    /// What a future says that will have no value.
-    pub fn unwritten(&self) -> Fault {
-        Fault::Unwritten {
-            component: self.name.clone(),
-        }
-    }
-
     /// Nobody holds it any more.
     pub fn drop_resource(&self, number: u32) {
         let worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner);
@@ -206,8 +198,12 @@ impl Home {
             mailbox,
             state: state.clone(),
         });
-        *current = Some(worker.clone());
+        let before = current.replace(worker.clone());
+        drop(current);
+        // With it go calls that nobody has taken, and with these their resources, by way of the lock.
+        drop(before);
         self.starts.fetch_add(1, Ordering::Relaxed);
+        let keeper = Keeper::new(self.name.clone(), Arc::downgrade(self), self.resources.clone());
         let living = Living {
             name: self.name.clone(),
             instance: self.instance.clone(),
@@ -217,16 +213,12 @@ impl Home {
                 .iter()
                 .map(|function| (function.interface.clone(), function.name.clone()))
                 .collect(),
+            keeper: Arc::new(keeper),
             resources: self.resources.clone(),
         };
         // Holds no `Home`: that of which there is none left takes the mailbox with it, and so ends this.
         let home = Arc::downgrade(self);
-        tokio::spawn(async move {
-            let failed = living.live(jobs, state).await;
-            if let (true, Some(home)) = (failed, home.upgrade()) {
-                home.traps.fetch_add(1, Ordering::Relaxed);
-            }
-        });
+        tokio::spawn(async move { living.live(jobs, &state, &home).await });
         worker
     }
 }
@@ -271,15 +263,17 @@ struct Living {
     instance: InstancePre<InstanceState>,
     blueprint: Blueprint,
     functions: Vec<(String, String)>,
+    keeper: Arc<Keeper>,
     resources: Arc<AtomicUsize>,
 }
 
 impl Living {
-    /// Takes calls until there can be none any more; whether it ended in a failure.
-    async fn live(self, jobs: mpsc::UnboundedReceiver<Job>, state: Arc<State>) -> bool {
+    /// Takes calls until there can be none any more.
+    async fn live(self, mut jobs: mpsc::UnboundedReceiver<Job>, state: &State, home: &Weak<Home>) {
         let busy = Arc::new(AtomicU64::new(0));
         let engine = self.blueprint.engine.clone();
-        let work = self.serve(busy.clone(), jobs, state.clone());
+        let unanswered = Unanswered::default();
+        let work = self.serve(busy.clone(), &mut jobs, &unanswered);
         let failure = match Running::new(engine, busy, work).await {
             Ok(()) => None,
             Err(failure) => {
@@ -288,16 +282,19 @@ impl Living {
             }
         };
         self.resources.store(0, Ordering::Relaxed);
-        let failed = failure.is_some();
+        if let (Some(_), Some(home)) = (&failure, home.upgrade()) {
+            home.traps.fetch_add(1, Ordering::Relaxed);
+        }
+        // Before those who wait learn that their call is gone: what they call next is for the next instance.
         state.end(failure);
-        failed
+        drop((jobs, unanswered));
     }
 
     async fn serve(
         &self,
         busy: Arc<AtomicU64>,
-        jobs: mpsc::UnboundedReceiver<Job>,
-        state: Arc<State>,
+        jobs: &mut mpsc::UnboundedReceiver<Job>,
+        unanswered: &Unanswered,
     ) -> Result<(), Failure> {
         let slots = self.blueprint.engine.acquire(self.blueprint.slots).await;
         let _slots = slots.ok_or(Failure::NoResponse)?;
@@ -308,14 +305,15 @@ impl Living {
             functions: self.find(&mut store, instance),
             drops: drops(&mut store, instance),
         };
-        let result = self.take_jobs(&mut store, &exports, jobs).await;
+        let desk = Desk {
+            name: &self.name,
+            exports: &exports,
+            keeper: &self.keeper,
+            unanswered,
+        };
+        let result = take_jobs(&mut store, &desk, jobs).await;
         let refused = store.data().refused();
-        result.map_err(|error| {
-            let failure = Failure::of(error, refused);
-            // Before those who wait learn that their call is gone.
-            state.end(Some(failure.in_short().into()));
-            failure
-        })
+        result.map_err(|error| Failure::of(error, refused))
     }
 
     fn find(&self, store: &mut Store<InstanceState>, instance: Instance) -> Vec<Option<Func>> {
@@ -326,42 +324,59 @@ impl Living {
         });
         functions.collect()
     }
+}
 
-    async fn take_jobs(
-        &self,
-        store: &mut Store<InstanceState>,
-        exports: &Exported,
-        mut jobs: mpsc::UnboundedReceiver<Job>,
-    ) -> wasmtime::Result<()> {
-        let kept = Mutex::new(Kept::default());
-        let desk = Desk {
-            name: &self.name,
-            exports,
-            kept: &kept,
-            resources: &self.resources,
-        };
-        let work = async |accessor: &Accessor<InstanceState>| {
-            let mut calls = FuturesUnordered::new();
-            poll_fn(|cx| {
-                loop {
-                    match calls.poll_next_unpin(cx) {
-                        Poll::Ready(Some(Ok(()))) => continue,
-                        Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
-                        Poll::Ready(None) | Poll::Pending => {}
-                    }
-                    match jobs.poll_recv(cx) {
-                        Poll::Ready(Some(job)) => calls.push(desk.take(accessor, job)),
-                        // Nobody can call any more, and what was called for others is done.
-                        Poll::Ready(None) if calls.is_empty() => {
-                            return accessor.poll_no_interesting_tasks(cx).map(|()| Ok(()));
-                        }
-                        Poll::Ready(None) | Poll::Pending => return Poll::Pending,
-                    }
+async fn take_jobs(
+    store: &mut Store<InstanceState>,
+    desk: &Desk<'_>,
+    jobs: &mut mpsc::UnboundedReceiver<Job>,
+) -> wasmtime::Result<()> {
+    let work = async |accessor: &Accessor<InstanceState>| {
+        let mut calls = FuturesUnordered::new();
+        poll_fn(|cx| {
+            loop {
+                match calls.poll_next_unpin(cx) {
+                    Poll::Ready(Some(Ok(()))) => continue,
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                    Poll::Ready(None) | Poll::Pending => {}
                 }
-            })
-            .await
-        };
-        store.run_concurrent(work).await?
+                match jobs.poll_recv(cx) {
+                    Poll::Ready(Some(job)) => calls.push(desk.take(accessor, job)),
+                    // Nobody can call any more, and what was called for others is done.
+                    Poll::Ready(None) if calls.is_empty() => {
+                        return accessor.poll_no_interesting_tasks(cx).map(|()| Ok(()));
+                    }
+                    Poll::Ready(None) | Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await
+    };
+    store.run_concurrent(work).await?
+}
+
+/// The calls that an instance has left without an answer.
+type Unanswered = Mutex<Vec<oneshot::Sender<Answer>>>;
+
+/// Who waits for an answer. Is kept when the call is dropped, until it is known why.
+struct Waiting<'a> {
+    answer: Option<oneshot::Sender<Answer>>,
+    unanswered: &'a Unanswered,
+}
+
+impl Waiting<'_> {
+    /// Whether anybody hears it or not.
+    fn answer(mut self, answer: Answer) {
+        if let Some(waiting) = self.answer.take() {
+            let _ = waiting.send(answer);
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut unanswered = self.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
+        unanswered.extend(self.answer.take());
     }
 }
 
@@ -391,20 +406,19 @@ fn drops(store: &mut Store<InstanceState>, instance: Instance) -> Vec<(ResourceT
 struct Desk<'a> {
     name: &'a Arc<str>,
     exports: &'a Exported,
-    kept: &'a Mutex<Kept>,
-    resources: &'a AtomicUsize,
+    keeper: &'a Arc<Keeper>,
+    unanswered: &'a Unanswered,
 }
 
 impl Desk<'_> {
     async fn take(&self, accessor: &Accessor<InstanceState>, job: Job) -> wasmtime::Result<()> {
         match job {
             Job::Call { plan, params, answer } => {
-                let answered = self.call(accessor, &plan, params).await?;
-                if let Err(Ok((Some(mut unheard), _))) = answer.send(answered) {
-                    for number in numbers(plan.result(), &mut unheard) {
-                        self.drop_one(accessor, number).await?;
-                    }
-                }
+                let waiting = Waiting {
+                    answer: Some(answer),
+                    unanswered: self.unanswered,
+                };
+                waiting.answer(self.call(accessor, &plan, params).await?);
                 Ok(())
             }
             Job::Drop(number) => self.drop_one(accessor, number).await,
@@ -415,34 +429,36 @@ impl Desk<'_> {
         &self,
         accessor: &Accessor<InstanceState>,
         plan: &Plan,
-        (mut params, crossings): (Vec<Val>, Crossings),
+        (mut params, mut crossings): (Vec<Val>, Crossings),
     ) -> wasmtime::Result<Answer> {
         let Some(function) = self.exports.functions.get(plan.place).copied().flatten() else {
             return Err(wasmtime::format_err!("an export of {} is gone", self.name));
         };
-        let component = self.name.clone();
-        let unwritten = Fault::Unwritten { component };
-        let sent = (&mut params[..], crossings);
-        let arrived = accessor.with(|store| self.kept().arrive(store, plan.params(), sent, &unwritten));
-        if arrived.is_err() {
+        let side = Side::Home(self.keeper.clone());
+        if !side.admits(&crossings) {
             let component = self.name.clone();
             return Ok(Err(Fault::Stale { component }));
+        }
+        for (passing, value) in plan.params().iter().zip(&mut params) {
+            if let Some(shape) = &passing.handles {
+                accessor.with(|store| side.arrive(store, shape, value, &mut crossings))?;
+            }
         }
         let mut results = vec![Val::Bool(false); usize::from(plan.result().is_some())];
         function.call_concurrent(accessor, &params, &mut results).await?;
         let mut result = results.pop();
-        let crossings = match &mut result {
-            Some(value) => accessor.with(|store| self.kept().leave(store, plan.result(), value))?,
-            None => Crossings::new(),
-        };
-        self.count();
+        let mut crossings = Crossings::new();
+        let shape = plan.result().and_then(|passing| passing.handles.as_ref());
+        if let (Some(value), Some(shape)) = (&mut result, shape) {
+            accessor.with(|store| side.leave(store, shape, value, &mut crossings))?;
+        }
         Ok(Ok((result, crossings)))
     }
 
     async fn drop_one(&self, accessor: &Accessor<InstanceState>, number: u32) -> wasmtime::Result<()> {
-        let resource = self.kept().take(number);
-        self.count();
-        let Some(resource) = resource else { return Ok(()) };
+        let Some(resource) = self.keeper.take(number) else {
+            return Ok(());
+        };
         let drops = &mut self.exports.drops.iter();
         match drops.find(|(ty, _)| *ty == resource.ty()) {
             Some((_, drop)) => {
@@ -451,13 +467,5 @@ impl Desk<'_> {
             }
             None => Err(wasmtime::format_err!("{} was not prepared to be linked", self.name)),
         }
-    }
-
-    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn count(&self) {
-        self.resources.store(self.kept().len(), Ordering::Relaxed);
     }
 }

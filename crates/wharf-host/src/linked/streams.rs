@@ -2,233 +2,311 @@
 //!
 //! On the one side the host takes what a guest writes; on the other it writes that to a guest; between them is a channel
 //! that holds one batch, so that who writes goes no faster than who reads. An end that is dropped on one side is dropped
-//! on the other.
+//! on the other. Handles in elements are exchanged when these are taken, and again when there is somebody to give them to: no sooner,
+//! so that none is left over when the reader drops its end.
 
-use std::marker::PhantomData;
+use std::any::{Any, TypeId};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::sync::{mpsc, oneshot};
 use wasmtime::component::{
-    Destination, FutureAny, FutureConsumer, FutureProducer, FutureReader, Lift, Lower, Source, StreamAny,
-    StreamConsumer, StreamProducer, StreamReader, StreamResult, Val, VecBuffer,
+    Destination, FutureAny, FutureConsumer, FutureProducer, FutureReader, Lower, Source, StreamAny, StreamConsumer,
+    StreamProducer, StreamReader, StreamResult, Val, VecBuffer,
 };
-use wasmtime::{StoreContextMut, bail};
+use wasmtime::{AsContextMut as _, StoreContextMut, format_err};
 
-use super::fault::{Fault, OnFault};
-use super::item::Item;
-use super::types::Shape;
+use super::fault::OnFault;
+use super::handles::{Crossings, Side};
+use super::types::{Payload, Shape};
+use crate::item::{Element, Item};
 use crate::state::InstanceState;
 
-/// Elements that are taken at a time, at most.
-const BATCH_MAX: usize = 256;
+/// The far end of a stream or a future: an [`IncomingStream`] or an [`IncomingFuture`] of the type that its payload says.
+pub(super) struct Incoming(Box<dyn Any + Send>);
 
-/// The far end of something that crosses.
-pub(super) enum Crossing {
-    Stream(mpsc::Receiver<Vec<Val>>),
-    Future(oneshot::Receiver<Val>),
-}
-
-/// All that crosses with one value, in the order of the numbers that stand for it there.
-pub(super) type Crossings = Vec<Option<Crossing>>;
-
-/// An element, as guests write and read it. One that is nothing stands as an empty tuple.
-pub(super) trait Element: Lift + Lower + Send + Sync + 'static {
-    fn new(value: Val) -> Self;
-    fn value(self) -> Val;
-
-    /// Takes what a guest writes, at most so many.
-    fn read<D>(
-        source: &mut Source<'_, Self>,
-        mut store: StoreContextMut<'_, D>,
-        most: usize,
-    ) -> wasmtime::Result<Vec<Val>> {
-        let mut batch: Vec<Self> = Vec::with_capacity(most);
-        source.read(&mut store, &mut batch)?;
-        Ok(batch.into_iter().map(Self::value).collect())
+impl Incoming {
+    fn open<T: 'static>(self) -> wasmtime::Result<T> {
+        let opened = self.0.downcast().map(|incoming| *incoming);
+        opened.map_err(|_| format_err!("a stream or a future of another type"))
     }
 }
 
-impl<const SIZE: usize> Element for Item<SIZE> {
-    fn new(value: Val) -> Self {
-        Self(value)
-    }
+struct IncomingStream<E: Crosser> {
+    batches: mpsc::Receiver<Vec<E::Sent>>,
+    /// What has come and is not read yet.
+    rest: std::vec::IntoIter<E::Sent>,
+}
 
-    fn value(self) -> Val {
-        self.0
+struct IncomingFuture<E: Crosser>(oneshot::Receiver<E::Sent>);
+
+/// An element, as guests write and read it.
+trait Crosser: Element + Lower {
+    /// Elements that are taken at a time, at most.
+    const BATCH_MAX: usize = 256;
+
+    /// What it is on its way.
+    type Sent: Send + Unpin + 'static;
+
+    /// Makes elements of the store ready to go.
+    fn leave(
+        elements: Vec<Self>,
+        gate: &Gate,
+        store: StoreContextMut<'_, InstanceState>,
+    ) -> wasmtime::Result<Vec<Self::Sent>>;
+
+    /// Makes what has come elements of the store, up to the first that cannot be one.
+    fn arrive(
+        sent: Vec<Self::Sent>,
+        gate: &Gate,
+        store: StoreContextMut<'_, InstanceState>,
+    ) -> wasmtime::Result<Vec<Self>>;
+
+    /// The element that is this value, which has no handles.
+    fn of(value: Val) -> Option<Self>;
+}
+
+/// Where elements leave or arrive.
+#[derive(Clone)]
+struct Gate {
+    side: Side,
+    /// Of an element; of bytes and of nothing there is no need for one.
+    shape: Option<Arc<Shape>>,
+}
+
+impl Gate {
+    fn new(side: &Side, payload: &Payload) -> Self {
+        let shape = match payload {
+            Payload::Value(shape) => Some(shape.clone()),
+            Payload::Nothing | Payload::Byte => None,
+        };
+        let side = side.clone();
+        Self { side, shape }
     }
 }
 
-impl Element for () {
-    fn new(_: Val) -> Self {}
+/// A value on its way, and what crosses with it.
+struct Parcel(Val, Crossings);
 
-    fn value(self) -> Val {
-        Val::Tuple(Vec::new())
+impl Crosser for Item {
+    type Sent = Parcel;
+
+    fn leave(
+        elements: Vec<Self>,
+        gate: &Gate,
+        mut store: StoreContextMut<'_, InstanceState>,
+    ) -> wasmtime::Result<Vec<Parcel>> {
+        let leave = |Self(mut value): Self| {
+            let mut crossings = Crossings::new();
+            if let Some(shape) = &gate.shape {
+                gate.side.leave(&mut store, shape, &mut value, &mut crossings)?;
+            }
+            Ok(Parcel(value, crossings))
+        };
+        elements.into_iter().map(leave).collect()
     }
 
-    /// One by one: a vector has room for any number of what takes none, and so takes all there is.
-    fn read<D>(
-        source: &mut Source<'_, Self>,
-        mut store: StoreContextMut<'_, D>,
-        most: usize,
-    ) -> wasmtime::Result<Vec<Val>> {
-        let mut batch = Vec::new();
-        for _ in 0..most {
-            let mut element = None;
-            source.read(&mut store, &mut element)?;
-            batch.extend(element.map(Self::value));
+    fn arrive(
+        sent: Vec<Parcel>,
+        gate: &Gate,
+        mut store: StoreContextMut<'_, InstanceState>,
+    ) -> wasmtime::Result<Vec<Self>> {
+        let admitted = sent
+            .into_iter()
+            .take_while(|Parcel(_, crossings)| gate.side.admits(crossings));
+        let arrive = |Parcel(mut value, mut crossings): Parcel| {
+            if let Some(shape) = &gate.shape {
+                gate.side.arrive(&mut store, shape, &mut value, &mut crossings)?;
+            }
+            Ok(Self(value))
+        };
+        admitted.map(arrive).collect()
+    }
+
+    fn of(value: Val) -> Option<Self> {
+        Some(Self(value))
+    }
+}
+
+impl Crosser for u8 {
+    const BATCH_MAX: usize = 64 << 10;
+
+    type Sent = Self;
+
+    fn leave(elements: Vec<Self>, _: &Gate, _: StoreContextMut<'_, InstanceState>) -> wasmtime::Result<Vec<Self>> {
+        Ok(elements)
+    }
+
+    fn arrive(sent: Vec<Self>, _: &Gate, _: StoreContextMut<'_, InstanceState>) -> wasmtime::Result<Vec<Self>> {
+        Ok(sent)
+    }
+
+    fn of(_: Val) -> Option<Self> {
+        None
+    }
+}
+
+impl Crosser for () {
+    type Sent = Self;
+
+    fn leave(elements: Vec<Self>, _: &Gate, _: StoreContextMut<'_, InstanceState>) -> wasmtime::Result<Vec<Self>> {
+        Ok(elements)
+    }
+
+    fn arrive(sent: Vec<Self>, _: &Gate, _: StoreContextMut<'_, InstanceState>) -> wasmtime::Result<Vec<Self>> {
+        Ok(sent)
+    }
+
+    fn of(_: Val) -> Option<Self> {
+        None
+    }
+}
+
+/// Calls a function for the type of a payload.
+macro_rules! for_payload {
+    ($payload:expr, $function:ident($($argument:expr),*)) => {
+        match $payload {
+            Payload::Nothing => $function::<()>($($argument),*),
+            Payload::Byte => $function::<u8>($($argument),*),
+            Payload::Value(_) => $function::<Item>($($argument),*),
         }
-        Ok(batch)
-    }
-}
-
-/// Calls a function for the size of an element, which is 0 where there is none.
-macro_rules! for_size {
-    ($size:expr, $function:ident($($argument:expr),*)) => {
-        for_size!(@ $size, $function($($argument),*), [
-            1 2 3 4 5 6 7 8 12 16 20 24 28 32 36 40 44 48 52 56 60 64
-            68 72 76 80 84 88 92 96 100 104 108 112 116 120 124 128
-        ])
-    };
-    (@ $size:expr, $function:ident $arguments:tt, [$($known:literal)*]) => {
-        match $size {
-            0 => $function::<()> $arguments,
-            $($known => $function::<Item<$known>> $arguments,)*
-            other => bail!("an element of {other} bytes"),
-        }
     };
 }
 
-/// Takes a stream or a future from a guest; its number stands in its place.
-pub(super) fn leave(
+/// Takes a stream from a guest.
+pub(super) fn take_stream(
+    side: &Side,
     store: &mut StoreContextMut<'_, InstanceState>,
-    shape: &Shape,
-    value: &mut Val,
-    crossings: &mut Crossings,
-) -> wasmtime::Result<()> {
-    let crossing = match (shape, &*value) {
-        (Shape::Stream { size }, Val::Stream(stream)) => for_size!(*size, take_stream(store, stream.clone()))?,
-        (Shape::Future { size, .. }, Val::Future(future)) => for_size!(*size, take_future(store, future.clone()))?,
-        _ => bail!("neither a stream nor a future"),
-    };
-    *value = Val::U32(u32::try_from(crossings.len())?);
-    crossings.push(Some(crossing));
-    Ok(())
-}
-
-/// Gives a stream or a future to a guest in place of its number.
-pub(super) fn arrive(
-    store: &mut StoreContextMut<'_, InstanceState>,
-    shape: &Shape,
-    value: &mut Val,
-    crossings: &mut Crossings,
-    ended: Fault,
-) -> wasmtime::Result<()> {
-    let Val::U32(number) = *value else {
-        bail!("not a number")
-    };
-    let crossing = crossings.get_mut(number as usize).and_then(Option::take);
-    *value = match (shape, crossing) {
-        (Shape::Stream { size }, Some(Crossing::Stream(batches))) => for_size!(*size, give_stream(store, batches))?,
-        (Shape::Future { size, on_fault }, Some(Crossing::Future(value))) => {
-            for_size!(*size, give_future(store, value, on_fault.clone(), ended))?
-        }
-        _ => bail!("neither a stream nor a future"),
-    };
-    Ok(())
-}
-
-fn take_stream<E: Element>(
-    store: &mut StoreContextMut<'_, InstanceState>,
+    payload: &Payload,
     stream: StreamAny,
-) -> wasmtime::Result<Crossing> {
-    let (sender, receiver) = mpsc::channel(1);
-    stream
-        .try_into_stream_reader::<E>()?
-        .pipe(store, TakingOf::<E>(Taking { sender, room: None }, PhantomData))?;
-    Ok(Crossing::Stream(receiver))
+) -> wasmtime::Result<Incoming> {
+    fn take<E: Crosser>(
+        gate: Gate,
+        store: &mut StoreContextMut<'_, InstanceState>,
+        stream: StreamAny,
+    ) -> wasmtime::Result<Incoming> {
+        let incoming = match stream.try_into_stream_reader::<E>()?.try_into(&mut *store) {
+            // The guest passes on what has come from another component, and has not to do with it any more.
+            Ok(incoming) => incoming,
+            Err(reader) => {
+                let (sender, batches) = mpsc::channel(1);
+                let room = None;
+                reader.pipe(store, Taking::<E> { gate, sender, room })?;
+                let rest = Vec::new().into_iter();
+                IncomingStream::<E> { batches, rest }
+            }
+        };
+        Ok(Incoming(Box::new(incoming)))
+    }
+    for_payload!(payload, take(Gate::new(side, payload), store, stream))
 }
 
-fn give_stream<E: Element>(
+/// Gives a stream to a guest.
+pub(super) fn give_stream(
+    side: &Side,
     store: &mut StoreContextMut<'_, InstanceState>,
-    batches: mpsc::Receiver<Vec<Val>>,
+    payload: &Payload,
+    incoming: Incoming,
 ) -> wasmtime::Result<Val> {
-    let giving = Giving::<E> {
-        batches,
-        rest: Vec::new().into_iter(),
-        element: PhantomData,
-    };
-    let reader = StreamReader::new(&mut *store, giving)?;
-    Ok(Val::Stream(reader.try_into_stream_any(store)?))
+    fn give<E: Crosser>(
+        gate: Gate,
+        store: &mut StoreContextMut<'_, InstanceState>,
+        incoming: Incoming,
+    ) -> wasmtime::Result<Val> {
+        let incoming = incoming.open::<IncomingStream<E>>()?;
+        let reader = StreamReader::new(&mut *store, Giving { gate, incoming })?;
+        Ok(Val::Stream(reader.try_into_stream_any(store)?))
+    }
+    for_payload!(payload, give(Gate::new(side, payload), store, incoming))
 }
 
-fn take_future<E: Element>(
+/// Takes a future from a guest.
+pub(super) fn take_future(
+    side: &Side,
     store: &mut StoreContextMut<'_, InstanceState>,
+    payload: &Payload,
     future: FutureAny,
-) -> wasmtime::Result<Crossing> {
-    let (sender, receiver) = oneshot::channel();
-    future
-        .try_into_future_reader::<E>()?
-        .pipe(store, TakingOne::<E>(Some(sender), PhantomData))?;
-    Ok(Crossing::Future(receiver))
+) -> wasmtime::Result<Incoming> {
+    fn take<E: Crosser>(
+        gate: Gate,
+        store: &mut StoreContextMut<'_, InstanceState>,
+        future: FutureAny,
+    ) -> wasmtime::Result<Incoming> {
+        let (sender, receiver) = oneshot::channel();
+        let sender = Some(sender);
+        let reader = future.try_into_future_reader::<E>()?;
+        reader.pipe(store, TakingOne::<E> { gate, sender })?;
+        Ok(Incoming(Box::new(IncomingFuture::<E>(receiver))))
+    }
+    for_payload!(payload, take(Gate::new(side, payload), store, future))
 }
 
-fn give_future<E: Element>(
+/// Gives a future to a guest.
+pub(super) fn give_future(
+    side: &Side,
     store: &mut StoreContextMut<'_, InstanceState>,
-    value: oneshot::Receiver<Val>,
-    on_fault: OnFault,
-    ended: Fault,
+    payload: &Payload,
+    incoming: Incoming,
+    on_fault: &OnFault,
 ) -> wasmtime::Result<Val> {
-    let giving = GivingOne::<E> {
-        value,
-        on_fault,
-        ended,
-        element: PhantomData,
-    };
-    let reader = FutureReader::new(&mut *store, giving)?;
-    Ok(Val::Future(reader.try_into_future_any(store)?))
+    fn give<E: Crosser>(
+        gate: Gate,
+        store: &mut StoreContextMut<'_, InstanceState>,
+        incoming: Incoming,
+        on_fault: OnFault,
+    ) -> wasmtime::Result<Val> {
+        let giving = GivingOne {
+            gate,
+            incoming: Some(incoming.open::<IncomingFuture<E>>()?),
+            on_fault,
+        };
+        let reader = FutureReader::new(&mut *store, giving)?;
+        Ok(Val::Future(reader.try_into_future_any(store)?))
+    }
+    let on_fault = on_fault.clone();
+    for_payload!(payload, give(Gate::new(side, payload), store, incoming, on_fault))
 }
 
-type Room = Pin<Box<dyn Future<Output = Option<mpsc::OwnedPermit<Vec<Val>>>> + Send>>;
+type Room<E> = Pin<Box<dyn Future<Output = Option<mpsc::OwnedPermit<Vec<<E as Crosser>::Sent>>>> + Send>>;
 
 /// Takes what a guest writes to a stream.
-struct Taking {
-    sender: mpsc::Sender<Vec<Val>>,
+struct Taking<E: Crosser> {
+    gate: Gate,
+    sender: mpsc::Sender<Vec<E::Sent>>,
     /// Waiting for the other side to take what came before.
-    room: Option<Room>,
+    room: Option<Room<E>>,
 }
 
-impl<D, E: Element> StreamConsumer<D> for TakingOf<E> {
+impl<E: Crosser> StreamConsumer<InstanceState> for Taking<E> {
     type Item = E;
 
     fn poll_consume(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        mut store: StoreContextMut<'_, D>,
+        mut store: StoreContextMut<'_, InstanceState>,
         mut source: Source<'_, E>,
         finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
-        let wanted = source.remaining(&mut store).min(BATCH_MAX);
+        let wanted = source.remaining(&mut store).min(E::BATCH_MAX);
         if wanted == 0 {
             return Poll::Ready(Ok(StreamResult::Completed));
         }
-        let permit = match self.0.poll_room(cx) {
+        let permit = match self.poll_room(cx) {
             Poll::Ready(Some(permit)) => permit,
             Poll::Ready(None) => return Poll::Ready(Ok(StreamResult::Dropped)),
             Poll::Pending if finish => return Poll::Ready(Ok(StreamResult::Cancelled)),
             Poll::Pending => return Poll::Pending,
         };
-        permit.send(E::read(&mut source, store, wanted)?);
+        let elements = E::take(&mut source, store.as_context_mut(), wanted)?;
+        permit.send(E::leave(elements, &self.gate, store)?);
         Poll::Ready(Ok(StreamResult::Completed))
     }
 }
 
-/// A [`Taking`] of elements of this type.
-struct TakingOf<E>(Taking, PhantomData<fn(E)>);
-
-impl Taking {
+impl<E: Crosser> Taking<E> {
     /// A place in the channel; `None` once the other side has dropped its end.
-    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Option<mpsc::OwnedPermit<Vec<Val>>>> {
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Option<mpsc::OwnedPermit<Vec<E::Sent>>>> {
         if self.room.is_none()
             && let Ok(permit) = self.sender.clone().try_reserve_owned()
         {
@@ -246,108 +324,118 @@ impl Taking {
 }
 
 /// Writes what comes from the other side to a guest's stream.
-struct Giving<E> {
-    batches: mpsc::Receiver<Vec<Val>>,
-    /// Of the batch that is being written.
-    rest: std::vec::IntoIter<Val>,
-    element: PhantomData<fn() -> E>,
+struct Giving<E: Crosser> {
+    gate: Gate,
+    incoming: IncomingStream<E>,
 }
 
-impl<D: 'static, E: Element> StreamProducer<D> for Giving<E> {
+impl<E: Crosser> StreamProducer<InstanceState> for Giving<E> {
     type Item = E;
     type Buffer = VecBuffer<E>;
 
     fn poll_produce<'a>(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        mut store: StoreContextMut<'a, D>,
+        mut store: StoreContextMut<'a, InstanceState>,
         mut destination: Destination<'a, E, VecBuffer<E>>,
         finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
-        while self.rest.len() == 0 {
-            match self.batches.poll_recv(cx) {
-                Poll::Ready(Some(batch)) => self.rest = batch.into_iter(),
+        while self.incoming.rest.len() == 0 {
+            match self.incoming.batches.poll_recv(cx) {
+                Poll::Ready(Some(batch)) => self.incoming.rest = batch.into_iter(),
                 Poll::Ready(None) => return Poll::Ready(Ok(StreamResult::Dropped)),
                 Poll::Pending if finish => return Poll::Ready(Ok(StreamResult::Cancelled)),
                 Poll::Pending => return Poll::Pending,
             }
         }
-        // A read of length zero asks whether there is something: there is.
-        let wanted = destination.remaining(&mut store).unwrap_or(1);
-        let items: Vec<_> = self.rest.by_ref().take(wanted).map(E::new).collect();
-        destination.set_buffer(items.into());
-        Poll::Ready(Ok(StreamResult::Completed))
+        // A read of length zero asks whether there is something: there is. A host that reads takes what there is.
+        let wanted = destination.remaining(&mut store).unwrap_or(usize::MAX);
+        let sent: Vec<_> = self.incoming.rest.by_ref().take(wanted).collect();
+        let count = sent.len();
+        let elements = E::arrive(sent, &self.gate, store)?;
+        let is_all = elements.len() == count;
+        destination.set_buffer(elements.into());
+        Poll::Ready(Ok(match is_all {
+            true => StreamResult::Completed,
+            // With what leads nowhere any more, a stream ends.
+            false => StreamResult::Dropped,
+        }))
+    }
+
+    /// For those who take it back, to pass it on.
+    fn try_into(me: Pin<Box<Self>>, ty: TypeId) -> Result<Box<dyn Any>, Pin<Box<Self>>> {
+        match ty == TypeId::of::<IncomingStream<E>>() {
+            true => Ok(Box::new(Pin::into_inner(me).incoming)),
+            false => Err(me),
+        }
     }
 }
 
 /// Takes what a guest writes to a future.
-struct TakingOne<E>(Option<oneshot::Sender<Val>>, PhantomData<fn(E)>);
+struct TakingOne<E: Crosser> {
+    gate: Gate,
+    sender: Option<oneshot::Sender<E::Sent>>,
+}
 
-impl<D, E: Element> FutureConsumer<D> for TakingOne<E> {
+impl<E: Crosser> FutureConsumer<InstanceState> for TakingOne<E> {
     type Item = E;
 
     fn poll_consume(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
-        store: StoreContextMut<'_, D>,
+        mut store: StoreContextMut<'_, InstanceState>,
         mut source: Source<'_, E>,
         _: bool,
     ) -> Poll<wasmtime::Result<()>> {
-        let mut item: Option<E> = None;
-        source.read(store, &mut item)?;
-        if let (Some(element), Some(sender)) = (item, self.0.take()) {
-            let _ = sender.send(E::value(element));
+        let element = E::take(&mut source, store.as_context_mut(), 1)?;
+        let sent = E::leave(element, &self.gate, store)?.pop();
+        if let (Some(sent), Some(sender)) = (sent, self.sender.take()) {
+            let _ = sender.send(sent);
         }
         Poll::Ready(Ok(()))
     }
 }
 
 /// Writes what comes from the other side to a guest's future.
-struct GivingOne<E> {
-    value: oneshot::Receiver<Val>,
+struct GivingOne<E: Crosser> {
+    gate: Gate,
+    /// Gone once nothing will come any more.
+    incoming: Option<IncomingFuture<E>>,
     on_fault: OnFault,
-    ended: Fault,
-    element: PhantomData<fn() -> E>,
 }
 
-impl<D, E: Element> FutureProducer<D> for GivingOne<E> {
+impl<E: Crosser> FutureProducer<InstanceState> for GivingOne<E> {
     type Item = E;
 
     fn poll_produce(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        _: StoreContextMut<'_, D>,
+        store: StoreContextMut<'_, InstanceState>,
         finish: bool,
     ) -> Poll<wasmtime::Result<Option<E>>> {
-        match Pin::new(&mut self.value).poll(cx) {
-            Poll::Ready(Ok(value)) => Poll::Ready(Ok(Some(E::new(value)))),
-            // Nothing will come any more.
-            Poll::Ready(Err(_)) => match self.on_fault.value(&self.ended) {
-                Some(value) => Poll::Ready(Ok(Some(E::new(value)))),
-                None => Poll::Ready(Err(self.ended.clone().into())),
-            },
-            Poll::Pending if finish => Poll::Ready(Ok(None)),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use wasmtime::bail;
-    use wharf_app::compose::crossing::element_crosses;
-
-    use super::Item;
-
-    /// There is code for what is said to cross, and for nothing else.
-    #[test]
-    fn elements_cross_whose_size_is_known() {
-        fn known<E>() -> wasmtime::Result<usize> {
-            Ok(size_of::<E>())
-        }
-        let size_of_known = |size: usize| -> wasmtime::Result<usize> { for_size!(size, known()) };
-        for size in 0..=512 {
-            assert_eq!(size_of_known(size).is_ok(), element_crosses(size), "{size}");
+        let come = self
+            .incoming
+            .as_mut()
+            .map(|incoming| Pin::new(&mut incoming.0).poll(cx));
+        let arrived = match come {
+            Some(Poll::Ready(Ok(sent))) => E::arrive(vec![sent], &self.gate, store)?.pop(),
+            Some(Poll::Ready(Err(_))) | None => None,
+            Some(Poll::Pending) if finish => return Poll::Ready(Ok(None)),
+            Some(Poll::Pending) => return Poll::Pending,
+        };
+        let ended = self.gate.side.unwritten();
+        let error = || self.on_fault.value(&ended).and_then(E::of);
+        match (arrived.or_else(error), &self.gate.side) {
+            (Some(element), _) => Poll::Ready(Ok(Some(element))),
+            (None, Side::Caller(_)) => Poll::Ready(Err(ended.into())),
+            // A caller that has ended does not end those it called: others use them. What waits for its value waits unheard.
+            (None, Side::Home(_)) => {
+                self.incoming = None;
+                match finish {
+                    true => Poll::Ready(Ok(None)),
+                    false => Poll::Pending,
+                }
+            }
         }
     }
 }

@@ -1,12 +1,11 @@
 //! What crosses between a caller and a linked component, decided once, when the caller is linked.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use wasmtime::component::types::{ComponentFunc, ComponentItem, Type};
 use wasmtime::component::{ResourceType, Val};
 use wasmtime::{bail, ensure};
-
-use wharf_app::compose::crossing::element_crosses;
 
 use super::fault::OnFault;
 
@@ -116,10 +115,10 @@ pub(super) enum Shape {
     Own(u32),
     /// A resource that is lent for the call.
     Borrow,
-    /// A stream of elements of this size, in bytes; 0 where they are nothing.
-    Stream { size: usize },
-    /// A future of a value of this size, and what it says when nothing will come.
-    Future { size: usize, on_fault: OnFault },
+    /// A stream.
+    Stream(Payload),
+    /// A future, and what it says when nothing will come.
+    Future(Payload, OnFault),
     /// A list, of fixed length or not.
     Elements(Box<Shape>),
     /// Keys have no handles.
@@ -132,6 +131,17 @@ pub(super) enum Shape {
     Some(Box<Shape>),
     /// What a result holds.
     Result(Box<Shape>, Box<Shape>),
+}
+
+/// What comes through a stream or a future.
+#[derive(Debug)]
+pub(super) enum Payload {
+    /// Nothing that has a value.
+    Nothing,
+    /// Bytes. The host itself makes streams of them, such as a body, and knows them by no other type.
+    Byte,
+    /// Values, and where in them the handles are.
+    Value(Arc<Shape>),
 }
 
 impl Passing {
@@ -219,13 +229,13 @@ impl Shape {
                 ensure!(import.names().eq(export.names()), "flags of different names");
                 Self::Plain
             }
-            (Type::Stream(import), Type::Stream(export)) => Self::Stream {
-                size: element(import.ty(), export.ty(), resources)?,
-            },
-            (Type::Future(import), Type::Future(export)) => Self::Future {
-                size: element(import.ty(), export.ty(), resources)?,
-                on_fault: OnFault::new(import.ty().as_ref()),
-            },
+            (Type::Stream(import), Type::Stream(export)) => {
+                Self::Stream(Payload::new(import.ty(), export.ty(), resources)?)
+            }
+            (Type::Future(import), Type::Future(export)) => {
+                let payload = Payload::new(import.ty(), export.ty(), resources)?;
+                Self::Future(payload, OnFault::new(import.ty().as_ref()))
+            }
             (Type::ErrorContext, Type::ErrorContext) => bail!("an error context does not cross to a linked component"),
             // What is left has no parts.
             (import, export) => {
@@ -260,7 +270,7 @@ impl Shape {
     ) -> wasmtime::Result<()> {
         match (self, value) {
             (Self::Plain, _) => Ok(()),
-            (handle @ (Self::Own(_) | Self::Borrow | Self::Stream { .. } | Self::Future { .. }), value) => {
+            (handle @ (Self::Own(_) | Self::Borrow | Self::Stream(_) | Self::Future(..)), value) => {
                 visitor(handle, value)
             }
             (Self::Elements(shape), Val::List(values) | Val::FixedLengthList(values)) => {
@@ -292,88 +302,37 @@ impl Shape {
     }
 }
 
-/// The size of an element that both sides mean the same by; 0 where there is none.
-fn element(import: Option<Type>, export: Option<Type>, resources: &Resources) -> wasmtime::Result<usize> {
-    let (import, export) = match (import, export) {
-        (Some(import), Some(export)) => (import, export),
-        (None, None) => return Ok(0),
-        _ => bail!("a stream or a future that carries something on one side alone"),
-    };
-    let shape = Shape::new(&import, &export, resources)?;
-    ensure!(
-        shape.is_plain() && has_plain_parts(&import),
-        "a stream or a future of resources, streams, maps or lists of fixed length does not cross to a linked component"
-    );
-    let size = measure(&import).0;
-    ensure!(
-        element_crosses(size),
-        "a stream or a future of elements of {size} bytes does not cross to a linked component"
-    );
-    Ok(size)
+impl Payload {
+    /// Of elements that both sides mean the same by.
+    fn new(import: Option<Type>, export: Option<Type>, resources: &Resources) -> wasmtime::Result<Self> {
+        let (import, export) = match (import, export) {
+            (Some(import), Some(export)) => (import, export),
+            (None, None) => return Ok(Self::Nothing),
+            _ => bail!("a stream or a future that carries something on one side alone"),
+        };
+        let shape = Shape::new(&import, &export, resources)?;
+        ensure!(
+            has_known_parts(&import),
+            "a stream or a future of maps or lists of fixed length does not cross to a linked component"
+        );
+        match import {
+            Type::U8 => Ok(Self::Byte),
+            _ => Ok(Self::Value(Arc::new(shape))),
+        }
+    }
 }
 
 /// Whether a type is made of those alone that elements can have.
-fn has_plain_parts(ty: &Type) -> bool {
-    let is_plain = |ty: Option<Type>| ty.is_none_or(|ty| has_plain_parts(&ty));
+fn has_known_parts(ty: &Type) -> bool {
+    let is_known = |ty: Option<Type>| ty.is_none_or(|ty| has_known_parts(&ty));
     match ty {
         Type::Map(_) | Type::FixedLengthList(_) => false,
-        Type::List(list) => has_plain_parts(&list.ty()),
-        Type::Record(record) => record.fields().all(|field| has_plain_parts(&field.ty)),
-        Type::Tuple(tuple) => tuple.types().all(|ty| has_plain_parts(&ty)),
-        Type::Variant(variant) => variant.cases().all(|case| is_plain(case.ty)),
-        Type::Option(option) => has_plain_parts(&option.ty()),
-        Type::Result(result) => is_plain(result.ok()) && is_plain(result.err()),
+        Type::List(list) => has_known_parts(&list.ty()),
+        Type::Record(record) => record.fields().all(|field| has_known_parts(&field.ty)),
+        Type::Tuple(tuple) => tuple.types().all(|ty| has_known_parts(&ty)),
+        Type::Variant(variant) => variant.cases().all(|case| is_known(case.ty)),
+        Type::Option(option) => has_known_parts(&option.ty()),
+        Type::Result(result) => is_known(result.ok()) && is_known(result.err()),
         _ => true,
     }
-}
-
-/// Size and alignment in memory, in bytes (Canonical ABI, "Alignment" and "Element Size").
-fn measure(ty: &Type) -> (usize, usize) {
-    match ty {
-        Type::Bool | Type::S8 | Type::U8 => (1, 1),
-        Type::S16 | Type::U16 => (2, 2),
-        Type::S64 | Type::U64 | Type::Float64 => (8, 8),
-        Type::String | Type::List(_) => (8, 4),
-        Type::Record(record) => parts(record.fields().map(|field| field.ty)),
-        Type::Tuple(tuple) => parts(tuple.types()),
-        Type::Variant(variant) => cases(variant.cases().len(), variant.cases().filter_map(|case| case.ty)),
-        Type::Enum(names) => cases(names.names().len(), std::iter::empty()),
-        Type::Option(option) => cases(2, std::iter::once(option.ty())),
-        Type::Result(result) => cases(2, result.ok().into_iter().chain(result.err())),
-        Type::Flags(flags) => match flags.names().len() {
-            0..=8 => (1, 1),
-            9..=16 => (2, 2),
-            more => (more.div_ceil(32) * 4, 4),
-        },
-        // Numbers and characters of four bytes, and handles.
-        _ => (4, 4),
-    }
-}
-
-fn parts(types: impl Iterator<Item = Type>) -> (usize, usize) {
-    let (mut end, mut widest) = (0_usize, 1);
-    for ty in types {
-        let (size, align) = measure(&ty);
-        end = end.next_multiple_of(align) + size;
-        widest = widest.max(align);
-    }
-    (end.next_multiple_of(widest), widest)
-}
-
-fn cases(count: usize, payloads: impl Iterator<Item = Type>) -> (usize, usize) {
-    let discriminant = match count {
-        0..=0x100 => 1,
-        0x101..=0x1_0000 => 2,
-        _ => 4_usize,
-    };
-    let (mut largest, mut widest) = (0, discriminant);
-    let mut payload_align = 1;
-    for ty in payloads {
-        let (size, align) = measure(&ty);
-        largest = largest.max(size);
-        widest = widest.max(align);
-        payload_align = payload_align.max(align);
-    }
-    let payload_at = discriminant.next_multiple_of(payload_align);
-    ((payload_at + largest).next_multiple_of(widest), widest)
 }

@@ -70,6 +70,91 @@ async fn handle(request: Request) -> Result<Response, ErrorCode> {
             store::count(ticks).await.to_string()
         }
         "sizes" => sizes(number("count")).await,
+        "large" => {
+            let large = store::large(number("count")).await.collect().await;
+            let said: Vec<_> = large
+                .iter()
+                .map(|vast| (vast.number, &*vast.texts.0.0.0, &*vast.texts.7.7.7))
+                .collect();
+            format!("{said:?}")
+        }
+        "echo" => {
+            let large = store::large(number("count")).await;
+            store::heard(large).await
+        }
+        "walk" => walk(number("count"), word("how"), number("most"), word("then")).await,
+        "gather" => {
+            let mut cursors: Vec<_> = (0..number("count")).map(Cursor::new).collect();
+            if word("how") == "stale" {
+                let _ = store::fail_text("trap".to_owned()).await;
+                cursors.insert(0, Cursor::new(7));
+                cursors.push(Cursor::new(8));
+            }
+            let (mut writer, reader) = wit_stream::new();
+            wit_bindgen::spawn_local(async move {
+                writer.write_all(cursors).await;
+            });
+            store::gather(reader).await.to_string()
+        }
+        "later" => store::later(number("at")).await.await.next().await.to_string(),
+        "arrived" => {
+            let (writer, cursor) = wit_future::new(|| Cursor::new(0));
+            let at = number("at");
+            wit_bindgen::spawn_local(async move {
+                let _ = writer.write(Cursor::new(at)).await;
+            });
+            store::arrived(cursor).await.to_string()
+        }
+        // Back to where they come from, unread.
+        "circle" => {
+            let cursors = store::walk(number("count"), String::new()).await;
+            let chunks = store::chunks(number("count")).await;
+            format!("{} {}", store::gather(cursors).await, store::join(chunks).await)
+        }
+        // A future that has no value as long as this lasts.
+        "withhold" => {
+            let held = store::open(number("count")).await;
+            let (_writer, cursor) = wit_future::new(|| Cursor::new(0));
+            let at = store::arrived(cursor).await;
+            format!("{} {at}", held.is_ok())
+        }
+        "chunks" => {
+            let mut chunks = store::chunks(number("count")).await;
+            let mut bytes = Vec::new();
+            let mut taken = 0;
+            while let Some(chunk) = chunks.next().await {
+                bytes.extend(chunk.collect().await);
+                taken += 1;
+                if taken == number("most") {
+                    break;
+                }
+            }
+            String::from_utf8_lossy(&bytes).into_owned()
+        }
+        "join" => {
+            let (mut writer, chunks) = wit_stream::new();
+            let count = number("count");
+            wit_bindgen::spawn_local(async move {
+                for number in 0..count {
+                    let (mut bytes, chunk) = wit_stream::new();
+                    writer.write_one(chunk).await;
+                    bytes.write_all(format!("{number} ").into_bytes()).await;
+                }
+            });
+            store::join(chunks).await
+        }
+        "promise" => {
+            let numbers = store::promise(number("count")).await.await.collect().await;
+            format!("{} {}", numbers.len(), numbers.iter().sum::<u32>())
+        }
+        "pages" => pages(number("count"), word("how")).await,
+        "body" => {
+            let (_, result) = wasip3::wit_future::new(|| Ok(()));
+            let (body, _) = Request::consume_body(request, result);
+            let (_, trailers) = wasip3::wit_future::new(|| Ok(None));
+            let upper = store::upper(body).await;
+            return Ok(Response::new(guests_http::fields(&[]), Some(upper), trailers).0);
+        }
         "made" => store::made().await.to_string(),
         "live" => store::live().to_string(),
         "stale" => stale().await,
@@ -105,6 +190,40 @@ async fn rows(count: u32, pause_ms: u32, how: String, most: u32) -> Result<Respo
         reply.finish(Ok(None)).await;
     });
     Ok(response)
+}
+
+/// Moves each cursor on, at most so many of them.
+async fn walk(count: u32, how: String, most: u32, then: String) -> String {
+    let lives = how.is_empty();
+    let mut cursors = store::walk(count, how).await;
+    let (mut taken, mut sum) = (0, 0);
+    while let Some(cursor) = cursors.next().await {
+        sum += if lives { cursor.at() } else { 0 };
+        taken += 1;
+        if taken == most {
+            break;
+        }
+    }
+    assert_ne!(then, "trap", "the caller ends, not the store");
+    format!("{taken} {sum}")
+}
+
+/// Each page, with its rows and how they ended.
+async fn pages(count: u32, how: String) -> String {
+    let lives = how.is_empty();
+    let mut pages = store::pages(count, how).await;
+    let mut said = String::new();
+    while let Some(page) = pages.next().await {
+        let rows = page.rows.collect().await;
+        let mark = page.mark.as_ref().filter(|_| lives).map_or(0, Cursor::at);
+        let ended = match page.ended.await {
+            Ok(rows) => rows.to_string(),
+            Err(Failure::Unavailable(_)) => "unavailable".to_owned(),
+            Err(Failure::NotFound) => "dropped".to_owned(),
+        };
+        said += &format!("{}: {rows:?} {mark} {ended}\n", page.number);
+    }
+    said
 }
 
 async fn sizes(count: u32) -> String {

@@ -13,7 +13,7 @@ wit_bindgen::generate!({
 });
 
 use exports::acme::store::store::{
-    Cursor, CursorBorrow, Entry, Failure, Guest, GuestCursor, Modes, Odd, Trouble, Wide,
+    Cursor, CursorBorrow, Entry, Failure, Guest, GuestCursor, Modes, Odd, Page, Trouble, Vast, Wide,
 };
 
 struct Store;
@@ -33,6 +33,27 @@ fn wide_of(number: u32) -> Wide {
         first: (text(0), text(1), text(2), text(3), text(4), text(5), text(6), text(7)),
         last: (text(8), text(9), text(10), text(11), text(12), text(13), text(14)),
     }
+}
+
+fn vast_of(number: u64) -> Vast {
+    let nth = std::cell::Cell::new(0);
+    let text = || {
+        nth.set(nth.get() + 1);
+        format!("{number}.{}", nth.get())
+    };
+    let eight = || (text(), text(), text(), text(), text(), text(), text(), text());
+    let eights = || (eight(), eight(), eight(), eight(), eight(), eight(), eight(), eight());
+    let texts = (
+        eights(),
+        eights(),
+        eights(),
+        eights(),
+        eights(),
+        eights(),
+        eights(),
+        eights(),
+    );
+    Vast { number, texts }
 }
 
 thread_local! {
@@ -190,6 +211,122 @@ impl Guest for Store {
             wide_writer.write_all((0..count).map(wide_of).collect()).await;
         });
         (odd, wide)
+    }
+
+    async fn large(count: u32) -> StreamReader<Vast> {
+        let (mut writer, large) = wit_stream::new();
+        wit_bindgen::spawn_local(async move {
+            writer.write_all((0..count.into()).map(vast_of).collect()).await;
+        });
+        large
+    }
+
+    async fn heard(mut large: StreamReader<Vast>) -> String {
+        let mut heard = (0, String::new());
+        while let Some(vast) = large.next().await {
+            heard.0 += vast.number;
+            heard.1 += &vast.texts.7.7.7;
+        }
+        format!("{heard:?}")
+    }
+
+    async fn walk(count: u32, how: String) -> StreamReader<Cursor> {
+        let (mut writer, cursors) = wit_stream::new();
+        wit_bindgen::spawn_local(async move {
+            for at in 0..count {
+                if at == count / 2 {
+                    fail(&how).await;
+                }
+                if writer.write_one(Cursor::new(Counter::new(at))).await.is_some() {
+                    break;
+                }
+            }
+        });
+        cursors
+    }
+
+    async fn gather(mut cursors: StreamReader<Cursor>) -> u32 {
+        let mut sum = 0;
+        while let Some(cursor) = cursors.next().await {
+            sum += cursor.get::<Counter>().at();
+        }
+        sum
+    }
+
+    async fn later(at: u32) -> FutureReader<Cursor> {
+        let (writer, cursor) = wit_future::new(|| Cursor::new(Counter::new(0)));
+        wit_bindgen::spawn_local(async move {
+            sleep_ms(1).await;
+            let _ = writer.write(Cursor::new(Counter::new(at))).await;
+        });
+        cursor
+    }
+
+    async fn arrived(cursor: FutureReader<Cursor>) -> u32 {
+        cursor.await.get::<Counter>().at()
+    }
+
+    async fn chunks(count: u32) -> StreamReader<StreamReader<u8>> {
+        let (mut writer, chunks) = wit_stream::new();
+        wit_bindgen::spawn_local(async move {
+            for number in 0..count {
+                let (mut bytes, chunk) = wit_stream::new();
+                if writer.write_one(chunk).await.is_some() {
+                    break;
+                }
+                MADE.set(MADE.get() + 1);
+                bytes.write_all(format!("{number} ").into_bytes()).await;
+            }
+        });
+        chunks
+    }
+
+    async fn join(mut chunks: StreamReader<StreamReader<u8>>) -> String {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = chunks.next().await {
+            bytes.extend(chunk.collect().await);
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    async fn promise(count: u32) -> FutureReader<StreamReader<u32>> {
+        let (writer, promise) = wit_future::new(|| wit_stream::new().1);
+        wit_bindgen::spawn_local(async move {
+            sleep_ms(1).await;
+            let (mut numbers, reader) = wit_stream::new();
+            let _ = writer.write(reader).await;
+            numbers.write_all((0..count).collect()).await;
+        });
+        promise
+    }
+
+    async fn pages(count: u32, how: String) -> StreamReader<Page> {
+        let (mut writer, pages) = wit_stream::new();
+        wit_bindgen::spawn_local(async move {
+            for number in 0..count {
+                let (mut rows_writer, rows) = wit_stream::new();
+                let (end, ended) = wit_future::new(|| Err(Failure::NotFound));
+                let mark = number.is_multiple_of(2).then(|| Cursor::new(Counter::new(number)));
+                let page = Page {
+                    number,
+                    rows,
+                    ended,
+                    mark,
+                };
+                if writer.write_one(page).await.is_some() {
+                    break;
+                }
+                for row in 0..number {
+                    rows_writer.write_one(row).await;
+                    if number == count / 2 {
+                        fail(&how).await;
+                    }
+                }
+                drop(rows_writer);
+                let _ = end.write(Ok(number)).await;
+            }
+        });
+        pages
     }
 
     async fn made() -> u32 {

@@ -1,59 +1,117 @@
-//! An element of a stream or future whose type is known only when components are linked.
+//! Elements of streams, and values of futures, whose types are known only when the component is there.
 //!
-//! The engine hands streams to a host in types that the host knows when it is built, and says in their traits how large a
-//! value is in a guest's memory. [`Item`] is such a type for each size: it reads and writes any value of that size as the types of
-//! the component at hand say. Of the engine's types that are no public interface, it uses those that its own derive macros do.
-//! What may be an element is decided in `linked/types.rs`; handles are not.
+//! The engine hands streams to a host in types that the host knows when it is built, and its traits say how large a value of such a
+//! type is in a guest's memory. [`Item`] is one type for all sizes: to the engine it takes no memory at all, so that every address
+//! which the engine computes is that of the first element, and where the others are is found here, by the types of the component at
+//! hand. Of the engine's types that are no public interface, it uses those that its own derive macros do.
+//!
+//! Handles in an element are the store's own; what becomes of them is for whoever takes the element.
 #![expect(
     unsafe_code,
-    reason = "the engine's traits for values are unsafe to implement: sizes must be true, which `typecheck` makes sure of"
+    reason = "the engine's traits for values are unsafe to implement: sizes must be true"
 )]
 
+use std::cell::Cell;
 use std::mem::MaybeUninit;
 
 use wasmtime::component::__internal::wasmtime_environ::component::{RecordField, VariantInfo};
 use wasmtime::component::__internal::{
     CanonicalAbiInfo, ComponentTypes, InstanceType, InterfaceType, LiftContext, LowerContext,
 };
-use wasmtime::component::{ComponentType, Lift, Lower, Val};
-use wasmtime::{Result, bail, ensure, format_err};
+use wasmtime::component::{ComponentType, FutureAny, Lift, Lower, ResourceAny, Source, StreamAny, Val};
+use wasmtime::{Result, StoreContextMut, bail, ensure, format_err};
 
-/// A value that takes `SIZE` bytes of memory.
-pub(super) struct Item<const SIZE: usize>(pub Val);
+/// An element of a stream, or the value of a future, of any type.
+pub(crate) struct Item(pub Val);
 
-// SAFETY: the size is that of the type, or `typecheck` fails. Alignment is left to the engine's own checks of guests: nothing here is
-// read otherwise than byte by byte.
-unsafe impl<const SIZE: usize> ComponentType for Item<SIZE> {
+/// What the host can take from a stream or a future.
+pub(crate) trait Element: Lift + Send + Sync + 'static {
+    /// Takes what has been written, at most so many. Once for each time that the engine offers a write: what is left of that, it
+    /// offers again.
+    fn take<D>(source: &mut Source<'_, Self>, store: StoreContextMut<'_, D>, most: usize) -> Result<Vec<Self>> {
+        let mut elements = Vec::with_capacity(most);
+        source.read(store, &mut elements)?;
+        Ok(elements)
+    }
+}
+
+impl Element for u8 {}
+
+impl Element for Vec<u8> {}
+
+impl Element for () {
+    /// One by one: a vector has room for any number of what takes none, and so takes all there is.
+    fn take<D>(source: &mut Source<'_, Self>, mut store: StoreContextMut<'_, D>, most: usize) -> Result<Vec<Self>> {
+        let mut elements = Vec::new();
+        for _ in 0..most {
+            let mut element = None;
+            source.read(&mut store, &mut element)?;
+            elements.extend(element);
+        }
+        Ok(elements)
+    }
+}
+
+thread_local! {
+    /// The number of the [`Item`] that is read next, of those that a guest has written at once. It counts while they are taken, and is
+    /// nothing otherwise: the engine has no way to hand it through.
+    static NEXT: Cell<usize> = const { Cell::new(0) };
+}
+
+impl Element for Item {
+    fn take<D>(source: &mut Source<'_, Self>, store: StoreContextMut<'_, D>, most: usize) -> Result<Vec<Self>> {
+        let mut items = Vec::with_capacity(most);
+        NEXT.set(0);
+        source.read(store, &mut items)?;
+        Ok(items)
+    }
+}
+
+// SAFETY: what is said to take no memory is never too large for the memory that there is. The engine computes addresses and bounds
+// with this size, all of them of slices whose bounds are checked, and nothing here is read or written but through such slices. No
+// other type has an `Item` in it, nor is one a parameter or a result.
+unsafe impl ComponentType for Item {
     type Lower = <u32 as ComponentType>::Lower;
 
     const ABI: CanonicalAbiInfo = CanonicalAbiInfo {
-        size32: SIZE as u32,
+        size32: 0,
         align32: 1,
-        size64: SIZE as u32,
+        size64: 0,
         align64: 1,
         flat_count: None,
     };
 
-    fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
-        let size = types.types.canonical_abi(ty).size32;
-        ensure!(size as usize == SIZE, "an element of {size} bytes, not of {SIZE}");
+    /// Any type: each value is checked against it when it is written.
+    fn typecheck(_: &InterfaceType, _: &InstanceType<'_>) -> Result<()> {
         Ok(())
     }
 }
 
-// SAFETY: reads within the slice it is given, or with bounds checked.
-unsafe impl<const SIZE: usize> Lift for Item<SIZE> {
+// SAFETY: reads within memory, with bounds checked.
+unsafe impl Lift for Item {
     fn linear_lift_from_flat(_: &mut LiftContext<'_>, _: InterfaceType, _: &Self::Lower) -> Result<Self> {
         bail!("elements are read from memory")
     }
 
-    fn linear_lift_from_memory(cx: &mut LiftContext<'_>, ty: InterfaceType, bytes: &[u8]) -> Result<Self> {
+    fn linear_lift_from_memory(cx: &mut LiftContext<'_>, ty: InterfaceType, first: &[u8]) -> Result<Self> {
+        let number = NEXT.get();
+        NEXT.set(number + 1);
+        let memory = cx.memory();
+        let abi = cx.types.canonical_abi(&ty);
+        let size = abi.size32 as usize;
+        // A slice of nothing still says where it is.
+        let first = first.as_ptr().addr().checked_sub(memory.as_ptr().addr());
+        let first = first.ok_or_else(|| format_err!("an element is not in memory"))?;
+        ensure!(first % abi.align32 as usize == 0, "write pointer not aligned");
+        let at = number.checked_mul(size).and_then(|offset| offset.checked_add(first));
+        let bytes = at.and_then(|at| memory.get(at..)?.get(..size));
+        let bytes = bytes.ok_or_else(|| format_err!("write pointer out of bounds of memory"))?;
         lift(cx, ty, bytes).map(Self)
     }
 }
 
-// SAFETY: writes where the engine has checked, or what it has allocated.
-unsafe impl<const SIZE: usize> Lower for Item<SIZE> {
+// SAFETY: writes within memory, with bounds checked.
+unsafe impl Lower for Item {
     fn linear_lower_to_flat<T>(
         &self,
         _: &mut LowerContext<'_, T>,
@@ -64,7 +122,26 @@ unsafe impl<const SIZE: usize> Lower for Item<SIZE> {
     }
 
     fn linear_lower_to_memory<T>(&self, cx: &mut LowerContext<'_, T>, ty: InterfaceType, offset: usize) -> Result<()> {
-        lower(cx, ty, offset, &self.0)
+        Self::linear_store_list_to_memory(cx, ty, offset, std::slice::from_ref(self))
+    }
+
+    fn linear_store_list_to_memory<T>(
+        cx: &mut LowerContext<'_, T>,
+        ty: InterfaceType,
+        offset: usize,
+        items: &[Self],
+    ) -> Result<()> {
+        let abi = cx.types.canonical_abi(&ty);
+        let size = abi.size32 as usize;
+        ensure!(offset % abi.align32 as usize == 0, "read pointer not aligned");
+        let end = items
+            .len()
+            .checked_mul(size)
+            .and_then(|bytes| bytes.checked_add(offset));
+        let is_inside = end.is_some_and(|end| end <= cx.as_slice_mut().len());
+        ensure!(is_inside, "read pointer out of bounds of memory");
+        let mut numbered = items.iter().enumerate();
+        numbered.try_for_each(|(number, item)| lower(cx, ty, offset + number * size, &item.0))
     }
 }
 
@@ -136,6 +213,9 @@ fn lift(cx: &mut LiftContext<'_>, ty: InterfaceType, bytes: &[u8]) -> Result<Val
                     .collect(),
             )
         }
+        InterfaceType::Own(_) => Val::Resource(ResourceAny::linear_lift_from_memory(cx, ty, bytes)?),
+        InterfaceType::Stream(_) => Val::Stream(StreamAny::linear_lift_from_memory(cx, ty, bytes)?),
+        InterfaceType::Future(_) => Val::Future(FutureAny::linear_lift_from_memory(cx, ty, bytes)?),
         _ => bail!("no element of a stream"),
     })
 }
@@ -287,6 +367,9 @@ fn lower<T>(cx: &mut LowerContext<'_, T>, ty: InterfaceType, offset: usize, valu
             }
             put(cx, offset, &bytes)
         }
+        (InterfaceType::Own(_), Val::Resource(value)) => value.linear_lower_to_memory(cx, ty, offset),
+        (InterfaceType::Stream(_), Val::Stream(value)) => value.linear_lower_to_memory(cx, ty, offset),
+        (InterfaceType::Future(_), Val::Future(value)) => value.linear_lower_to_memory(cx, ty, offset),
         _ => bail!("a value of another type"),
     }
 }
