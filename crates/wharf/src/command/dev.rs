@@ -95,7 +95,7 @@ impl Session {
             file: dev.file.clone(),
             kinds: kinds.clone(),
             threads: threads.map_or(1, usize::from),
-            toolbox: Toolbox::from_environment().incremental(),
+            toolbox: Toolbox::from_environment().for_development(),
             children: Children::to_be_ended(),
             development: Development::new(!dev.no_script),
             prefixes: Prefixes::from_environment(),
