@@ -100,8 +100,8 @@ pub fn build(
 impl Job {
     fn run(&self, toolbox: &Toolbox) -> Result<Outcome, BuildError> {
         make_folder(&self.state)?;
-        check_pins(&self.build.wit)?;
-        match &self.build.recipe {
+        let unpinned = check_pins(&self.build.wit)?;
+        let mut outcome = match &self.build.recipe {
             Recipe::Language(language) => {
                 let tools = toolbox
                     .of_project(&self.build.folder)
@@ -110,7 +110,9 @@ impl Job {
                 self.with_language(*language, &tools)
             }
             Recipe::Command(words) => self.unless_unchanged(None, || Ok(Vec::new()), || self.with_command(words)),
-        }
+        }?;
+        outcome.notes.extend(unpinned);
+        Ok(outcome)
     }
 
     fn with_language(&self, language: Language, tools: &Tools) -> Result<Outcome, BuildError> {
