@@ -184,6 +184,10 @@ mod tests {
         check("src/a.go", "b", true);
         check("src/c.go", "", true);
         check("src/a.go", "b", false);
+        check("go.sum", "a", true);
+        check("requirements.txt", "a", true);
+        check("wit/wharf-wit.lock", "a", true);
+        check("table.csv", "a", true);
         check("app.wasm", "a", false);
         check(".git/HEAD", "a", false);
         check("target/debug/a", "a", false);
@@ -197,6 +201,29 @@ mod tests {
         check("shop.db-schema", "a", true);
         check("src/uploads/b/a.go", "a", false);
         check("kept/a.go", "a", false);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_tool_is_another_by_its_length_and_its_time() {
+        let folder = std::env::temp_dir().join(format!("wharf-build-tools-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let tool = folder.join("tool");
+        let digest = |content: &str, seconds: u64| {
+            fs::write(&tool, content).unwrap();
+            let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+            fs::File::options()
+                .write(true)
+                .open(&tool)
+                .unwrap()
+                .set_modified(time)
+                .unwrap();
+            digest("words", &[], &Data::default(), std::slice::from_ref(&tool)).unwrap()
+        };
+        let first = digest("a", 1);
+        assert_eq!(digest("b", 1), first);
+        assert_ne!(digest("a", 2), first);
+        assert_ne!(digest("ab", 1), first);
         fs::remove_dir_all(&folder).unwrap();
     }
 
