@@ -553,6 +553,71 @@ fn what_makes_no_difference_again_and_again_waits() {
     eventually(|| text(&server).is_empty(), "the newest version");
 }
 
+/// Whoever develops sees where it was, whatever the profile says of what is shipped; `wharf build` ships nothing of it.
+#[test]
+fn traps_are_told_with_lines_of_the_source() {
+    for (language, file, line, broken) in [
+        (
+            "rust",
+            "src/greeting.rs",
+            "    match path",
+            "    assert!(path != \"/\");\n    match path",
+        ),
+        (
+            "c",
+            "greeting.c",
+            "  while (length > 0",
+            "  __builtin_trap();\n  while (length > 0",
+        ),
+    ] {
+        let Some(path) = toolchain::path(language) else {
+            continue;
+        };
+        let scratch = Scratch::new();
+        let name = format!("breaks-in-{language}");
+        let folder = scratch.join(&name);
+        let made = finish(wharf().arg("new").arg(&folder).args(["--language", language]), "");
+        assert_eq!(made.code(), Some(0), "{made:?}");
+        if language == "rust" {
+            let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+            std::fs::write(
+                folder.join("Cargo.toml"),
+                manifest + "[profile.release]\nstrip = true\n",
+            )
+            .unwrap();
+        }
+        let source = std::fs::read_to_string(folder.join(file)).unwrap();
+        let before = source.lines().position(|known| known.starts_with(line)).unwrap();
+        std::fs::write(folder.join(file), source.replace(line, broken)).unwrap();
+        let place = format!("{file}:{}:", before + 1);
+        let set = |command: &mut Command| {
+            command
+                .env("PATH", &path)
+                .env("CARGO_TARGET_DIR", toolchain::cargo_target())
+                .env_remove("WASMTIME_BACKTRACE_DETAILS");
+        };
+        let server = develop(&folder, &[], set);
+        let component = folder.join(&name).with_extension("wasm");
+        let bytes = || component.metadata().unwrap().len();
+        let with_lines = bytes();
+        assert_eq!(get(server.addr(), "/", "").status, 502);
+        // A panic's own message has a place as well: the backtrace comes after it.
+        let in_backtrace = || {
+            let log = server.log();
+            log.split_once("wasm backtrace:")
+                .is_some_and(|(_, backtrace)| backtrace.contains(&place))
+        };
+        eventually(in_backtrace, &format!("{place} in {}", server.log()));
+        server.stop();
+
+        let mut build = wharf();
+        set(build.arg("build").arg(&folder));
+        let built = finish(&mut build, "");
+        assert!(built.stderr.contains(": built, "), "{built:?}");
+        assert!(bytes() < with_lines, "{built:?}");
+    }
+}
+
 #[test]
 fn an_app_that_comes_into_a_servers_folder_is_built() {
     let scratch = Scratch::new();

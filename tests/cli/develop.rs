@@ -325,6 +325,14 @@ fn what_would_trap_is_refused() {
         said,
     );
     check(
+        "http",
+        "python",
+        "app.py",
+        "class Handler(exports.Handler):",
+        "class Plain:\n    pass\n\n\nHandler = Plain\n\n\nclass Other(exports.Handler):",
+        "the class Plain has to derive from wit_world.exports.Handler, or every call of it traps",
+    );
+    check(
         "library",
         "python",
         "wit/world.wit",

@@ -178,6 +178,15 @@ fn check_entries_outlive_requests(server: &Server) {
     let cached = |path: &str| in_cache(&get(server.addr(), path));
     assert_eq!([cached("/ships/3"), cached("/ships/3")], ["miss", "hit"]);
     assert_eq!([cached("/ships/4"), cached("/ships/3")], ["miss", "hit"]);
+    // Whichever handler has put it there, and in its words.
+    assert_eq!([cached("/status/ships/3"), cached("/status/ships/6")], ["hit", "miss"]);
+    assert_eq!([cached("/ships/6"), cached("/status/ships/6")], ["hit", "hit"]);
+    let texts = ["/status/ships/3", "/ships/6"].map(|path| get(server.addr(), path).text());
+    assert_eq!(
+        texts.each_ref().map(|text| text.contains("\": ")),
+        [true, false],
+        "{texts:?}"
+    );
 }
 
 fn check_entries_end(server: &Server) {

@@ -124,9 +124,10 @@ fn a_closed_standard_error_changes_nothing() {
 
 /// Built here, since only what a compiler makes has lines: the guests of the tests are stripped of them.
 #[test]
-fn backtraces_have_source_lines_where_they_are_asked_for() {
+fn backtraces_have_source_lines_unless_they_are_not_wanted() {
+    const DETAILS: &str = "WASMTIME_BACKTRACE_DETAILS";
     const SOURCE: &str = "fn innermost(values: &[u32], at: usize) -> u32 {\n    values[at]\n}\n\nfn main() {\n    \
-        let values: Vec<u32> = (0..3).collect();\n    std::process::exit(innermost(&values, std::env::args().count() + 2) as i32);\n}\n";
+        let values: Vec<u32> = (0..3).collect();\n    std::process::exit(innermost(&values, std::env::args().count() + 3) as i32);\n}\n";
     let scratch = wharf_tests::Scratch::new();
     let (source, component) = (scratch.write("breaks.rs", SOURCE), scratch.join("breaks.wasm"));
     let mut rustc = std::process::Command::new("rustc");
@@ -137,12 +138,18 @@ fn backtraces_have_source_lines_where_they_are_asked_for() {
         Some(0),
         "`rustup target add wasm32-wasip2` may be missing: {built:?}"
     );
-    for (details, has_lines) in [("0", false), ("1", true)] {
-        let mut command = wharf();
-        command.args(["run", "--no-cache"]).arg(&component);
-        let finished = finish(command.env("WASMTIME_BACKTRACE_DETAILS", details), "");
-        assert_eq!(finished.code(), Some(134), "{finished:?}");
-        let backtrace = finished.stderr.split("wasm backtrace:").nth(1).unwrap_or_default();
-        assert_eq!(backtrace.contains("breaks.rs:2:"), has_lines, "{finished:?}");
+    for (details, has_lines) in [(None, true), (Some("0"), false), (Some("1"), true)] {
+        for (word, function) in [("run", None), ("call", Some("run"))] {
+            let mut command = wharf();
+            command.args([word, "--no-cache"]).arg(&component).args(function);
+            match details {
+                Some(details) => command.env(DETAILS, details),
+                None => command.env_remove(DETAILS),
+            };
+            let finished = finish(&mut command, "");
+            assert_eq!(finished.code(), Some(134), "{finished:?}");
+            let backtrace = finished.stderr.split("wasm backtrace:").nth(1).unwrap_or_default();
+            assert_eq!(backtrace.contains("breaks.rs:2:"), has_lines, "{finished:?}");
+        }
     }
 }

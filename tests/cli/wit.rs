@@ -323,6 +323,65 @@ fn what_lies_in_deps_is_pinned_there() {
     assert_eq!(run("check").code(), Some(0));
 }
 
+/// What nobody has added is built on all the same, and named with the command that takes it in.
+#[test]
+fn what_no_lock_has_is_told_with_what_takes_it_in() {
+    let scratch = Scratch::new();
+    scratch.write(
+        "wharf.toml",
+        "name = 'shop'\ncomponent = 'app.wasm'\n[build]\ncommand = ['sh', '-c', 'cp source $WHARF_COMPONENT']\n",
+    );
+    scratch.write("source", std::fs::read(guest("http-hello")).unwrap());
+    let wit = scratch.join("wit");
+    assert_eq!(add(&wit, &["wharf:cache"]).code(), Some(0));
+    let run = |command: &str| finish(wharf().arg(command).arg(scratch.path()), "");
+    let warned = |finished: &Finished| {
+        assert_eq!(finished.code(), Some(0), "{finished:?}");
+        finished.stderr.contains("warning: ")
+    };
+    assert!(!warned(&run("build")) && !warned(&run("check")));
+
+    scratch.write("wit/deps/acme/store.wit", "package acme:store;\ninterface store {}\n");
+    // Wharf has it as well, in other words.
+    let clocks = wharf_with(["wit", "show", "wasi:clocks"]).stdout + "// As it was found.\n";
+    scratch.write("wit/deps/clocks.wit", &clocks);
+    let listed = finish(wharf().args(["wit", "list", "--of"]).arg(&wit), "");
+    for (name, file) in [("acme:store", "acme/store.wit"), ("wasi:clocks@0.3.2", "clocks.wit")] {
+        let expected = format!(
+            "in {}, and not in wharf-wit.lock",
+            wit.join("deps").join(file).display()
+        );
+        let is_line = |line: &str| line.starts_with(name) && line.contains(&expected);
+        assert!(listed.stdout.lines().any(is_line), "{name}: {listed:?}");
+    }
+    // Also where nothing else has changed.
+    for command in ["build", "build", "check"] {
+        let told = run(command);
+        assert!(warned(&told), "{told:?}");
+        assert!(
+            told.stderr
+                .contains(": deps/acme, deps/clocks.wit are not in wharf-wit.lock"),
+            "{told:?}"
+        );
+    }
+    let told = run("build").stderr;
+    let command = told.split('`').nth(1).expect("a command");
+    let words = command.strip_prefix("wharf ").expect("of ours").split(' ');
+    let added = finish(wharf().args(words), "");
+    assert_eq!(added.code(), Some(0), "{command}: {added:?}");
+    assert!(!warned(&run("build")) && !warned(&run("check")));
+
+    // It stays what the project has of it, whoever asks for it, and is told where it differs.
+    let http = add(&wit, &["wasi:http"]);
+    assert!(http.stdout.contains("there      wasi:clocks@0.3.2"), "{http:?}");
+    assert_eq!(text(&wit.join("deps/clocks.wit")), clocks);
+    assert!(!warned(&run("build")));
+    scratch.write("wit/deps/clocks.wit", clocks + "// Mine.\n");
+    let wrong = run("build");
+    assert_eq!(wrong.code(), Some(1), "{wrong:?}");
+    assert!(wrong.stderr.contains("takes it as it is now"), "{wrong:?}");
+}
+
 #[test]
 fn what_a_package_came_from_is_told_where_it_differs() {
     let scratch = store_beside();

@@ -3,6 +3,7 @@
 //! This reads source as text. It finds what people write most often, and says nothing where it cannot tell.
 
 pub(crate) mod exports;
+mod modules;
 
 use std::fmt;
 use std::fs;
@@ -97,7 +98,8 @@ pub(crate) fn check(job: &Job, language: Language, world: &World) -> Result<Vec<
         Language::Python => {
             let entry = job.build.entry.as_deref().unwrap_or(python::ENTRY);
             let file = folder.join(entry.replace('.', "/")).with_extension("py");
-            notes.extend(exports::of_python(&file, &entry_source(&file)?, world)?);
+            entry_source(&file)?;
+            notes.extend(exports::of_python(folder, entry, world)?);
             notes.extend(calls_in_files(folder, "py", &PYTHON_CALLS));
         }
         Language::JavaScript => {

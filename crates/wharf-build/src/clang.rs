@@ -19,6 +19,7 @@ pub(crate) fn build(job: &Job, tools: &Tools, world: &World) -> Result<Vec<u8>, 
     let mut command = tools.command("clang");
     command.current_dir(&job.build.folder);
     command.args(["--target=wasm32-wasi", "-mexec-model=reactor", "-Oz", "-flto"]);
+    command.args(tools.flags());
     libc(&mut command, &tools.path("wasi-libc"));
     command.arg("-I").arg(&bindings).args(sources(&job.build.folder)?);
     command.args(generated).arg("-o").arg(&module);

@@ -88,11 +88,17 @@ fn file_id(_: &fs::Metadata) -> Option<FileId> {
     None
 }
 
-/// A path without links on the way, as far as it is there already.
-fn real(path: &Path) -> PathBuf {
-    let beside = || Some(real(path.parent()?).join(path.file_name()?));
-    let real = path.canonicalize().ok().or_else(beside);
-    real.unwrap_or_else(|| path.to_owned())
+/// A path from the root on and without links on the way, as far as it is there already: as changes are told.
+#[must_use]
+pub fn real(path: &Path) -> PathBuf {
+    if let Ok(real) = path.canonicalize() {
+        return real;
+    }
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    match (path.parent(), path.file_name()) {
+        (Some(folder), Some(name)) => real(folder).join(name),
+        _ => path,
+    }
 }
 
 /// The digest of all files in `places`, which are files and folders, but for `data`; of `tools`, which are programs, and of `words`.
@@ -178,6 +184,10 @@ mod tests {
         check("src/a.go", "b", true);
         check("src/c.go", "", true);
         check("src/a.go", "b", false);
+        check("go.sum", "a", true);
+        check("requirements.txt", "a", true);
+        check("wit/wharf-wit.lock", "a", true);
+        check("table.csv", "a", true);
         check("app.wasm", "a", false);
         check(".git/HEAD", "a", false);
         check("target/debug/a", "a", false);
@@ -191,6 +201,51 @@ mod tests {
         check("shop.db-schema", "a", true);
         check("src/uploads/b/a.go", "a", false);
         check("kept/a.go", "a", false);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_tool_is_another_by_its_length_and_its_time() {
+        let folder = std::env::temp_dir().join(format!("wharf-build-tools-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let tool = folder.join("tool");
+        let digest = |content: &str, seconds: u64| {
+            fs::write(&tool, content).unwrap();
+            let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+            fs::File::options()
+                .write(true)
+                .open(&tool)
+                .unwrap()
+                .set_modified(time)
+                .unwrap();
+            digest("words", &[], &Data::default(), std::slice::from_ref(&tool)).unwrap()
+        };
+        let first = digest("a", 1);
+        assert_eq!(digest("b", 1), first);
+        assert_ne!(digest("a", 2), first);
+        assert_ne!(digest("ab", 1), first);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    /// A folder that is made later is where its parent leads to.
+    #[cfg(unix)]
+    #[test]
+    fn what_is_not_there_yet_is_without_links_too() {
+        let folder = std::env::temp_dir().join(format!("wharf-build-real-{}", std::process::id()));
+        fs::create_dir_all(folder.join("there")).unwrap();
+        std::os::unix::fs::symlink("there", folder.join("link")).unwrap();
+        let there = folder.join("there").canonicalize().unwrap();
+        for (path, expected) in [
+            (folder.join("link"), there.clone()),
+            (folder.join("link/a"), there.join("a")),
+            (folder.join("link/a/b"), there.join("a/b")),
+            (
+                "wharf-build-real".into(),
+                std::env::current_dir().unwrap().join("wharf-build-real"),
+            ),
+        ] {
+            assert_eq!(real(&path), expected, "{}", path.display());
+        }
         fs::remove_dir_all(&folder).unwrap();
     }
 

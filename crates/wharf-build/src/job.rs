@@ -100,8 +100,8 @@ pub fn build(
 impl Job {
     fn run(&self, toolbox: &Toolbox) -> Result<Outcome, BuildError> {
         make_folder(&self.state)?;
-        check_pins(&self.build.wit)?;
-        match &self.build.recipe {
+        let unpinned = check_pins(&self.build.wit)?;
+        let mut outcome = match &self.build.recipe {
             Recipe::Language(language) => {
                 let tools = toolbox
                     .of_project(&self.build.folder)
@@ -109,8 +109,10 @@ impl Job {
                     .map_err(BuildError::Missing)?;
                 self.with_language(*language, &tools)
             }
-            Recipe::Command(words) => self.unless_unchanged(&[], || Ok(Vec::new()), || self.with_command(words)),
-        }
+            Recipe::Command(words) => self.unless_unchanged(None, || Ok(Vec::new()), || self.with_command(words)),
+        }?;
+        outcome.notes.extend(unpinned);
+        Ok(outcome)
     }
 
     fn with_language(&self, language: Language, tools: &Tools) -> Result<Outcome, BuildError> {
@@ -128,7 +130,7 @@ impl Job {
             let outcome = self.place(&component, maker, notes)?;
             Ok(Made { outcome, is_new: true })
         };
-        self.unless_unchanged(&tools.paths(), || self.notes(language), build)
+        self.unless_unchanged(Some(tools), || self.notes(language), build)
     }
 
     /// Runs a tool that writes `output`, and returns what that is. What an earlier call has left there is not taken for it.
@@ -222,7 +224,7 @@ impl Job {
     /// Does what `build` does, unless it has been done for what is there now: then there is only what `notes` has to say.
     fn unless_unchanged(
         &self,
-        tools: &[PathBuf],
+        tools: Option<&Tools>,
         notes: impl FnOnce() -> Result<Vec<Note>, BuildError>,
         build: impl FnOnce() -> Result<Made, BuildError>,
     ) -> Result<Outcome, BuildError> {
@@ -247,17 +249,23 @@ impl Job {
         Ok(made.outcome)
     }
 
-    fn digest(&self, tools: &[PathBuf]) -> Result<String, BuildError> {
+    fn digest(&self, tools: Option<&Tools>) -> Result<String, BuildError> {
         let words = format!(
-            "{} {:?} {}",
+            "{} {:?} {} {:?}",
             env!("CARGO_PKG_VERSION"),
             self.build,
-            self.component.display()
+            self.component.display(),
+            tools.map(Tools::flags)
         );
         let mut places: Vec<&Path> = vec![&self.build.folder];
         places.extend(Some(&*self.build.wit).filter(|wit| wit.exists() && !wit.starts_with(&self.build.folder)));
         places.extend(self.build.inputs.iter().map(PathBuf::as_path));
-        inputs::digest(&words, &places, &self.data, tools)
+        inputs::digest(
+            &words,
+            &places,
+            &self.data,
+            &tools.map(Tools::paths).unwrap_or_default(),
+        )
     }
 
     /// Puts what was built in its place, if it is a component.

@@ -25,7 +25,7 @@ mod world;
 
 pub use check::Note;
 pub use error::BuildError;
-pub use inputs::{Data, is_derived};
+pub use inputs::{Data, is_derived, real};
 pub use job::{Event, Job, Outcome, build};
 pub use pins::check_pins;
 pub use process::{Children, shown};

@@ -47,6 +47,8 @@ pub struct Toolbox {
     wasi: Option<PathBuf>,
     /// What tools find in their environment beside that of this process.
     variables: Vec<(String, OsString)>,
+    /// Whether traps are to be told with lines of the source, as far as a toolchain can make that so.
+    has_lines: bool,
 }
 
 /// A tool that is there.
@@ -92,6 +94,7 @@ impl fmt::Display for Missing {
 pub struct Tools {
     tools: Vec<Tool>,
     variables: Vec<(String, OsString)>,
+    flags: &'static [&'static str],
 }
 
 impl Tools {
@@ -114,6 +117,11 @@ impl Tools {
             .and_then(|said| said.split_whitespace().last())
             .unwrap_or_default()
             .to_owned()
+    }
+
+    /// What the compiler is called with besides.
+    pub(crate) fn flags(&self) -> &'static [&'static str] {
+        self.flags
     }
 
     /// The programs and folders.
@@ -207,6 +215,7 @@ impl Toolbox {
             folders,
             wasi: libc.or_else(|| Some(sdk?.join("share/wasi-sysroot"))),
             variables: Vec::new(),
+            has_lines: false,
         }
     }
 
@@ -217,15 +226,22 @@ impl Toolbox {
         self
     }
 
-    /// For builds that follow each other closely: of a Rust package, only what has changed is compiled again. What comes of it is a
-    /// little slower and larger than without. A wish of the user's, by the same variable of Cargo's, goes before.
+    /// For builds that follow each other closely, of what is tried out: of a Rust package, only what has changed is compiled again, and
+    /// what is made of Rust and C has the lines of its source. It is a little slower and larger than without. Wishes of the user's, by
+    /// the same variables of Cargo's, go before.
     #[must_use]
-    pub fn incremental(self) -> Self {
-        const VARIABLE: &str = "CARGO_PROFILE_RELEASE_INCREMENTAL";
-        match std::env::var_os(VARIABLE) {
-            Some(_) => self,
-            None => self.with_variable(VARIABLE, "true"),
-        }
+    pub fn for_development(mut self) -> Self {
+        const VARIABLES: [(&str, &str); 3] = [
+            ("CARGO_PROFILE_RELEASE_INCREMENTAL", "true"),
+            ("CARGO_PROFILE_RELEASE_DEBUG", "line-tables-only"),
+            // The profile may say otherwise, for what is shipped.
+            ("CARGO_PROFILE_RELEASE_STRIP", "none"),
+        ];
+        self.has_lines = true;
+        let unsaid = VARIABLES
+            .into_iter()
+            .filter(|(name, _)| std::env::var_os(name).is_none());
+        unsaid.fold(self, |toolbox, (name, value)| toolbox.with_variable(name, value))
     }
 
     /// The same, whose tools find this variable in their environment.
@@ -289,6 +305,10 @@ impl Toolbox {
             true => Ok(Tools {
                 tools: found,
                 variables: self.variables.clone(),
+                flags: match language {
+                    Language::C if self.has_lines => &["-g"],
+                    _ => &[],
+                },
             }),
             false => Err(missing),
         }

@@ -4,6 +4,9 @@
 //! ([`wharf_host::Capability`]). Bad options fail when it is made, before any guest runs. Adding one that has a section of
 //! the manifest takes a module here and a line in [`kinds`].
 
+#[macro_use]
+mod writes_as;
+
 pub mod allow;
 pub mod cache;
 pub mod config;

@@ -229,7 +229,7 @@ fn add_one(count: &AtomicUsize, max: usize) -> bool {
 /// Where the library does not say when that is, they are counted for longer: one whose connection has failed until its handle is
 /// dropped, one that has listened until the instance ends, since the stream of its connections outlives the handle unseen.
 #[derive(Debug)]
-pub(crate) struct Holding {
+pub(crate) struct InstanceDescriptors {
     pub app: Descriptors,
     /// By the number of the guest's handle.
     sockets: HashMap<u32, Arc<Descriptor>>,
@@ -239,7 +239,7 @@ pub(crate) struct Holding {
     listening: Vec<(Arc<Descriptor>, Descriptor)>,
 }
 
-impl Holding {
+impl InstanceDescriptors {
     pub fn new(app: &Descriptors) -> Self {
         Self {
             app: app.clone(),
@@ -387,30 +387,30 @@ mod tests {
         let all = Arc::new(AllDescriptors::new(10));
         let app = all.of(None, 10);
         let held = || app.0.held.load(Ordering::Relaxed);
-        let mut holding = Holding::new(&app);
-        holding.keep(1, app.take().unwrap());
-        let stream = holding.of(1);
-        holding.dropped(1);
+        let mut instance = InstanceDescriptors::new(&app);
+        instance.keep(1, app.take().unwrap());
+        let stream = instance.of(1);
+        instance.dropped(1);
         assert_eq!(held(), 1);
         drop(stream);
         assert_eq!(held(), 0);
 
         // Three connections, of whose handles two are dropped, one of them after its streams were taken.
         for _ in 0..3 {
-            holding.accept();
+            instance.accept();
         }
-        let stream = holding.of(7);
-        holding.dropped(7);
-        holding.dropped(8);
-        assert_eq!((held(), holding.accepted()), (2, 1));
+        let stream = instance.of(7);
+        instance.dropped(7);
+        instance.dropped(8);
+        assert_eq!((held(), instance.accepted()), (2, 1));
         drop(stream);
         assert_eq!(held(), 1);
 
-        holding.keep(2, app.take().unwrap());
-        holding.listens(2, app.take().unwrap());
-        holding.dropped(2);
+        instance.keep(2, app.take().unwrap());
+        instance.listens(2, app.take().unwrap());
+        instance.dropped(2);
         assert_eq!(held(), 3);
-        drop(holding);
+        drop(instance);
         assert_eq!(held(), 0);
     }
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::Linker;
-use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
 use crate::descriptors::AllDescriptors;
 use crate::state::InstanceState;
@@ -68,6 +68,10 @@ pub struct EngineOptions {
     pub descriptors_max: usize,
     /// Whether instances come from a pool.
     pub pooling: Pooling,
+    /// Whether traps are told with lines of the guests' source, where they have debug information. Compiled code keeps that then, and is
+    /// other code than without: nothing that was compiled one way is taken the other way. Without it, lines are there where
+    /// `WASMTIME_BACKTRACE_DETAILS` is 1 in the environment.
+    pub source_lines: bool,
 }
 
 impl Default for EngineOptions {
@@ -79,6 +83,7 @@ impl Default for EngineOptions {
             kept_bytes_max: 512 << 20,
             descriptors_max: usize::MAX,
             pooling: Pooling::Auto,
+            source_lines: false,
         }
     }
 }
@@ -162,13 +167,13 @@ impl Engine {
     /// When the processor or the operating system lacks what compiled code needs.
     pub fn new(options: EngineOptions) -> wasmtime::Result<Self> {
         let (wasmtime, pooled) = match options.pooling {
-            Pooling::Never => (wasmtime::Engine::new(&config())?, false),
-            Pooling::LittleSpace => (wasmtime::Engine::new(&in_little_space())?, false),
+            Pooling::Never => (wasmtime::Engine::new(&config(&options))?, false),
+            Pooling::LittleSpace => (wasmtime::Engine::new(&in_little_space(&options))?, false),
             Pooling::Auto => match wasmtime::Engine::new(&pooled(&options)) {
                 Ok(engine) => (engine, true),
                 Err(error) => {
                     tracing::info!(%error, "too little address space for a pool of instances: memory is mapped for each");
-                    (wasmtime::Engine::new(&in_little_space())?, false)
+                    (wasmtime::Engine::new(&in_little_space(&options))?, false)
                 }
             },
         };
@@ -316,7 +321,7 @@ fn tick_while_used(engine: Weak<Inner>) -> std::io::Result<()> {
 }
 
 /// What every engine has: the features, and memory mapped for each instance.
-fn config() -> Config {
+fn config(options: &EngineOptions) -> Config {
     let mut config = Config::new();
     // All of the async component model. Wasmtime leaves the last three off by default; a server that did so would
     // refuse components that the standard allows.
@@ -326,6 +331,9 @@ fn config() -> Config {
     config.wasm_component_model_error_context(true);
     config.epoch_interruption(true);
     config.memory_init_cow(true);
+    if options.source_lines {
+        config.wasm_backtrace_details(WasmBacktraceDetails::Enable);
+    }
     config
 }
 
@@ -335,9 +343,9 @@ fn config() -> Config {
 /// When there is no compiler for the target.
 pub(crate) fn compiler(options: &EngineOptions, target: Option<&str>) -> wasmtime::Result<wasmtime::Engine> {
     let mut config = match options.pooling {
-        Pooling::LittleSpace => in_little_space(),
+        Pooling::LittleSpace => in_little_space(options),
         // What instances are made of does not change the code: it is the same with a pool and without.
-        Pooling::Auto | Pooling::Never => config(),
+        Pooling::Auto | Pooling::Never => config(options),
     };
     if let Some(target) = target {
         config.target(target)?;
@@ -347,14 +355,14 @@ pub(crate) fn compiler(options: &EngineOptions, target: Option<&str>) -> wasmtim
 
 /// With a pool of instances.
 fn pooled(options: &EngineOptions) -> Config {
-    let mut config = config();
+    let mut config = config(options);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(options)));
     config
 }
 
 /// For an address space of which each instance can have megabytes, and not the 4 GiB that spare compiled code its checks.
-fn in_little_space() -> Config {
-    let mut config = config();
+fn in_little_space(options: &EngineOptions) -> Config {
+    let mut config = config(options);
     config.memory_reservation(SMALL_RESERVATION_BYTES);
     config.memory_reservation_for_growth(SMALL_RESERVATION_BYTES);
     config.memory_guard_size(SMALL_GUARD_BYTES);

@@ -13,7 +13,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::capability::{AddressUse, Admission, Capability, Folders, Network};
 use crate::component::Component;
-use crate::descriptors::{Descriptors, Holding};
+use crate::descriptors::{Descriptors, InstanceDescriptors};
 use crate::engine::Engine;
 use crate::http::HttpState;
 use crate::limits::{CpuTimeExceeded, Growth, Limits, OpenedSocketsReached, Refused};
@@ -35,7 +35,7 @@ pub struct InstanceState {
     pub(crate) network: Option<Arc<dyn Network>>,
     pub(crate) environment: Arc<Environment>,
     pub(crate) growth: Growth,
-    pub(crate) holding: Holding,
+    pub(crate) descriptors: InstanceDescriptors,
     pub(crate) linked: Held,
     extensions: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
 }
@@ -161,7 +161,7 @@ impl Blueprint {
             network,
             environment: self.environment.clone(),
             growth: Growth::new(&self.limits),
-            holding: Holding::new(&self.descriptors),
+            descriptors: InstanceDescriptors::new(&self.descriptors),
             linked: Held::default(),
             extensions,
         })

@@ -39,6 +39,13 @@ pub fn precompiled(
     unsafe { Component::from_artefact(engine, name, bytes) }.map(Some)
 }
 
+/// Whether those who look for a fault get lines of the source: unless the environment says otherwise, and unless code may come that was
+/// compiled without. Who serves strangers' requests has them for the asking alone: they cost memory.
+pub fn source_lines(machine: &Machine) -> bool {
+    const VARIABLE: &str = "WASMTIME_BACKTRACE_DETAILS";
+    !machine.allow_precompiled && std::env::var_os(VARIABLE).is_none()
+}
+
 fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
 }

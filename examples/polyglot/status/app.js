@@ -1,8 +1,9 @@
-// The handler as far as JavaScript's toolchain goes: it asks the database in Go for ships and for what it does, and it streams what it is
-// sent.
+// The handler as far as JavaScript's toolchain goes: it asks the cache in Rust and the database in Go for ships, the latter for what it
+// does as well, and it streams what it is sent.
 
 import lookup from "example:polyglot/lookup@0.1.0";
 import monitor from "example:polyglot/monitor@0.1.0";
+import texts from "example:polyglot/texts@0.1.0";
 import environment from "wasi:cli/environment@0.3.2";
 import types from "wasi:http/types@0.3.2";
 
@@ -27,21 +28,36 @@ export const handler = {
   },
 };
 
-/// One row. An error of Go's comes as an exception.
+/// One row, from the cache if it is there, where the handler in Python puts rows as well. An error of Go's comes as an exception.
 function ship(berth) {
+  const key = `ship ${berth}`;
+  const known = texts.get(key);
+  if (known) {
+    return respondWith(200, "application/json", known, [["x-cache", bytes("hit")]]);
+  }
+  let row;
   try {
-    const row = lookup.find(berth);
-    return row ? respondWith(200, "application/json", JSON.stringify(row)) : respondWith(404, "text/plain", "no ship is at this berth");
+    row = lookup.find(berth);
   } catch (error) {
     return respondWith(502, "text/plain", `the database is damaged: ${error.message}`);
   }
+  if (!row) {
+    return respondWith(404, "text/plain", "no ship is at this berth");
+  }
+  const text = JSON.stringify(row);
+  texts.set(key, text, Number(variables().CACHE_SECONDS ?? 60));
+  return respondWith(200, "application/json", text, [["x-cache", bytes("miss")]]);
 }
 
 /// What the database has counted, and what the app was told about time.
 function status() {
-  const variables = Object.fromEntries(environment.getEnvironment());
-  const known = { database: monitor.now(), rowMs: variables.ROW_MS, cacheSeconds: variables.CACHE_SECONDS };
+  const { ROW_MS, CACHE_SECONDS } = variables();
+  const known = { database: monitor.now(), rowMs: ROW_MS, cacheSeconds: CACHE_SECONDS };
   return respondWith(200, "application/json", JSON.stringify(known));
+}
+
+function variables() {
+  return Object.fromEntries(environment.getEnvironment());
 }
 
 /// The letters a to z of what comes, in capitals, while it comes.
@@ -60,18 +76,18 @@ async function pass(content, body) {
   }
 }
 
-function respondWith(status, contentType, text) {
-  const { response, body, finish } = respond(contentType);
+function respondWith(status, contentType, text, fields = []) {
+  const { response, body, finish } = respond(contentType, fields);
   response.setStatusCode(status);
   // Nobody reads the body before the response is returned.
   body.writeAll(bytes(text + "\n")).then(finish);
   return response;
 }
 
-function respond(contentType) {
+function respond(contentType, fields = []) {
   const body = wit.Stream(wit.Stream.U8);
   const trailers = wit.Future(wit.Future.RESULT_OPTION_OTHER_ERROR_CODE);
-  const headers = Fields.fromList([["content-type", bytes(contentType)]]);
+  const headers = Fields.fromList([["content-type", bytes(contentType)], ...fields]);
   const [response, sent] = Response.new(headers, body.readable, trailers.readable);
   const finish = async () => {
     body.writable.drop();

@@ -68,7 +68,9 @@ pub struct AppManifest {
     #[serde(default)]
     pub secrets: BTreeMap<At<String>, At<Secret>>,
     /// Folders of this machine that guests see, as `"/guest/path" = "folder"`. Guests only read, unless a table says
-    /// otherwise. No path leads out of a folder.
+    /// otherwise. No path leads out of a folder. One that guests may write to is nobody's source, although it lies in a
+    /// component's folder: for what changes there, `wharf build` and `wharf dev` build nothing, and no page is loaded again. It is
+    /// source where it holds a component's folder as a whole, or `inputs` name it.
     #[serde(default)]
     pub filesystem: BTreeMap<At<String>, At<TextOr<FilesystemFolder>>>,
     /// The app's own pages for errors that the server answers with, as `404 = "page.html"` for one status or

@@ -101,6 +101,29 @@ pub fn local(place: &Path) -> Result<Local, LocalError> {
     Ok(local)
 }
 
+/// The files of WIT in `deps` of a folder, relative to that, with `/` between their parts.
+///
+/// # Errors
+/// When a folder cannot be read. It need not be there.
+pub fn in_deps(folder: &Path) -> Result<Vec<String>, LocalError> {
+    let listed = |folder: &Path| match entries(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        listed => listed.map_err(|error| unreadable(folder, error)),
+    };
+    let mut files = Vec::new();
+    for entry in listed(&folder.join(DEPS))? {
+        files.extend(if entry.is_dir() { listed(&entry)? } else { vec![entry] });
+    }
+    files.retain(|file| file.extension() == Some(OsStr::new("wit")));
+    let relative = files.iter().map(|file| {
+        file.strip_prefix(folder)
+            .unwrap_or(file)
+            .to_string_lossy()
+            .replace('\\', "/")
+    });
+    Ok(relative.collect())
+}
+
 fn is_component(place: &Path) -> bool {
     place.extension().is_some_and(|extension| extension == "wasm")
 }

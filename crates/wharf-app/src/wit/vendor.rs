@@ -6,7 +6,7 @@
 //! as the plan says.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Component, Path, PathBuf};
 
@@ -54,6 +54,8 @@ pub struct Difference<'a> {
     pub file: &'a str,
     /// Where it came from, likewise; `None` for what Wharf carries.
     pub from: Option<&'a str>,
+    /// Whether that is where it lies.
+    pub is_own: bool,
     /// Whether it is there, and another.
     pub is_there: bool,
 }
@@ -188,6 +190,15 @@ pub fn plan(
     wanted.into_iter().map(step).collect()
 }
 
+impl Locked {
+    fn is_own(&self) -> bool {
+        let folder = self.file.rsplit_once('/').map(|(folder, _)| folder);
+        self.from
+            .as_deref()
+            .is_some_and(|from| from == self.file || Some(from) == folder)
+    }
+}
+
 impl Lock {
     /// What a lock file says.
     ///
@@ -237,6 +248,22 @@ impl Lock {
         self.0.contains_key(file)
     }
 
+    /// Whether a file was taken as it lies there, and is the project's own.
+    pub fn is_own(&self, file: &str) -> bool {
+        self.0.get(file).is_some_and(Locked::is_own)
+    }
+
+    /// What of the files in `deps` it says nothing of: the places to add, which are folders there and files, each once.
+    pub fn unpinned<'a>(&self, files: impl IntoIterator<Item = &'a str>) -> BTreeSet<&'a str> {
+        let unknown = files.into_iter().filter(|file| !self.has(file));
+        unknown
+            .map(|file| {
+                let end = file.match_indices('/').nth(1);
+                end.map_or(file, |(end, _)| &file[..end])
+            })
+            .collect()
+    }
+
     /// The packages that came from elsewhere than Wharf: their full names, and where from.
     pub fn others(&self) -> BTreeMap<String, &str> {
         let others = self.0.values().filter_map(|locked| {
@@ -262,6 +289,7 @@ impl Lock {
                 version: &locked.version,
                 file: &locked.file,
                 from: locked.from.as_deref(),
+                is_own: locked.is_own(),
                 is_there,
             })
         });
@@ -386,6 +414,7 @@ mod tests {
             version: "0.2.1",
             file: "deps/acme-greeting-0.2.1/package.wit",
             from: None,
+            is_own: false,
             is_there,
         };
         assert_eq!(lock.differences(|_| Some(greeting.text.into())), []);
@@ -414,6 +443,39 @@ mod tests {
         assert_eq!(others, [("acme:own".to_owned(), "../../it's")]);
         let error = Lock::read("[[package]]\nname = \"a\"\n").unwrap_err();
         assert!(error.to_string().contains("file"), "{error}");
+    }
+
+    #[test]
+    fn what_no_lock_has_is_named_by_its_place() {
+        let mut lock = Lock::default();
+        let file = |file: &str, from: Option<&str>| Vendored {
+            name: "acme:own".to_owned(),
+            version: String::new(),
+            file: file.to_owned(),
+            text: "".into(),
+            from: from.map(str::to_owned),
+        };
+        let wanted = vec![
+            file("deps/wharf/a.wit", None),
+            file("deps/own/a.wit", Some("deps/own")),
+            file("deps/own.wit", Some("deps/own.wit")),
+            file("deps/copied/a.wit", Some("../own")),
+        ];
+        lock.add(&plan(wanted, &lock, &BTreeMap::new(), |_| None));
+        let files = [
+            "deps/wharf/a.wit",
+            "deps/own/a.wit",
+            "deps/own.wit",
+            "deps/copied/a.wit",
+            "deps/copied/b.wit",
+            "deps/new/a.wit",
+            "deps/new/b.wit",
+            "deps/new.wit",
+        ];
+        let unpinned: Vec<_> = lock.unpinned(files).into_iter().collect();
+        assert_eq!(unpinned, ["deps/copied", "deps/new", "deps/new.wit"]);
+        let own: Vec<_> = files.into_iter().filter(|file| lock.is_own(file)).collect();
+        assert_eq!(own, ["deps/own/a.wit", "deps/own.wit"]);
     }
 
     /// Of a package that has been written anew, under other names of files.

@@ -2,101 +2,115 @@
 
 use std::fs;
 use std::path::Path;
+use std::rc::Rc;
 
+use super::modules::{Class, Meaning, Module, Modules};
 use super::{Note, upper_camel};
 use crate::BuildError;
 use crate::world::{Export, Function, World};
 
 /// A class of the name of an exported interface has to derive from the generated one, and to have what is async there as `async def` and
-/// nothing else so: otherwise it builds, and then calls trap.
-pub(super) fn of_python(file: &Path, source: &str, world: &World) -> Result<Vec<Note>, BuildError> {
+/// nothing else so: otherwise it builds, and then calls trap. It may be written in any module of the project.
+pub(super) fn of_python(folder: &Path, entry: &str, world: &World) -> Result<Vec<Note>, BuildError> {
+    let modules = Modules::new(folder);
+    let Some(module) = modules.read(entry) else {
+        return Ok(Vec::new());
+    };
     let mut notes = Vec::new();
     for export in world.exports().iter().filter(|export| export.is_interface) {
-        let name = upper_camel(&export.name);
-        notes.extend(class(file, source, &name)?);
+        let Some(class) = class(&modules, &module, &upper_camel(&export.name))? else {
+            continue;
+        };
         for function in &export.functions {
-            notes.extend(method(file, source, &name, function)?);
+            notes.extend(method(&class.module.file, &class.module.code, class.name(), function)?);
         }
     }
     Ok(notes)
 }
 
-/// Where a class of this name is, by lines from 0, with what follows its name.
-fn find_class<'a>(source: &'a str, name: &str) -> Option<(usize, &'a str)> {
-    let mut rest = source;
-    for (nth, line) in source.split_inclusive('\n').enumerate() {
-        let own = rest.strip_prefix("class ").map(str::trim_start);
-        if let Some(own) = own.and_then(|own| own.strip_prefix(name))
-            && own.starts_with([':', '(', ' '])
-        {
-            return Some((nth, own));
+/// The class that a module exports by this name, if the text tells.
+///
+/// # Errors
+/// There is none, or it does not derive from the generated one.
+fn class(modules: &Modules<'_>, module: &Rc<Module>, name: &str) -> Result<Option<Class>, BuildError> {
+    let generated = generated(name);
+    let class = match modules.meaning(module, name) {
+        Meaning::Class(class) => class,
+        Meaning::Module(_) | Meaning::Unknown => return Ok(None),
+        Meaning::Outside(other) if other != generated => return Ok(None),
+        // It is spoken of: somebody may set it in a way that is not known here.
+        Meaning::Nothing if mentions(&module.code.replace(&format!("exports.{name}"), ""), name) => return Ok(None),
+        // The generated one, of which others derive, is not it.
+        Meaning::Nothing | Meaning::Outside(_) => {
+            return Err(BuildError::Source(format!(
+                "{}: there is no class {name}, which the world exports: `class {name}(exports.{name}):`, with `from wit_world import \
+                 exports` above",
+                module.file.display()
+            )));
         }
-        rest = &rest[line.len()..];
-    }
-    None
-}
-
-/// What a class derives from, by what follows its name; nothing for one that does not.
-fn bases(rest: &str) -> Vec<&str> {
-    let list = rest
-        .trim_start()
-        .strip_prefix('(')
-        .and_then(|rest| rest.split(')').next());
-    let bases = list.unwrap_or_default().split(',').map(str::trim);
-    bases.filter(|base| !base.is_empty()).collect()
-}
-
-fn class(file: &Path, source: &str, name: &str) -> Result<Option<Note>, BuildError> {
-    let wants = format!("`class {name}(exports.{name}):`");
-    let Some((nth, rest)) = find_class(source, name) else {
-        // It may come from another module, or be made. The generated one, of which others derive, is not it.
-        let generated = format!("exports.{name}");
-        let is_named =
-            |line: &str| mentions(&line.replace(&generated, ""), name) && !line.trim_start().starts_with('#');
-        let is_open = |line: &str| line.contains("import *") || line.contains("globals()");
-        return match source.lines().any(|line| is_named(line) || is_open(line)) {
-            true => Ok(None),
-            false => Err(BuildError::Source(format!(
-                "{}: there is no class {name}, which the world exports: {wants}, with `from wit_world import exports` above",
-                file.display()
-            ))),
+    };
+    if derives(modules, &class, &generated, &mut vec![class.clone()]) == Some(false) {
+        let own = class.name();
+        let note = Note {
+            file: class.module.file.clone(),
+            line: Some(class.line()),
+            message: format!(
+                "the class {own} has to derive from {generated}, or every call of it traps: `class {own}(exports.{name}):`"
+            ),
         };
-    };
-    let note = Note {
-        file: file.to_owned(),
-        line: Some(nth + 1),
-        message: format!(
-            "the class {name} has to derive from wit_world.exports.{name}, or every call of it traps: {wants}"
-        ),
-    };
-    match derives(source, &bases(rest), name, &mut vec![name]) {
-        Some(true) => Ok(None),
-        Some(false) => Err(BuildError::Source(note.to_string())),
-        None => Ok(Some(note)),
+        return Err(BuildError::Source(note.to_string()));
     }
+    Ok(Some(class))
 }
 
-/// Whether one of these bases is the generated class `name`, or derives from it; `None` where the file does not tell. `seen` are classes
-/// that were looked at.
-fn derives<'a>(source: &'a str, bases: &[&'a str], name: &str, seen: &mut Vec<&'a str>) -> Option<bool> {
-    /// Those of Python's own, which derive from nothing generated.
-    const OWN: [&str; 6] = ["object", "ABC", "abc.ABC", "Protocol", "typing.Protocol", "Exception"];
-    let mut answers = bases.iter().map(|base| match find_class(source, base) {
-        Some(_) if seen.contains(base) => Some(false),
-        Some((_, rest)) => {
-            seen.push(base);
-            derives(source, &self::bases(rest), name, seen)
+/// The full name of the generated class.
+fn generated(name: &str) -> String {
+    format!("wit_world.exports.{name}")
+}
+
+/// Whether a class derives from the one that is generated; `None` where the text does not tell. `seen` are classes that were looked at.
+fn derives(modules: &Modules<'_>, class: &Class, generated: &str, seen: &mut Vec<Class>) -> Option<bool> {
+    /// Those of Python's own, which derive from nothing generated, and what says how a class is made.
+    const OWN: [&str; 6] = [
+        "abc.ABC",
+        "abc.ABCMeta",
+        "typing.Generic",
+        "typing.Protocol",
+        "object",
+        "Exception",
+    ];
+    let mut is_told = !class.is_decorated();
+    for base in class.bases() {
+        let base = base.strip_prefix("metaclass=").unwrap_or(base);
+        // `Generic[T]`.
+        let base = base.split('[').next().unwrap_or(base);
+        let is_one = match modules.meaning(&class.module, base) {
+            Meaning::Class(base) if seen.iter().any(|known| known.is(&base)) => Some(false),
+            Meaning::Class(base) => {
+                seen.push(base.clone());
+                derives(modules, &base, generated, seen)
+            }
+            Meaning::Outside(base) if base == generated => Some(true),
+            Meaning::Outside(base) => OWN.contains(&&*base).then_some(false),
+            Meaning::Nothing => OWN.contains(&base).then_some(false),
+            Meaning::Module(_) | Meaning::Unknown => None,
+        };
+        if is_one == Some(true) {
+            return is_one;
         }
-        None if OWN.contains(base) || base.starts_with("metaclass=") => Some(false),
-        None => base.ends_with(name).then_some(true),
-    });
-    // Each is asked, unless one says yes.
-    let mut is_told = true;
-    let is_found = answers.any(|answer| {
-        is_told &= answer.is_some();
-        answer == Some(true)
-    });
-    (is_found || is_told).then_some(is_found)
+        is_told &= is_one.is_some();
+    }
+    is_told.then_some(false)
+}
+
+/// Where a class of this name is, by lines from 0.
+fn find_class(source: &str, name: &str) -> Option<usize> {
+    let is_class = |line: &str| {
+        let own = line.strip_prefix("class ").map(str::trim_start);
+        let rest = own.and_then(|own| own.strip_prefix(name));
+        rest.is_some_and(|rest| rest.starts_with([':', '(', ' ']))
+    };
+    source.lines().position(is_class)
 }
 
 /// What the class `name` has for a function of its interface, if that stands in its body.
@@ -125,7 +139,7 @@ fn method(file: &Path, source: &str, name: &str, function: &Function) -> Result<
 
 /// Where the body of a class has this method, by lines from 0, and whether it is async. One that is decorated may be anything.
 fn find_method(source: &str, class: &str, name: &str) -> Option<(usize, bool)> {
-    let (start, _) = find_class(source, class)?;
+    let start = find_class(source, class)?;
     let lines: Vec<&str> = source.lines().collect();
     let is_inside = |line: &&str| line.trim().is_empty() || line.starts_with([' ', '\t']);
     let mut body = lines
@@ -287,7 +301,7 @@ fn lower_camel(name: &str) -> String {
         .map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
 
-fn is_of_word(c: char) -> bool {
+pub(super) fn is_of_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_' || c == '$'
 }
 
@@ -308,44 +322,165 @@ mod tests {
 
     #[test]
     fn a_class_that_is_exported_derives_from_the_generated_one() {
-        #[track_caller]
-        fn check(source: &str, expected: Result<usize, &str>) {
-            let found = class(Path::new("app.py"), source, "IncomingHandler");
-            match (found, expected) {
-                (Ok(note), Ok(count)) => assert_eq!(note.iter().count(), count, "{note:?}"),
-                (Err(error), Err(expected)) => assert!(error.to_string().starts_with(expected), "{error}"),
-                (found, _) => panic!("{found:?}"),
+        let folder = std::env::temp_dir().join(format!("wharf-build-python-{}", std::process::id()));
+        let check = |files: &[(&str, &str)], expected: Result<(), &str>| {
+            let _ = fs::remove_dir_all(&folder);
+            for (name, source) in files {
+                let file = folder.join(name);
+                fs::create_dir_all(file.parent().unwrap()).unwrap();
+                fs::write(file, source).unwrap();
             }
+            let modules = Modules::new(&folder);
+            let entry = match folder.join("app.py").exists() {
+                true => "app",
+                false => "shop.app",
+            };
+            let found = class(&modules, &modules.read(entry).unwrap(), "IncomingHandler");
+            match (found.map(drop), expected) {
+                (Ok(()), Ok(())) => {}
+                (Err(error), Err(expected)) => {
+                    let error = error.to_string().replace(&format!("{}/", folder.display()), "");
+                    assert!(error.starts_with(expected), "{files:?}: {error}");
+                }
+                (found, _) => panic!("{files:?}: {found:?}"),
+            }
+        };
+        for right in [
+            "class IncomingHandler(exports.IncomingHandler):",
+            "import wit_world\nclass IncomingHandler(wit_world.exports.IncomingHandler, Base):",
+            "import wit_world.exports as e\nclass IncomingHandler(e.IncomingHandler):",
+            "from wit_world.exports import IncomingHandler as Base\nclass IncomingHandler(Base):",
+            "from wit_world.exports import IncomingHandler\nclass IncomingHandler(IncomingHandler):",
+            "from wit_world import exports\nclass IncomingHandler(\n    exports.IncomingHandler,  # (generated\n):",
+            "from wit_world import exports\nclass Base(exports.IncomingHandler):\n  pass\nclass IncomingHandler(Base):",
+            // What the text does not tell.
+            "from handlers import IncomingHandler",
+            "from handlers import *",
+            "from handlers import Base\nclass IncomingHandler(Base):",
+            "class IncomingHandler(object, Base):",
+            "class IncomingHandler(make(object)):",
+            "@derived\nclass IncomingHandler:",
+            "class IncomingHandler:\n  pass\nIncomingHandler = derived(IncomingHandler)",
+            "IncomingHandler = make()",
+            "IncomingHandler: type = make()",
+            "A = IncomingHandler = make()",
+            "A, IncomingHandler = make()",
+            "print(IncomingHandler := make())",
+            "def make():\n  global IncomingHandler\n  IncomingHandler = 1\nmake()",
+            "class IncomingHandler:\n  pass\ndef make():\n  global IncomingHandler\n  IncomingHandler = 1\nmake()",
+            "import app\napp.IncomingHandler = make()",
+            "if True:\n    IncomingHandler = make()",
+            "try:\n    from fast import IncomingHandler\nexcept ImportError:\n    class IncomingHandler:\n        pass",
+            "globals()['IncomingHandler'] = make()",
+            "IncomingHandler = IncomingHandler",
+        ] {
+            check(&[("app.py", right)], Ok(()));
         }
-        check("class IncomingHandler(exports.IncomingHandler):", Ok(0));
-        check("class IncomingHandler(wit_world.exports.IncomingHandler, Base):", Ok(0));
-        check("from handlers import IncomingHandler", Ok(0));
-        check("IncomingHandler = make()", Ok(0));
-        check("from handlers import *", Ok(0));
-        check("class IncomingHandler(Base):", Ok(1));
-        check("class IncomingHandler(object, Base):", Ok(1));
-        check("class IncomingHandler(\n    exports.IncomingHandler,\n):", Ok(0));
-        check(
-            "class Base(exports.IncomingHandler):\n  pass\nclass IncomingHandler(Base):",
-            Ok(0),
-        );
         let said = "app.py:2: the class IncomingHandler has to derive from wit_world.exports.IncomingHandler";
-        check("\nclass IncomingHandler:", Err(said));
-        check("\nclass IncomingHandler():", Err(said));
-        check("\nclass IncomingHandler(object):", Err(said));
-        check(
-            "\nclass IncomingHandler(Base):\n  pass\nclass Base(abc.ABC):",
-            Err(said),
-        );
-        check(
+        for wrong in [
+            "\nclass IncomingHandler:",
+            "\nclass IncomingHandler():",
+            "\nclass IncomingHandler(object): pass; a = 1",
+            "from typing import Generic\nclass IncomingHandler(Generic[T]):",
+            "import abc\nclass IncomingHandler(metaclass=abc.ABCMeta):",
+            "import abc\nclass IncomingHandler(Base):\n  pass\nclass Base(abc.ABC):",
             "\nclass IncomingHandler(Base):\n  pass\nclass Base(IncomingHandler):",
-            Err(said),
-        );
+            "\nclass IncomingHandler:\n  '''\nclass IncomingHandler(exports.IncomingHandler):\n'''",
+        ] {
+            check(&[("app.py", wrong)], Err(said));
+        }
         let said = "app.py: there is no class IncomingHandler";
-        check("class IncomingHandlers:", Err(said));
-        check("# IncomingHandler", Err(said));
-        check("class MyHandler(exports.IncomingHandler):", Err(said));
-        check("", Err(said));
+        for wrong in [
+            "class IncomingHandlers:",
+            "# IncomingHandler",
+            "class MyHandler(exports.IncomingHandler):",
+            "from wit_world.exports import IncomingHandler\nclass MyHandler(IncomingHandler):",
+            "",
+        ] {
+            check(&[("app.py", wrong)], Err(said));
+        }
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_class_may_come_from_another_module() {
+        const GOOD: &str = "from wit_world import exports\nclass Handler(exports.Greeter):\n    pass\n";
+        const BAD: &str = "\nclass Handler:\n    pass\n";
+        let folder = std::env::temp_dir().join(format!("wharf-build-modules-{}", std::process::id()));
+        // What the entry has to say of a class in the modules `impl` and `deep.impl`, whichever it means.
+        let told = |entry: &str, source: &str, written: &str| {
+            let files = [
+                (entry, source),
+                ("impl.py", written),
+                ("deep/impl.py", written),
+                ("deep/__init__.py", "from .impl import Handler\n"),
+            ];
+            for (name, source) in files {
+                let file = folder.join(name);
+                fs::create_dir_all(file.parent().unwrap()).unwrap();
+                fs::write(file, source).unwrap();
+            }
+            let modules = Modules::new(&folder);
+            let entry = entry.trim_end_matches(".py").replace('/', ".");
+            let found = class(&modules, &modules.read(&entry).unwrap(), "Greeter");
+            let error = found.err().map(|error| error.to_string()).unwrap_or_default();
+            error.replace(&format!("{}/", folder.display()), "")
+        };
+        let said = "the class Handler has to derive from wit_world.exports.Greeter";
+        for (entry, source, place) in [
+            ("app.py", "from impl import Handler as Greeter", "impl.py:2"),
+            (
+                "app.py",
+                "from impl import (\n  other,\n  Handler as Greeter,\n)",
+                "impl.py:2",
+            ),
+            ("app.py", "from impl import \\\n  Handler as Greeter", "impl.py:2"),
+            ("app.py", "import impl\nGreeter = impl.Handler", "impl.py:2"),
+            ("app.py", "import impl as i; Greeter = i.Handler", "impl.py:2"),
+            ("app.py", "from impl import Handler\nGreeter = Handler", "impl.py:2"),
+            (
+                "app.py",
+                "from impl import Handler\nGreeter: type = Handler",
+                "impl.py:2",
+            ),
+            ("app.py", "from deep.impl import Handler as Greeter", "deep/impl.py:2"),
+            (
+                "app.py",
+                "import deep.impl\nGreeter = deep.impl.Handler",
+                "deep/impl.py:2",
+            ),
+            (
+                "app.py",
+                "from deep import impl\nGreeter = impl.Handler",
+                "deep/impl.py:2",
+            ),
+            ("app.py", "from deep import Handler as Greeter", "deep/impl.py:2"),
+            ("deep/app.py", "from .impl import Handler as Greeter", "deep/impl.py:2"),
+            (
+                "deep/app.py",
+                "from . import impl\nGreeter = impl.Handler",
+                "deep/impl.py:2",
+            ),
+            ("deep/app.py", "from impl import Handler as Greeter", "impl.py:2"),
+        ] {
+            assert_eq!(told(entry, source, GOOD), "", "{source}");
+            let wrong = told(entry, source, BAD);
+            assert!(wrong.starts_with(&format!("{place}: {said}")), "{source}: {wrong}");
+            assert_eq!(told(entry, source, "Handler = make()"), "", "{source}");
+            assert_eq!(told(entry, source, ""), "", "{source}");
+        }
+        let said = "app.py:2: the class Greeter has to derive";
+        for source in [
+            "from impl import Handler\nclass Greeter(Handler):",
+            "import impl\nclass Greeter(impl.Handler):",
+        ] {
+            assert_eq!(told("app.py", source, GOOD), "", "{source}");
+            let wrong = told("app.py", source, BAD);
+            assert!(wrong.starts_with(said), "{source}: {wrong}");
+        }
+        // Out of all packages there is nothing.
+        assert_eq!(told("deep/app.py", "from ..impl import Handler as Greeter", BAD), "");
+        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

@@ -155,7 +155,7 @@ async fn open_at(
         | DescriptorFlags::DATA_INTEGRITY_SYNC
         | DescriptorFlags::REQUESTED_WRITE_SYNC;
     let flags = flags & !requests;
-    let counted = match accessor.with(|mut store| store.get().holding.app.take()) {
+    let counted = match accessor.with(|mut store| store.get().descriptors.app.take()) {
         Ok(counted) => counted,
         Err(shortage) => return Ok((Err(other(shortage)),)),
     };

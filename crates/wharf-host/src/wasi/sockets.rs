@@ -83,14 +83,14 @@ fn counted<T: Send + 'static>(instance: &mut LinkerInstance<'_, InstanceState>, 
     instance.resource(name, ResourceType::host::<T>(), |mut store, number| {
         let state = store.data_mut();
         state.table.delete(Resource::<T>::new_own(number))?;
-        state.holding.dropped(number);
+        state.descriptors.dropped(number);
         Ok(())
     })
 }
 
 fn create_tcp(mut store: Store<'_>, (family,): (v3::IpAddressFamily,)) -> Answer<Resource<TcpSocket>, v3::ErrorCode> {
     let state = store.data_mut();
-    let descriptor = match state.holding.app.take() {
+    let descriptor = match state.descriptors.app.take() {
         Ok(descriptor) => descriptor,
         Err(shortage) => return Ok((Err(other(shortage)),)),
     };
@@ -103,7 +103,7 @@ async fn create_udp(
     (family,): (v3::IpAddressFamily,),
 ) -> Answer<Resource<UdpSocket>, v3::ErrorCode> {
     let state = store.data_mut();
-    let descriptor = match state.holding.app.take() {
+    let descriptor = match state.descriptors.app.take() {
         Ok(descriptor) => descriptor,
         Err(shortage) => return Ok((Err(other(shortage)),)),
     };
@@ -116,7 +116,7 @@ fn create_tcp2(
     (family,): (v2::network::IpAddressFamily,),
 ) -> Answer<Resource<TcpSocket2>, v2::network::ErrorCode> {
     let state = store.data_mut();
-    let Ok(descriptor) = state.holding.app.take() else {
+    let Ok(descriptor) = state.descriptors.app.take() else {
         return Ok((Err(v2::network::ErrorCode::NewSocketLimit),));
     };
     let made = v2::tcp_create_socket::Host::create_tcp_socket(&mut state.sockets(), family);
@@ -128,7 +128,7 @@ async fn create_udp2(
     (family,): (v2::network::IpAddressFamily,),
 ) -> Answer<Resource<UdpSocket2>, v2::network::ErrorCode> {
     let state = store.data_mut();
-    let Ok(descriptor) = state.holding.app.take() else {
+    let Ok(descriptor) = state.descriptors.app.take() else {
         return Ok((Err(v2::network::ErrorCode::NewSocketLimit),));
     };
     let made = v2::udp_create_socket::Host::create_udp_socket(&mut state.sockets(), family).await;
@@ -145,7 +145,7 @@ where
     E: std::error::Error + Send + Sync + 'static,
 {
     if let Ok(socket) = &made {
-        state.holding.keep(socket.rep(), descriptor);
+        state.descriptors.keep(socket.rep(), descriptor);
     }
     answer(made)
 }
@@ -170,25 +170,25 @@ async fn listen(
     (listener,): (Resource<TcpSocket>,),
 ) -> Answer<StreamReader<Resource<TcpSocket>>, v3::ErrorCode> {
     let number = listener.rep();
-    let ahead = match store.data_mut().holding.app.take() {
+    let ahead = match store.data_mut().descriptors.app.take() {
         Ok(ahead) => ahead,
         Err(shortage) => return Ok((Err(other(shortage)),)),
     };
     // What looks at the table before there is any connection is no connection.
-    let accepted = store.data_mut().holding.accepted();
+    let accepted = store.data_mut().descriptors.accepted();
     let access = Access::<_, WasiSockets>::new(store.as_context_mut(), accepting);
     let connections = WasiSockets::listen(access, listener).await;
-    let holding = &mut store.data_mut().holding;
-    holding.accepted_only(accepted);
+    let descriptors = &mut store.data_mut().descriptors;
+    descriptors.accepted_only(accepted);
     if connections.is_ok() {
-        holding.listens(number, ahead);
+        descriptors.listens(number, ahead);
     }
     answer(connections)
 }
 
 /// The way from the store to the table that listeners put connections into. They ask for it once for each.
 fn accepting(state: &mut InstanceState) -> WasiSocketsCtxView<'_> {
-    state.holding.accept();
+    state.descriptors.accept();
     state.sockets()
 }
 
@@ -216,7 +216,7 @@ fn send(
     mut store: Store<'_>,
     (socket, data): (Resource<TcpSocket>, StreamReader<u8>),
 ) -> wasmtime::Result<(FutureReader<Outcome>,)> {
-    let descriptor = store.data_mut().holding.of(socket.rep());
+    let descriptor = store.data_mut().descriptors.of(socket.rep());
     let access = Access::<_, WasiSockets>::new(store.as_context_mut(), InstanceState::sockets);
     let end = WasiSockets::send(access, socket, data)?;
     Ok((until_ended(store, end, descriptor)?,))
@@ -225,7 +225,7 @@ fn send(
 type Received = (StreamReader<u8>, FutureReader<Outcome>);
 
 fn receive(mut store: Store<'_>, (socket,): (Resource<TcpSocket>,)) -> wasmtime::Result<(Received,)> {
-    let descriptor = store.data_mut().holding.of(socket.rep());
+    let descriptor = store.data_mut().descriptors.of(socket.rep());
     let access = Access::<_, WasiSockets>::new(store.as_context_mut(), InstanceState::sockets);
     let (data, end) = WasiSockets::receive(access, socket)?;
     Ok(((data, until_ended(store, end, descriptor)?),))
@@ -283,12 +283,12 @@ async fn start_listen2(
 ) -> Answer<(), v2::network::ErrorCode> {
     let number = listener.rep();
     let state = store.data_mut();
-    let Ok(ahead) = state.holding.app.take() else {
+    let Ok(ahead) = state.descriptors.app.take() else {
         return Ok((Err(v2::network::ErrorCode::NewSocketLimit),));
     };
     let started = v2::tcp::HostTcpSocket::start_listen(&mut state.sockets(), listener).await;
     if started.is_ok() {
-        state.holding.listens(number, ahead);
+        state.descriptors.listens(number, ahead);
     }
     answer(started)
 }
@@ -304,8 +304,8 @@ fn accept2(mut store: Store<'_>, (listener,): (Resource<TcpSocket2>,)) -> Answer
     let state = store.data_mut();
     let accepted = v2::tcp::HostTcpSocket::accept(&mut state.sockets(), listener);
     if let Ok((socket, ..)) = &accepted {
-        let descriptor = state.holding.app.take_anyway();
-        state.holding.keep(socket.rep(), descriptor);
+        let descriptor = state.descriptors.app.take_anyway();
+        state.descriptors.keep(socket.rep(), descriptor);
     }
     answer(accepted)
 }

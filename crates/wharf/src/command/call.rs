@@ -64,6 +64,7 @@ async fn find_and_call(call: &Call, kinds: &Kinds) -> Result<u8, Failed> {
     let (file, function, arguments) = call.parts();
     let engine = Engine::new(EngineOptions {
         pooling: Pooling::Never,
+        source_lines: load::source_lines(&call.alone.machine),
         ..EngineOptions::default()
     })
     .map_err(|error| anyhow::Error::msg(format!("cannot run components on this machine: {error:#}")))?;

@@ -32,10 +32,13 @@ pub fn check(check: &Check, kinds: &Kinds) -> ExitCode {
     let wit: BTreeSet<_> = components
         .filter_map(|component| Some(&component.build.as_ref()?.wit))
         .collect();
-    said.extend(
-        wit.iter()
-            .filter_map(|wit| Some(wharf_build::check_pins(wit).err()?.to_string())),
-    );
+    let mut notes = Vec::new();
+    for pins in wit.into_iter().map(|wit| wharf_build::check_pins(wit)) {
+        match pins {
+            Ok(note) => notes.extend(note),
+            Err(error) => said.push(error.to_string()),
+        }
+    }
     if said.is_empty() {
         // What only those who grant it can tell, such as whether a file holds certificates.
         let refused = configuration.apps.iter().filter_map(|app| {
@@ -48,6 +51,9 @@ pub fn check(check: &Check, kinds: &Kinds) -> ExitCode {
     }
     if !said.is_empty() {
         return wrong(&said.join("\n"));
+    }
+    for note in notes {
+        say(&mut io::stderr(), &format!("warning: {note}\n"));
     }
     let routes: usize = configuration.apps.iter().map(|app| app.routes.len()).sum();
     let (apps, routes) = (count(configuration.apps.len(), "app"), count(routes, "route"));

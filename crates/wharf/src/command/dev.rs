@@ -16,7 +16,7 @@ use std::thread;
 use std::time::SystemTime;
 
 use anyhow::Context as _;
-use wharf_build::{Children, Data, Event, Job, Outcome, tools::Toolbox};
+use wharf_build::{Children, Data, Event, Job, Outcome, real, tools::Toolbox};
 use wharf_server::Development;
 use wharf_server::manifest::app::{Answer, App, Recipe};
 use wharf_server::manifest::{Configuration, FILE_NAME};
@@ -95,7 +95,7 @@ impl Session {
             file: dev.file.clone(),
             kinds: kinds.clone(),
             threads: threads.map_or(1, usize::from),
-            toolbox: Toolbox::from_environment().incremental(),
+            toolbox: Toolbox::from_environment().for_development(),
             children: Children::to_be_ended(),
             development: Development::new(!dev.no_script),
             prefixes: Prefixes::from_environment(),
@@ -573,12 +573,6 @@ fn folders(apps: &[App]) -> Vec<PathBuf> {
         Answer::Component(_) => None,
     });
     folders.collect()
-}
-
-/// Without links on the way, as changes are told.
-fn real(path: &Path) -> PathBuf {
-    let absolute = || std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    path.canonicalize().unwrap_or_else(|_| absolute())
 }
 
 #[cfg(test)]

@@ -51,6 +51,7 @@ async fn start_and_wait(run: &Run, kinds: &Kinds) -> anyhow::Result<Exit> {
     // A single instance gains nothing from a pool, and is not bound by the size of its places.
     let engine = Engine::new(EngineOptions {
         pooling: Pooling::Never,
+        source_lines: load::source_lines(&run.alone.machine),
         ..EngineOptions::default()
     })
     .map_err(|error| anyhow::Error::msg(format!("cannot run components on this machine: {error:#}")))?;

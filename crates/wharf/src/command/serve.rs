@@ -221,6 +221,7 @@ impl Site {
         let engine = Engine::new(EngineOptions {
             instances_max: instances_max.unwrap_or(usual.instances_max),
             descriptors_max,
+            source_lines: session.is_some() && load::source_lines(&serve.machine),
             ..usual
         })
         .map_err(|error| anyhow::Error::msg(format!("cannot run components on this machine: {error:#}")))?;

@@ -8,12 +8,13 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use wanted::wanted;
-use wharf_host::wit::vendor::{DEPS, Does, LOCK, Lock, Step, Vendored, declared, place, plan};
+use wharf_host::wit::local::in_deps;
+use wharf_host::wit::vendor::{Does, LOCK, Lock, Step, Vendored, declared, place, plan};
 use wharf_host::wit::{Package, Packages};
 
 use super::said;
@@ -37,7 +38,10 @@ pub fn wit(wit: &Wit, kinds: &Kinds) -> ExitCode {
 fn listed(packages: &Packages, kinds: &Kinds, folder: &Path) -> anyhow::Result<String> {
     let lock = locked(folder)?;
     let others = lock.others();
-    let names = packages.iter().map(Package::full_name).chain(others.keys().cloned());
+    let found = elsewhere(folder)?;
+    let unpinned: Vec<_> = found.iter().filter(|(_, file)| !lock.has(file)).collect();
+    let others_names = others.keys().chain(unpinned.iter().map(|(name, _)| *name));
+    let names = packages.iter().map(Package::full_name).chain(others_names.cloned());
     let width = names.map(|name| name.len()).max().unwrap_or(0);
     let line = |package: &Package| {
         let section = section_of(package, kinds).map(|section| format!(" [{section}]"));
@@ -52,6 +56,10 @@ fn listed(packages: &Packages, kinds: &Kinds, folder: &Path) -> anyhow::Result<S
     for (name, from) in &others {
         let from = place(folder, from);
         text += &format!("{name:width$}  of this project, from {}\n", from.display());
+    }
+    for (name, file) in unpinned {
+        let file = place(folder, file).display().to_string();
+        text += &format!("{name:width$}  of this project, in {file}, and not in {LOCK}: `wharf wit add` takes it in\n");
     }
     Ok(text)
 }
@@ -125,40 +133,25 @@ fn locked(folder: &Path) -> anyhow::Result<Lock> {
 /// The packages that are in `deps`, each with a file that has it.
 fn elsewhere(folder: &Path) -> anyhow::Result<BTreeMap<String, String>> {
     let mut found = BTreeMap::new();
-    for entry in entries(&folder.join(DEPS))? {
-        let files = if entry.is_dir() { entries(&entry)? } else { vec![entry] };
-        for file in files
-            .iter()
-            .filter(|file| file.extension().is_some_and(|extension| extension == "wit"))
-        {
-            let name = file
-                .strip_prefix(folder)
-                .unwrap_or(file)
-                .to_string_lossy()
-                .replace('\\', "/");
-            let text = read(file)?.unwrap_or_default();
-            let text = String::from_utf8_lossy(&text);
-            found.extend(declared(&text).map(|package| (package.to_owned(), name.clone())));
-        }
+    for file in in_deps(folder)? {
+        let text = read(&folder.join(&file))?.unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        found.extend(declared(&text).map(|package| (package.to_owned(), file.clone())));
     }
     Ok(found)
 }
 
 /// Without what `wharf wit add` has put where it is, or is about to.
 fn without_own(mut found: BTreeMap<String, String>, wanted: &[Vendored], lock: &Lock) -> BTreeMap<String, String> {
-    found.retain(|_, file| !lock.has(file) && !wanted.iter().any(|wanted| wanted.file == *file));
+    found.retain(|name, file| {
+        // What the project has taken in as it lay there does not go for what Wharf carries.
+        let stays = || {
+            let mut meant = wanted.iter().filter(|wanted| wanted.full_name() == *name);
+            lock.is_own(file) && meant.all(|wanted| wanted.from.is_none())
+        };
+        (!lock.has(file) || stays()) && !wanted.iter().any(|wanted| wanted.file == *file)
+    });
     found
-}
-
-/// What is in a folder that need not be there.
-fn entries(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let unreadable = || format!("cannot read {}", folder.display());
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.with_context(unreadable)?,
-    };
-    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
-    paths.collect::<io::Result<_>>().with_context(unreadable)
 }
 
 fn refuse_changed(steps: &[Step], former: &[(String, bool)], add: &AddWit) -> anyhow::Result<()> {

@@ -23,12 +23,30 @@ export!(Cache);
 
 impl exports::example::polyglot::cache::Guest for Cache {
     async fn get(key: String) -> Option<String> {
-        ENTRIES.with_borrow(|entries| entries.get(&key, Instant::now()).map(str::to_owned))
+        get(&key)
     }
 
     async fn set(key: String, value: String, ttl_seconds: u32) {
-        let now = Instant::now();
-        let ttl = Duration::from_secs(ttl_seconds.into());
-        ENTRIES.with_borrow_mut(|entries| entries.set(key, value, now, ttl));
+        set(key, value, ttl_seconds);
     }
+}
+
+impl exports::example::polyglot::texts::Guest for Cache {
+    fn get(key: String) -> Option<String> {
+        get(&key)
+    }
+
+    fn set(key: String, value: String, ttl_seconds: u32) {
+        set(key, value, ttl_seconds);
+    }
+}
+
+fn get(key: &str) -> Option<String> {
+    ENTRIES.with_borrow(|entries| entries.get(key, Instant::now()).map(str::to_owned))
+}
+
+fn set(key: String, value: String, ttl_seconds: u32) {
+    let now = Instant::now();
+    let ttl = Duration::from_secs(ttl_seconds.into());
+    ENTRIES.with_borrow_mut(|entries| entries.set(key, value, now, ttl));
 }

@@ -36,7 +36,7 @@ pub(super) fn read(
     let entries = match store.data_mut().table.get(&directory)? {
         Descriptor::Dir(directory) => {
             let directory = directory.dir.clone();
-            match store.data_mut().holding.app.take() {
+            match store.data_mut().descriptors.app.take() {
                 Ok(counted) => {
                     let batch = tokio::task::spawn_blocking(move || match open(&directory) {
                         Ok(entries) => Listing {

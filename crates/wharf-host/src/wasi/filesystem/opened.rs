@@ -31,7 +31,7 @@ async fn open_at(
     (directory, path_flags, path, open_flags, flags): Params,
 ) -> Answer {
     let state = store.data_mut();
-    let Ok(counted) = state.holding.app.take() else {
+    let Ok(counted) = state.descriptors.app.take() else {
         // The interface has no code for too many open files, and this one at least does not speak of a broken disk.
         return Ok((Err(ErrorCode::InsufficientMemory),));
     };

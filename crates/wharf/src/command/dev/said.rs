@@ -1,7 +1,8 @@
 //! What was said last, by which a file is known that somebody writes it to: `wharf dev 2>&1 | tee dev.log` in the project's folder.
 //!
-//! Each build says something, so that the file would change with each build and ask for the next. A file that the lines go to without a
-//! program in between is known without this (`wharf_build::Data`).
+//! Each build says something, so that the file would change with each build and ask for the next. That would also be found by its making no
+//! difference (`idle.rs`), but then it would be built for all the same, now and then and for ever: of a file that is known to be none of the
+//! sources nothing is. One that the lines go to without a program in between is known without this (`wharf_build::Data`).
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;

@@ -57,12 +57,13 @@ impl Wanted<'_> {
             match self.packages.find(&package.full_name()) {
                 // What it exports of Wharf's is Wharf's.
                 Ok(carried) if is_component => self.carried.push(carried),
-                Ok(_) => bail!(
+                Ok(_) if self.lies_there(package, &from).is_none() => bail!(
                     "{}: {} is a package that Wharf has: add it by its name",
                     place.display(),
                     package.full_name()
                 ),
-                Err(_) => self.package(package, &found, place, &from)?,
+                // What lies in the project's `deps` is the project's own, whoever else has it.
+                _ => self.package(package, &found, place, &from)?,
             }
         }
         Ok(())
@@ -126,15 +127,19 @@ impl Wanted<'_> {
 
     /// Where a package's file goes. What lies in the project's `deps` already stays where it is.
     fn file(&self, package: &LocalPackage, name: &str, from: &str) -> String {
-        let is_there = self.there.get(&package.full_name()).filter(|file| {
-            let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
-            **file == *from || folder == from
-        });
-        match is_there {
-            Some(file) if file == from => from.to_owned(),
+        match self.lies_there(package, from) {
+            Some(file) if *file == *from => from.to_owned(),
             Some(_) => format!("{from}/{name}"),
             None => format!("{}/{name}", folder_of(&package.name, &package.version)),
         }
+    }
+
+    /// The file that the project has the package in, if that is where it is taken from.
+    fn lies_there(&self, package: &LocalPackage, from: &str) -> Option<&String> {
+        self.there.get(&package.full_name()).filter(|file| {
+            let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
+            **file == *from || folder == from
+        })
     }
 }
 
