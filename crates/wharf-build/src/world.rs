@@ -50,7 +50,7 @@ impl World {
         let (package, _) = resolve.push_path(folder).map_err(|error| wrong(format!("{error:#}")))?;
         let id = resolve
             .select_world(&[package], name)
-            .map_err(|error| wrong(format!("{error:#}")))?;
+            .map_err(|error| wrong(format!("{error:#}{}", worlds_of(&resolve, package))))?;
         let package = resolve.worlds[id].package;
         Ok(Self { resolve, package, id })
     }
@@ -150,5 +150,14 @@ impl World {
             }
         }
         names
+    }
+}
+
+/// Which worlds there are, for those who have named none of them.
+fn worlds_of(resolve: &Resolve, package: PackageId) -> String {
+    let names: Vec<_> = resolve.packages[package].worlds.keys().map(String::as_str).collect();
+    match names.is_empty() {
+        true => "; there is none in it".to_owned(),
+        false => format!("; `world` of the manifest's `build` names one: {}", names.join(", ")),
     }
 }
