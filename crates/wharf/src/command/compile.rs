@@ -13,6 +13,7 @@ use wharf_server::manifest::read;
 
 use super::said;
 use crate::cli::tools::Compile;
+use crate::load;
 
 /// Compiles a file.
 pub fn compile(compile: &Compile) -> ExitCode {
@@ -29,6 +30,7 @@ fn try_compile(compile: &Compile) -> anyhow::Result<String> {
         output != compile.file,
         "{name}: the code would take the component's place: name another file with -o"
     );
+    load::refuse_folder(&compile.file)?;
     let bytes = read::regular(&compile.file, read::COMPONENT_BYTES_MAX);
     let bytes = bytes.with_context(|| format!("cannot read {name}"))?;
     let code = crate::compile::artefact(&name, &bytes, compile.target.as_deref(), compile.in_little_space)?;
