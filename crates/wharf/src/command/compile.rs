@@ -14,6 +14,7 @@ use wharf_server::manifest::read;
 use super::said;
 use crate::cli::tools::Compile;
 use crate::load;
+use crate::size::size;
 
 /// Compiles a file.
 pub fn compile(compile: &Compile) -> ExitCode {
@@ -36,10 +37,10 @@ fn try_compile(compile: &Compile) -> anyhow::Result<String> {
     let code = crate::compile::artefact(&name, &bytes, compile.target.as_deref(), compile.in_little_space)?;
     put(&output, &code).with_context(|| format!("cannot write {}", output.display()))?;
     Ok(format!(
-        "{}: {} bytes of code from {} of {name}\n",
+        "{}: {} of code from {} of {name}\n",
         output.display(),
-        code.len(),
-        bytes.len()
+        size(code.len() as u64),
+        size(bytes.len() as u64)
     ))
 }
 

@@ -322,7 +322,7 @@ fn app(serve: &Serve) -> plan::App {
 
 fn say_refused(loaded: &Reloaded) {
     for (app, trouble) in &loaded.refused {
-        tracing::error!(app, "an app cannot be taken as it is\n{trouble}");
+        tracing::error!("the app {app} cannot be taken as it is\n{trouble}");
     }
     for app in &loaded.late {
         tracing::warn!(
