@@ -209,11 +209,15 @@ pub enum WitCommand {
         #[arg(long, value_name = "FOLDER", default_value = "wit")]
         of: PathBuf,
     },
-    /// Print a package
+    /// Print a package: one that Wharf has, or one that a project has from elsewhere
     Show {
         /// Its name, with its version or without for the newest, as wasi:http@0.3.2
         #[arg(value_name = "PACKAGE")]
         package: String,
+
+        /// The folder of the project's WIT
+        #[arg(long, value_name = "FOLDER", default_value = "wit")]
+        of: PathBuf,
     },
     Add(AddWit),
 }
