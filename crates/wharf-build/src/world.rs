@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use wit_bindgen_core::wit_parser::{self, FunctionKind, PackageId, Resolve, WorldId, WorldItem, WorldKey};
+use wit_bindgen_core::wit_parser::{
+    self, FunctionKind, PackageId, Resolve, TypeDefKind, TypeId, WorldId, WorldItem, WorldKey,
+};
 
 use crate::BuildError;
 
@@ -119,6 +121,20 @@ impl World {
             is_async: function.kind.is_async(),
         };
         free.map(function).collect()
+    }
+
+    /// The resources of the interface that it exports under this name, as `counter` of `shapes`.
+    pub(crate) fn exported_resources(&self, interface: &str) -> Vec<&str> {
+        let exports = self.resolve.worlds[self.id].exports.iter();
+        let called_so = exports.filter(|(key, item)| self.interface(key, item).as_deref() == Some(interface));
+        let types = called_so.flat_map(|(_, item)| match item {
+            WorldItem::Interface { id, .. } => self.resolve.interfaces[*id].types.iter().collect(),
+            _ => Vec::new(),
+        });
+        let is_resource = |id: TypeId| self.resolve.types[id].kind == TypeDefKind::Resource;
+        types
+            .filter_map(|(name, id)| is_resource(*id).then_some(name.as_str()))
+            .collect()
     }
 
     /// The interfaces that it imports, by their full names.
