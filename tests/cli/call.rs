@@ -130,11 +130,28 @@ fn arguments_of_other_types_are_pointed_at() {
             &["add", "1"],
             &["2 arguments are wanted, and 1 given", "func(a: u32, b: u32)"],
         ),
-        (&["s8", "128"], &["argument 1 (`a: s8`): expected s8\n  128\n  ^^^\n"]),
+        (
+            &["s8", "128"],
+            &["argument 1 (`a: s8`): expected s8, which is -128 to 127\n  128\n  ^^^\n"],
+        ),
+        (&["s8"], &["1 argument is wanted, and 0 given"]),
         (&["list", "[1, \"b\"]"], &["expected u8\n  [1, \"b\"]\n      ^^^\n"]),
         (
             &["string", "text"],
             &["expected string", "written in quotes", "'\"text\"'"],
+        ),
+        (
+            &["string", "Some text"],
+            &["expected string\n  Some text\n  ^^^^^^^^^\n", "written in quotes"],
+        ),
+        (&["turn", "Up"], &["expected enum { up, down }\n  Up\n  ^^\n"]),
+        (
+            &["tuple", "{\"a\": 1}"],
+            &["unexpected token: String\n", "names of fields have no quotes"],
+        ),
+        (
+            &["--timeout", "1s", "trap"],
+            &["`--timeout` stands behind ", "options stand before"],
         ),
         (&["turn", "left"], &["there is no case `left`, but up, down"]),
         (&["tuple", "(1, 2, 3)"], &["expected a tuple of 2, and these are 3"]),

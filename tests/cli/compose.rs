@@ -82,6 +82,15 @@ fn a_manifest_says_who_is_joined_with_whom() {
         let server = check_composed(&scratch, words, &["caller calls acme:store/store of store"]);
         assert_eq!(http::get(server.addr(), "/?call=get&key=a").text(), "None");
     }
+    // Of several that link, those alone are to choose from.
+    let manifest =
+        format!("{manifest}[components.other]\nfile = 'caller.wasm'\nlinks = {{ 'acme:store/store' = 'store' }}\n");
+    scratch.write("two/wharf.toml", manifest);
+    check_refused(
+        &scratch,
+        "two -o a.wasm",
+        "2 components link to others: name one with --component: caller, other\n",
+    );
     check_refused(
         &scratch,
         ". --component cellar -o a.wasm",

@@ -70,7 +70,16 @@ fn what_cannot_be_made_is_said_and_leaves_nothing() {
             2,
             "`fn` is no name for a project: Rust has a meaning of its own",
         ),
-        (&["full", "--language", "rust"], 1, "cannot make "),
+        (
+            &["full", "--language", "rust"],
+            1,
+            "full: there is something in it; name a folder that is empty",
+        ),
+        (
+            &["full"],
+            1,
+            "full: there is something in it; name a folder that is empty",
+        ),
     ] {
         let folder = scratch.join(arguments[0]);
         let made = finish(wharf().arg("new").arg(folder).args(&arguments[1..]), "");
@@ -79,6 +88,31 @@ fn what_cannot_be_made_is_said_and_leaves_nothing() {
     }
     assert_eq!(scratch.read_dir().unwrap().count(), 1);
     assert_eq!(scratch.join("full").read_dir().unwrap().count(), 1);
+}
+
+/// In a folder that is there, and whose name is the project's, a repository of Git's is in nobody's way.
+#[test]
+fn a_project_is_made_where_one_stands() {
+    let scratch = Scratch::new();
+    scratch.write("shop/.git/HEAD", "ref: refs/heads/main\n");
+    let shop = scratch.join("shop");
+    let new = || finish(wharf().args(["new", ".", "--language", "go"]).current_dir(&shop), "");
+    let made = new();
+    assert_eq!(made.code(), Some(0), "{made:?}");
+    assert!(
+        made.stdout.starts_with("Made shop: an HTTP service, in Go."),
+        "{made:?}"
+    );
+    assert!(!made.stdout.contains("cd "), "{made:?}");
+    let manifest = std::fs::read_to_string(shop.join("wharf.toml")).unwrap();
+    assert!(manifest.contains("shop.wasm"), "{manifest}");
+    assert!(shop.join(".git/HEAD").is_file());
+    let hidden = shop.read_dir().unwrap().map(|entry| entry.unwrap().file_name());
+    let hidden = hidden.filter(|name| name.to_string_lossy().contains("unfinished"));
+    assert_eq!(hidden.count(), 0);
+    let again = new();
+    assert_eq!(again.code(), Some(1), "{again:?}");
+    assert!(again.stderr.contains("there is something in it"), "{again:?}");
 }
 
 /// Whoever sits at a terminal is asked for what is not said, until the answer is one.
@@ -126,6 +160,22 @@ fn at_a_terminal_one_is_asked_what_to_make() {
         let places = [made.join(expected), made.join("exports").join(expected)];
         assert!(places.iter().any(|place| place.exists()), "{words:?}");
     }
+    // Of several slips the last is named; who leaves gets nothing.
+    let scratch = Scratch::new();
+    let mut command = wharf();
+    command
+        .args(["new", "shop", "--template", "http"])
+        .current_dir(&scratch);
+    let mut terminal = Terminal::start(command);
+    terminal.asked("[1] ");
+    for slip in ["cobol", "ada"] {
+        terminal.answer(&format!("{slip}\n"));
+        let said = terminal.asked("[1] ");
+        assert_eq!(said.matches("is none of them").count(), 1, "{said}");
+    }
+    terminal.answer("\u{4}");
+    assert_eq!(terminal.end().code(), Some(2));
+    assert_eq!(scratch.read_dir().unwrap().count(), 0);
     // Nobody is there.
     let unnamed = finish(wharf().arg("new"), "");
     assert_eq!(unnamed.code(), Some(2), "{unnamed:?}");
@@ -243,16 +293,41 @@ fn one_that_fails_holds_no_other_up() {
     );
     assert!(scratch.join("good.wasm").is_file());
 
-    let mut only = wharf();
-    only.args(["build", "--only", "good"]).arg(scratch.path());
-    assert_eq!(finish(&mut only, "").code(), Some(0));
+    for name in ["good", "shop/good"] {
+        let mut only = wharf();
+        only.args(["build", "--only", name]).arg(scratch.path());
+        assert_eq!(finish(&mut only, "").code(), Some(0), "{name}");
+    }
     let mut unknown = wharf();
     unknown.args(["build", "--only", "god"]).arg(scratch.path());
     let unknown = finish(&mut unknown, "");
     assert!(
-        unknown.stderr.contains("nothing that is built here is called `god`"),
+        unknown
+            .stderr
+            .contains("nothing that is built here is called `god`, but shop/bad, shop/good"),
         "{unknown:?}"
     );
+}
+
+/// A world that is not there is named with those that are, and a component that is not there yet with what makes it.
+#[test]
+fn what_is_not_there_is_named_with_what_is() {
+    let scratch = project("greeter", "http", "go");
+    let folder = scratch.join("greeter");
+    let serve = |words: &[&str]| finish(wharf().args(words).arg(&folder), "");
+    let unbuilt = serve(&["serve", "--addr", "127.0.0.1:0"]);
+    assert_eq!(unbuilt.code(), Some(1), "{unbuilt:?}");
+    assert!(unbuilt.stderr.contains("help: `wharf build` makes it"), "{unbuilt:?}");
+
+    let Some(path) = toolchain::path("go") else {
+        return;
+    };
+    let manifest = folder.join("wharf.toml");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    std::fs::write(&manifest, text.replace("\"service\"", "\"sevice\"")).unwrap();
+    let built = build(&folder, &path);
+    assert_eq!(built.code(), Some(1), "{built:?}");
+    assert!(built.stderr.contains("`build` names one: service"), "{}", built.stderr);
 }
 
 /// What is missing is named with the command that installs it, by `build` and by `doctor`.

@@ -184,6 +184,7 @@ const COMMANDS: &[(&[&str], &[&[&str]])] = &[
         &["wit"],
         &[&["Usage: wharf wit <COMMAND>", "list", "show", "add"], ENDS],
     ),
+    (&["wit", "show"], &[&["<PACKAGE>", "--of <FOLDER>"]]),
     (
         &["wit", "add"],
         &[&[

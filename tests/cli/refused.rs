@@ -81,11 +81,25 @@ fn a_file_that_cannot_be_read_is_named_with_the_reason() {
         let finished = finish(wharf().arg(command).arg(scratch.join("none.wasm")), "");
         check(&finished, code, "none.wasm", &["cannot read", "No such file"]);
     }
-    let finished = finish(wharf().arg("run").arg(scratch.path()), "");
-    check(&finished, 125, "cannot read", &["directory"]);
     // The folder of a manifest.
     let finished = finish(wharf().arg("serve").arg(scratch.path()), "");
-    check(&finished, 1, "wharf.toml", &["cannot be read", "No such file"]);
+    check(
+        &finished,
+        1,
+        "wharf.toml",
+        &["cannot be read", "No such file", "help: name the folder of a project"],
+    );
+    // A folder where a component is wanted.
+    scratch.write("tool.wasm", "");
+    for (command, code) in [("run", 125), ("call", 125), ("inspect", 2), ("compile", 1)] {
+        let finished = finish(wharf().arg(command).arg(scratch.path()), "");
+        check(
+            &finished,
+            code,
+            "is a folder",
+            &["name the component in it, such as", "tool.wasm"],
+        );
+    }
 }
 
 #[test]
@@ -93,6 +107,12 @@ fn a_component_of_another_world_is_told_where_it_belongs() {
     let (_scratch, tool) = file("tool.wasm", command03("i32.const 0"));
     let finished = finish(wharf().args(["serve", "--addr", "127.0.0.1:0"]).arg(&tool), "");
     check(&finished, 1, "tool.wasm", &["wasi:http/handler", "wharf run"]);
+    let (_scratch, library) = file(
+        "library.wasm",
+        binary("(component (component $c) (instance $i (instantiate $c)) (export \"a:b/c\" (instance $i)))"),
+    );
+    let finished = finish(wharf().args(["serve", "--addr", "127.0.0.1:0"]).arg(&library), "");
+    check(&finished, 1, "library.wasm", &["wasi:http/handler", "wharf call"]);
     let finished = finish(wharf().arg("run").arg(guest("http-hello")), "");
     check(&finished, 125, "http-hello.wasm", &["wasi:cli/run", "wharf serve"]);
     check(&run(&[], &binary("(component)")), 125, "tool.wasm", &["wasi:cli/run"]);

@@ -252,6 +252,15 @@ fn packages_of_ones_own_are_added_with_what_they_need() {
         let from = scratch.join("store").display().to_string();
         assert!(line.is_some_and(|line| line.ends_with(&from)), "{name}: {listed:?}");
     }
+    let show = |name: &str| finish(wharf().args(["wit", "show", name, "--of"]).arg(scratch.join("wit")), "");
+    for name in ["acme:store", "acme:store@1.2.0"] {
+        let shown = show(name);
+        for part in ["package acme:store@1.2.0;", "put: func(item: item"] {
+            assert!(shown.stdout.contains(part), "{part}: {shown:?}");
+        }
+    }
+    assert!(show("acme:units").stdout.contains("type weight = u32;"));
+    assert_eq!(show("acme:store@1.3.0").code(), Some(1));
     let again = add_store(&scratch, &[]);
     assert!(
         again.stdout.lines().all(|line| line.starts_with("unchanged")),

@@ -226,9 +226,16 @@ impl Description {
 }
 
 fn uses(inspection: &Inspection) -> Vec<String> {
-    let mut uses: Vec<String> = inspection.worlds().iter().map(World::to_string).collect();
+    let known = inspection.worlds().into_iter().filter(|world| *world != World::Other);
+    let mut uses: Vec<String> = known.map(|world| world.to_string()).collect();
     if inspection.websockets().is_some() {
         uses.push("a WebSocket service (wharf:websocket/handler@0.1)".to_owned());
+    }
+    if uses.is_empty() {
+        uses.push(match inspection.is_library() {
+            true => "a library, for other components to call".to_owned(),
+            false => World::Other.to_string(),
+        });
     }
     uses
 }
@@ -359,6 +366,24 @@ mod tests {
         );
         assert_eq!(described.exports[0].name, "a:b/c@1.0.0");
         assert_eq!(described.invalid, None);
+    }
+
+    #[test]
+    fn a_component_that_others_call_is_a_library() {
+        let exporting = |name: &str| {
+            describe(&format!(
+                "(component (component $c) (instance $i (instantiate $c)) (export {name:?} (instance $i)))"
+            ))
+        };
+        assert_eq!(exporting("a:b/c").uses, ["a library, for other components to call"]);
+        assert_eq!(
+            exporting("wharf:websocket/handler@0.1.0").uses,
+            ["a WebSocket service (wharf:websocket/handler@0.1)"]
+        );
+        // Made for a host of another time, not for components.
+        let unknown = ["a component of a world that Wharf does not know"];
+        assert_eq!(exporting("wasi:http/handler@0.3.0-rc-2026-03-15").uses, unknown);
+        assert_eq!(describe("(component)").uses, unknown);
     }
 
     #[test]

@@ -152,6 +152,20 @@ impl Inspection {
         self.export("wharf:websocket/handler", (0, 1))
     }
 
+    /// Whether it is there for other components to call: it offers what is not WASI's, and nothing that Wharf would run.
+    pub fn is_library(&self) -> bool {
+        let is_own = |export: &Export| export.interface.as_ref().is_none_or(|name| name.namespace != "wasi");
+        self.fits(World::Other) && self.websockets().is_none() && self.offers().any(is_own)
+    }
+
+    /// What to do with it instead, for those who would have it answer HTTP, which it cannot.
+    pub fn unserved(&self) -> &'static str {
+        match self.is_library() {
+            true => "other components call a library, by `links` of a manifest, and `wharf call` tries it",
+            false => "a command runs with `wharf run`",
+        }
+    }
+
     /// The export of the interface `path` (`namespace:package/interface`) on the version track `track`.
     pub fn export(&self, path: &str, track: (u64, u64)) -> Option<&Export> {
         self.exports

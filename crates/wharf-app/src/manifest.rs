@@ -99,7 +99,10 @@ pub fn read(path: &Path, sections: &Sections) -> Result<Configuration, Problems>
         false => path.to_owned(),
     };
     let hidden = Arc::new(Hidden::of(sections));
-    let source = Source::read(&file, &hidden)?;
+    let source = Source::read(&file, &hidden).map_err(|problem| match path.is_dir() && !file.exists() {
+        true => problem.with_help("name the folder of a project, or a component; `wharf new` makes a project"),
+        false => problem,
+    })?;
     let document = parse(&source)?;
     match document.get_ref().contains_key("server") {
         true => read_server(&source, document, sections, &hidden),

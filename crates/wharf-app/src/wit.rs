@@ -104,7 +104,7 @@ pub struct Packages(Vec<Package>);
 
 /// Why a name is that of no package.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no package `{wanted}`{}; `wharf wit list` names those there are", nearest.as_ref().map(|name| format!("; did you mean `{name}`?")).unwrap_or_default())]
+#[error("there is no package `{wanted}`; {}`wharf wit list` names those there are", nearest.as_ref().map(|name| format!("did you mean `{name}`? ")).unwrap_or_default())]
 pub struct NoSuchPackage {
     /// What was asked for.
     pub wanted: String,

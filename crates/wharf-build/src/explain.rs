@@ -54,6 +54,12 @@ fn of_python(output: &str, job: &Job, world: &World) -> Option<String> {
         ));
     }
     let module = between(output, "ModuleNotFoundError: No module named '", "'")?;
+    if let Some(resource) = world.exported_resources(&module.replace('_', "-")).first() {
+        return Some(format!(
+            "the interface {module} is exported with the resource {resource}, whose class componentize-py looks for in a module of the \
+             interface's name: write {module}.py beside {entry}.py, where it derives from its like in wit_world.exports.{module}"
+        ));
+    }
     Some(format!(
         "the module {module} is neither beside {entry}.py nor installed where componentize-py looks, which is the virtual environment that is \
          active (`. .venv/bin/activate`); packages that are not in Python alone have to be built for WebAssembly"
@@ -269,7 +275,8 @@ mod tests {
                 "shop.wit",
                 "package acme:shop; \
                  interface cart { total: func() -> u32; } \
-                 world service { import acme:clock/clock@1.2.0; export cart; } \
+                 interface price-list { resource price; } \
+                 world service { import acme:clock/clock@1.2.0; export cart; export price-list; } \
                  package acme:clock@1.2.0 { interface clock { now: func() -> u64; } }",
             )
             .unwrap();
@@ -423,6 +430,10 @@ mod tests {
             "Traceback (most recent call last):\n  File \"/nowhere/shop/app.py\", line 8, in <module>\n    import numpie\n\
              ModuleNotFoundError: No module named 'numpie'",
             &["the module numpie is neither beside app.py nor installed"],
+        );
+        check(
+            "ModuleNotFoundError: No module named 'price_list'",
+            &["the resource price, whose class", "write price_list.py beside app.py"],
         );
         check(
             "File \"/nowhere/shop/app.py\", line 40\n    def (\n        ^\nSyntaxError: invalid syntax",

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use wit_bindgen_core::wit_parser::{self, FunctionKind, PackageId, Resolve, WorldId, WorldItem, WorldKey};
+use wit_bindgen_core::wit_parser::{
+    self, FunctionKind, PackageId, Resolve, TypeDefKind, TypeId, WorldId, WorldItem, WorldKey,
+};
 
 use crate::BuildError;
 
@@ -50,7 +52,7 @@ impl World {
         let (package, _) = resolve.push_path(folder).map_err(|error| wrong(format!("{error:#}")))?;
         let id = resolve
             .select_world(&[package], name)
-            .map_err(|error| wrong(format!("{error:#}")))?;
+            .map_err(|error| wrong(format!("{error:#}{}", worlds_of(&resolve, package))))?;
         let package = resolve.worlds[id].package;
         Ok(Self { resolve, package, id })
     }
@@ -121,6 +123,20 @@ impl World {
         free.map(function).collect()
     }
 
+    /// The resources of the interface that it exports under this name, as `counter` of `shapes`.
+    pub(crate) fn exported_resources(&self, interface: &str) -> Vec<&str> {
+        let exports = self.resolve.worlds[self.id].exports.iter();
+        let called_so = exports.filter(|(key, item)| self.interface(key, item).as_deref() == Some(interface));
+        let types = called_so.flat_map(|(_, item)| match item {
+            WorldItem::Interface { id, .. } => self.resolve.interfaces[*id].types.iter().collect(),
+            _ => Vec::new(),
+        });
+        let is_resource = |id: TypeId| self.resolve.types[id].kind == TypeDefKind::Resource;
+        types
+            .filter_map(|(name, id)| is_resource(*id).then_some(name.as_str()))
+            .collect()
+    }
+
     /// The interfaces that it imports, by their full names.
     pub(crate) fn imports(&self) -> Vec<String> {
         let imports = self.resolve.worlds[self.id].imports.iter();
@@ -150,5 +166,14 @@ impl World {
             }
         }
         names
+    }
+}
+
+/// Which worlds there are, for those who have named none of them.
+fn worlds_of(resolve: &Resolve, package: PackageId) -> String {
+    let names: Vec<_> = resolve.packages[package].worlds.keys().map(String::as_str).collect();
+    match names.is_empty() {
+        true => "; there is none in it".to_owned(),
+        false => format!("; `world` of the manifest's `build` names one: {}", names.join(", ")),
     }
 }

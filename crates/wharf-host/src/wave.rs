@@ -27,13 +27,24 @@ pub struct WaveError {
 /// # Errors
 /// When the text is no value, or one of another type; and for types that no text is a value of, such as resources.
 pub fn read(text: &str, ty: &Type) -> Result<Val, WaveError> {
-    let untyped = UntypedValue::parse(text).map_err(|error| syntax(&error))?;
+    let untyped = UntypedValue::parse(text).map_err(|error| syntax(text, ty, &error))?;
     value(text, untyped.node(), ty)
 }
 
-fn syntax(error: &ParserError) -> WaveError {
+fn syntax(text: &str, ty: &Type, error: &ParserError) -> WaveError {
+    // Words that are no names of WAVE's, such as `Red`, are most likely meant as what is wanted here.
+    let is_words = text.chars().all(|c| c.is_alphanumeric() || " -_.".contains(c));
+    if is_words && matches!(ty, Type::String | Type::Char | Type::Enum(_) | Type::Variant(_)) {
+        return WaveError {
+            message: format!("expected {}", name(ty)),
+            at: 0..text.len(),
+        };
+    }
+    // The place is told apart.
+    let message = error.to_string();
+    let place = format!(" at {:?}", error.span());
     WaveError {
-        message: error.to_string(),
+        message: message.strip_suffix(&place).unwrap_or(&message).to_owned(),
         at: error.span(),
     }
 }
@@ -47,7 +58,11 @@ fn wrong(node: &Node, message: impl Into<String>) -> WaveError {
 
 fn value(text: &str, node: &Node, ty: &Type) -> Result<Val, WaveError> {
     // What is wrong is said in terms of what the function takes.
-    let expected = |_: ParserError| wrong(node, format!("expected {}", name(ty)));
+    let expected = |_: ParserError| {
+        let range = range(ty).filter(|_| node.ty() == NodeType::Number);
+        let range = range.map(|(from, to)| format!(", which is {from} to {to}"));
+        wrong(node, format!("expected {}{}", name(ty), range.unwrap_or_default()))
+    };
     Ok(match ty {
         Type::Bool => Val::Bool(node.as_bool().map_err(expected)?),
         Type::S8 => Val::S8(node.as_number(text).map_err(expected)?),
@@ -100,6 +115,23 @@ fn value(text: &str, node: &Node, ty: &Type) -> Result<Val, WaveError> {
             ));
         }
     })
+}
+
+/// The least and the greatest value of a type of whole numbers.
+fn range(ty: &Type) -> Option<(i128, i128)> {
+    let bits = |bits: u32| Some((0, (1 << bits) - 1));
+    let signed = |bits: u32| Some((-(1 << (bits - 1)), (1 << (bits - 1)) - 1));
+    match ty {
+        Type::U8 => bits(8),
+        Type::U16 => bits(16),
+        Type::U32 => bits(32),
+        Type::U64 => bits(64),
+        Type::S8 => signed(8),
+        Type::S16 => signed(16),
+        Type::S32 => signed(32),
+        Type::S64 => signed(64),
+        _ => None,
+    }
 }
 
 fn elements<'a>(text: &str, nodes: impl Iterator<Item = &'a Node>, ty: &Type) -> Result<Vec<Val>, WaveError> {

@@ -417,7 +417,11 @@ const BEING_COMPILED: &str = "it is being compiled";
 fn assembled(plan: &plan::App, inputs: &Inputs, assemble: &dyn Assemble, wanted: &Wanted) -> Result<App, Fault> {
     for folder in &plan.folders {
         is_folder(&folder.host).map_err(|error| {
-            let message = format!("{}: {error}", folder.host.display());
+            let message = format!(
+                "the folder {} cannot be opened, so guests cannot find it as `{}`: {error}",
+                folder.host.display(),
+                folder.guest
+            );
             Fault::new(Subject::Folder(folder.guest.clone()), message)
         })?;
     }

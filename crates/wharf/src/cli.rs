@@ -28,7 +28,7 @@ Examples:
       Answer requests at http://127.0.0.1:8080.
   wharf serve wharf.toml
       Serve what a manifest says: an app with its routes, limits and grants, or many of them.
-  wharf serve --addr 0.0.0.0:80 --allow-outbound 'https://*.example.com' app.wasm
+  wharf serve --addr 0.0.0.0:80 --allow-outbound 'https://*.a.example' app.wasm
       The same for everybody, and let the component call one site.
   wharf run tool.wasm --verbose input.txt
       Run a program; what follows the file is for the program.
@@ -61,8 +61,8 @@ Exit status:
 Examples:
   wharf serve app.wasm
   wharf serve apps/shop/wharf.toml
-  wharf serve --addr '[::]:443' --tls-certificate site.pem --tls-key site.key app.wasm
-  wharf serve --addr '[::]:80' --env MODE=production --dir-ro ./site::/site app.wasm
+  wharf serve --addr '[::]:443' --tls-certificate a.pem --tls-key a.key a.wasm
+  wharf serve --addr '[::]:80' --env MODE=test --dir-ro ./site::/site app.wasm
   wharf serve --middleware auth.wasm --middleware compress.wasm app.wasm
   wharf serve --isolation request --max-memory 64MiB --timeout 5s app.wasm";
 

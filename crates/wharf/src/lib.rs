@@ -16,6 +16,7 @@ mod notify;
 mod own;
 mod prefix;
 mod progress;
+mod size;
 mod stdio;
 mod template;
 

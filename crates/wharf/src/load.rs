@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use wharf_host::{CodeCache, Component, ComponentError, Engine};
 
 use crate::cli::Machine;
@@ -47,7 +47,23 @@ pub fn source_lines(machine: &Machine) -> bool {
 }
 
 fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    refuse_folder(file)?;
     std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
+}
+
+/// Says what to name where a folder stands in the place of a component: other commands take the folder of a manifest.
+pub fn refuse_folder(file: &Path) -> anyhow::Result<()> {
+    let Ok(entries) = file.read_dir() else {
+        return Ok(());
+    };
+    let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let components = files.filter(|file| file.extension().is_some_and(|extension| extension == "wasm"));
+    let such_as = components.min().map(|file| format!(", such as {}", file.display()));
+    bail!(
+        "{} is a folder: name the component in it{}",
+        file.display(),
+        such_as.unwrap_or_default()
+    )
 }
 
 /// Where compiled code is kept. A folder that was asked for has to be usable; the usual one is only a convenience.

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use wharf_build::{BuildError, Event, Job, Outcome};
 
+use crate::size::size;
+
 /// How often lines change: often enough to look alive, seldom enough to cost nothing.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -166,23 +168,4 @@ fn say(text: &str) {
 
 fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
-}
-
-fn size(bytes: u64) -> String {
-    match bytes {
-        0..1_000_000 => format!("{} KB", bytes.div_ceil(1000)),
-        _ => format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_short() {
-        for (bytes, expected) in [(0, "0 KB"), (1, "1 KB"), (103_000, "103 KB"), (21_654_321, "21.6 MB")] {
-            assert_eq!(size(bytes), expected);
-        }
-    }
 }

@@ -60,19 +60,21 @@ impl Template {
             .find(|template| template.kind == kind && template.language == language)
     }
 
-    /// Makes a project called `name` in `folder`, which is empty or not there; as a whole or not at all.
+    /// Makes a project called `name` in `folder`, which [is free](is_free); as a whole or not at all.
     pub fn write(&self, packages: &Packages, folder: &Path, name: &str) -> io::Result<()> {
         let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new("."));
-        fs::create_dir_all(parent)?;
-        let unfinished = parent.join(format!(".{name}.{}.unfinished", std::process::id()));
-        let made = self.write_files(packages, &unfinished, name).and_then(|()| {
-            // A folder that is not empty is in nobody's way but its owner's.
-            match fs::remove_dir(folder) {
-                Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-                _ => fs::rename(&unfinished, folder),
-            }
-        });
+        // Somebody may stand in a folder that is there, or a volume be mounted in it: it stays the one it is.
+        let is_there = folder.is_dir();
+        let beside = if is_there { folder } else { parent };
+        fs::create_dir_all(beside)?;
+        let unfinished = beside.join(format!(".{name}.{}.unfinished", std::process::id()));
+        let made = self
+            .write_files(packages, &unfinished, name)
+            .and_then(|()| match is_there {
+                true => move_into(folder, &unfinished),
+                false => fs::rename(&unfinished, folder),
+            });
         if made.is_err() {
             let _ = fs::remove_dir_all(&unfinished);
         }
@@ -108,6 +110,39 @@ impl Template {
         lock.add(&steps);
         fs::write(folder.join(LOCK), lock.text())
     }
+}
+
+/// Whether a project may be made in `folder`: it is not there, or nothing is in it but a repository of Git's.
+pub fn is_free(folder: &Path) -> bool {
+    match folder.read_dir() {
+        Ok(mut entries) => entries.all(|entry| entry.is_ok_and(|entry| entry.file_name() == ".git")),
+        Err(error) => error.kind() == ErrorKind::NotFound,
+    }
+}
+
+/// Moves all that is in the folder `from` into `folder`, or nothing.
+fn move_into(folder: &Path, from: &Path) -> io::Result<()> {
+    let mut moved = Vec::new();
+    let done = from.read_dir().and_then(|mut entries| {
+        entries.try_for_each(|entry| {
+            let entry = entry?;
+            let target = folder.join(entry.file_name());
+            // What came to lie there meanwhile is somebody else's.
+            if target.symlink_metadata().is_ok() {
+                return Err(ErrorKind::AlreadyExists.into());
+            }
+            fs::rename(entry.path(), &target)?;
+            moved.push((target, entry.path()));
+            Ok(())
+        })
+    });
+    if done.is_err() {
+        for (target, back) in moved {
+            let _ = fs::rename(target, back);
+        }
+        return done;
+    }
+    fs::remove_dir(from)
 }
 
 /// Why no project can have this name, if so. Names are kebab case, such as `my-shop`, and stand in WIT.

@@ -207,7 +207,7 @@ impl List {
         for item in old {
             match new.iter().find(|other| same(item, other)) {
                 None => self.add(gone, place(item), "is gone".to_owned()),
-                Some(other) if other.text != item.text => {
+                Some(other) if !is_same_text(&other.text, &item.text) => {
                     let what = format!("was `{}`, is `{}`", one_line(&item.text), one_line(&other.text));
                     self.add(Effect::Breaks, place(item), what);
                 }
@@ -220,6 +220,16 @@ impl List {
             self.add(effect, place(item), format!("is new: `{}`", one_line(&item.text)));
         }
     }
+}
+
+/// Whether two declarations mean the same: word for word, or a type of another interface's, under a version that stands in for the other.
+fn is_same_text(a: &str, b: &str) -> bool {
+    let used = |text: &str| {
+        let (interface, names) = text.strip_prefix("use ")?.rsplit_once(".{")?;
+        let interface: InterfaceName = interface.parse().ok()?;
+        Some((interface.path(), interface.track()?, names.to_owned()))
+    };
+    a == b || used(a).is_some_and(|a| used(b) == Some(a))
 }
 
 fn one_line(text: &str) -> String {
@@ -316,7 +326,15 @@ mod tests {
         let with = |exports: &[(&str, &[&str])]| component(&[], exports);
         let old = with(&[("a:b/c@1.0.0", &[F])]);
         check(&old, &old, false, &[]);
-        check(&old, &with(&[]), true, &["Breaks export a:b/c@1.0.0 is gone"]);
+        check(
+            &old,
+            &with(&[]),
+            true,
+            &[
+                "Breaks export a:b/c@1.0.0 is gone",
+                "Compatible what it is was a library",
+            ],
+        );
         check(
             &old,
             &with(&[("a:b/c@1.0.0", &[F, G])]),
@@ -412,6 +430,32 @@ mod tests {
                 "Compatible export a:b/c@0.3.0 is new",
             ],
         );
+    }
+
+    /// As a toolchain's next release has them: what an interface takes from another is the same thing under both versions.
+    #[test]
+    fn types_of_interfaces_of_one_track_are_the_same() {
+        let with = |version: &str| {
+            describe(&format!(
+                r#"(component
+                    (import "a:b/types@{version}" (instance $types (export "t" (type (sub resource)))))
+                    (alias export $types "t" (type $t))
+                    (import "a:b/c@{version}" (instance
+                        (alias outer 1 $t (type $u))
+                        (export "t" (type $v (eq $u)))
+                        (export "f" (func (param "t" (borrow $v)))))))"#
+            ))
+        };
+        let newer = [
+            "Compatible import a:b/types@1.0.0 is a:b/types@1.4.0 now",
+            "Compatible import a:b/c@1.0.0 is a:b/c@1.4.0 now",
+        ];
+        check(&with("1.0.0"), &with("1.4.0"), false, &newer);
+        assert!(!is_same_text("use a:b/types@1.0.0.{t};", "use a:b/types@2.0.0.{t};"));
+        assert!(!is_same_text(
+            "use a:b/types@1.0.0.{t};",
+            "use a:b/types@1.0.0.{u as t};"
+        ));
     }
 
     #[test]

@@ -140,7 +140,7 @@ impl Check<'_> {
                 &subject,
                 "this exports neither wasi:http/handler@0.3 nor wasi:http/incoming-handler@0.2, so it cannot serve HTTP",
             )
-            .help = Some("a command runs with `wharf run`".to_owned());
+            .help = Some(inspection.unserved().to_owned());
         }
         self.imports(component, &inspection);
     }

@@ -101,11 +101,10 @@ impl Handler {
             ));
         }
         if !v3 && !v2 {
-            return Err(world(
-                "it exports neither wasi:http/handler@0.3 nor wasi:http/incoming-handler@0.2, so it cannot serve \
-                 HTTP; a command runs with `wharf run`"
-                    .into(),
-            ));
+            return Err(world(format!(
+                "it exports neither wasi:http/handler@0.3 nor wasi:http/incoming-handler@0.2, so it cannot serve HTTP; {}",
+                inspection.unserved()
+            )));
         }
         let pre = link(component, capabilities)?;
         let handler = match v3 {

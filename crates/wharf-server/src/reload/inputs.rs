@@ -51,7 +51,11 @@ impl Inputs {
             let content = inputs.take_in(&named, &mut left, bytes_max);
             content.map_err(|error| {
                 let message = format!("cannot read {}: {error}", named.file.display());
-                Fault::new(named.subject.clone(), message)
+                let is_unbuilt = error.kind() == io::ErrorKind::NotFound && is_built(plan, &named.subject);
+                Fault {
+                    help: is_unbuilt.then(|| "`wharf build` makes it".to_owned()),
+                    ..Fault::new(named.subject.clone(), message)
+                }
             })?;
         }
         for (name, source) in &plan.secrets {
@@ -119,6 +123,14 @@ impl Inputs {
 
     pub fn pages(&self, plan: &plan::App) -> ErrorPages {
         pages(plan, |path| self.held.get(path).cloned())
+    }
+}
+
+/// Whether it is a component that the manifest says how to build.
+fn is_built(plan: &plan::App, subject: &Subject) -> bool {
+    match subject {
+        Subject::Component(name) => plan.component(name).is_some_and(|component| component.build.is_some()),
+        _ => false,
     }
 }
 

@@ -79,7 +79,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = NEW_EXAMPLES)]
 pub struct New {
-    /// The project's folder, which is empty or not there; its last part is the project's name, such as my-shop
+    /// The project's folder, which is empty or not there, or `.`; its last part is the project's name, such as my-shop
     #[arg(value_name = "NAME")]
     pub name: Option<PathBuf>,
 

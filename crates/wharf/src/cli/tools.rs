@@ -61,7 +61,7 @@ Examples:
   wharf call math.wasm
       List the functions there are.
   wharf call math.wasm add 40 2
-  wharf call shop.wasm 'acme:shop/cart@1.0.0#total' '[{name: \"tea\", price: 3.5}]'
+  wharf call shop.wasm 'acme:shop/cart@1.0.0#total' '[{name: \"tea\", price: 4}]'
   wharf call --allow-outbound api.example.com client.wasm fetch '\"/users\"'";
 
 /// Call a function of a component by hand
@@ -186,10 +186,11 @@ Examples:
   wharf wit list
   wharf wit show wharf:sql
   wharf wit add wasi:http wharf:sql
-      To wit/deps, with what they need; wit/wharf-wit.lock says what was written.
+      To wit/deps, with what they need; wit/wharf-wit.lock says what that is.
   wharf wit add ../store/wit ./other.wasm
-      Packages of your own, or another team's: of a folder, and of what a component
-      exports. The lock says where they came from; adding them again renews them.";
+      Packages of your own, or another team's: of a folder, and of what a
+      component exports. The lock says where they came from; adding them again
+      renews them.";
 
 /// Show the interfaces that components can import, and put them into a project
 #[derive(Debug, Args)]
@@ -208,11 +209,15 @@ pub enum WitCommand {
         #[arg(long, value_name = "FOLDER", default_value = "wit")]
         of: PathBuf,
     },
-    /// Print a package
+    /// Print a package: one that Wharf has, or one that a project has from elsewhere
     Show {
         /// Its name, with its version or without for the newest, as wasi:http@0.3.2
         #[arg(value_name = "PACKAGE")]
         package: String,
+
+        /// The folder of the project's WIT
+        #[arg(long, value_name = "FOLDER", default_value = "wit")]
+        of: PathBuf,
     },
     Add(AddWit),
 }

@@ -25,21 +25,23 @@ pub fn build(build: &Build, kinds: &Kinds) -> ExitCode {
         Ok(apps) => apps,
         Err(problems) => return wrong(&problems.to_string()),
     };
-    let jobs: Vec<_> = jobs(&apps, &data(&apps, kinds), &Children::default())
-        .filter(|(names, _)| is_asked_for(names, &build.only))
-        .collect();
-    let is_built = |name: &str| jobs.iter().any(|(names, _)| names.contains(&name));
-    let unknown = build.only.iter().find(|name| !is_built(name));
-    if let Some(name) = unknown {
-        return wrong(&format!("nothing that is built here is called `{name}`"));
-    }
-    let jobs: Vec<_> = jobs.into_iter().map(|(_, job)| job).collect();
+    let jobs: Vec<_> = jobs(&apps, &data(&apps, kinds), &Children::default()).collect();
     if jobs.is_empty() {
         let file = build.file.display();
         return wrong(&format!(
             "{file}: no component has a section `[build]`, which says how it is made"
         ));
     }
+    let unknown = build.only.iter().find(|only| !jobs.iter().any(|job| is(job, only)));
+    if let Some(name) = unknown {
+        let known: Vec<_> = jobs.iter().map(|(_, job)| job.name.as_str()).collect();
+        return wrong(&format!(
+            "nothing that is built here is called `{name}`, but {}",
+            known.join(", ")
+        ));
+    }
+    let is_asked_for = |job: &([&str; 2], Job)| build.only.is_empty() || build.only.iter().any(|only| is(job, only));
+    let jobs: Vec<_> = jobs.into_iter().filter(is_asked_for).map(|(_, job)| job).collect();
     if build.install || is_attended() {
         let missing = installable(jobs.iter().map(|job| &job.build));
         install(&missing, build.install);
@@ -118,6 +120,7 @@ fn job(app: &App, component: &AppComponent, data: &Data, children: &Children) ->
     })
 }
 
-fn is_asked_for(names: &[&str], only: &[String]) -> bool {
-    only.is_empty() || only.iter().any(|name| names.contains(&&**name))
+/// Whether one that asks for `only` means this: its app, its component, or both as the progress shows them.
+fn is((names, job): &([&str; 2], Job), only: &str) -> bool {
+    names.contains(&only) || job.name == only
 }

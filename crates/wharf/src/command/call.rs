@@ -191,10 +191,13 @@ fn found<'a>(file: &Path, functions: &'a [ExportedFunction], wanted: &str) -> Re
         [one] => Ok(one),
         [] => {
             let known = names(&functions.iter().collect::<Vec<_>>());
-            Err(Failed(
-                USAGE,
-                format!("{} exports no function `{wanted}`, but{known}", file.display()),
-            ))
+            let file = file.display();
+            let message = match wanted.starts_with("--") {
+                true => format!("`{wanted}` stands behind {file}, where the function is named: options stand before"),
+                false if functions.is_empty() => format!("{file} exports no function"),
+                false => format!("{file} exports no function `{wanted}`, but{known}"),
+            };
+            Err(Failed(USAGE, message))
         }
         ref several => Err(Failed(
             USAGE,
@@ -208,8 +211,9 @@ fn values(function: &ExportedFunction, arguments: &[std::ffi::OsString]) -> Resu
     let params: Vec<_> = function.ty.params().map(|(name, ty)| (name.to_owned(), ty)).collect();
     if params.len() != arguments.len() {
         let (wanted, given) = (params.len(), arguments.len());
+        let are_wanted = if wanted == 1 { "argument is" } else { "arguments are" };
         let message = format!(
-            "{wanted} arguments are wanted, and {given} given: {}: {}",
+            "{wanted} {are_wanted} wanted, and {given} given: {}: {}",
             function.name,
             signature(function)
         );
@@ -242,14 +246,16 @@ fn pointed_at(place: &str, text: &str, error: &WaveError) -> String {
         .next()
         .unwrap_or_default();
     let marks = "^".repeat(marked.chars().count().max(1));
-    let quotes = match error.message.contains("expected string") && !shown.contains('"') {
-        true => {
+    let is_key = error.message.contains("String") && before.trim_end().ends_with(['{', ',']);
+    let help = match () {
+        () if error.message.contains("expected string") && !shown.contains('"') => {
             "\n  a string is written in quotes, which a shell takes away unless there are others around: '\"text\"'"
         }
-        false => "",
+        () if is_key => "\n  names of fields have no quotes: '{name: \"text\"}'",
+        () => "",
     };
     format!(
-        "{place}: {}\n  {shown}\n  {}{marks}{quotes}",
+        "{place}: {}\n  {shown}\n  {}{marks}{help}",
         error.message,
         " ".repeat(column)
     )

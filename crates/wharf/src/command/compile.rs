@@ -13,6 +13,8 @@ use wharf_server::manifest::read;
 
 use super::said;
 use crate::cli::tools::Compile;
+use crate::load;
+use crate::size::size;
 
 /// Compiles a file.
 pub fn compile(compile: &Compile) -> ExitCode {
@@ -29,15 +31,16 @@ fn try_compile(compile: &Compile) -> anyhow::Result<String> {
         output != compile.file,
         "{name}: the code would take the component's place: name another file with -o"
     );
+    load::refuse_folder(&compile.file)?;
     let bytes = read::regular(&compile.file, read::COMPONENT_BYTES_MAX);
     let bytes = bytes.with_context(|| format!("cannot read {name}"))?;
     let code = crate::compile::artefact(&name, &bytes, compile.target.as_deref(), compile.in_little_space)?;
     put(&output, &code).with_context(|| format!("cannot write {}", output.display()))?;
     Ok(format!(
-        "{}: {} bytes of code from {} of {name}\n",
+        "{}: {} of code from {} of {name}\n",
         output.display(),
-        code.len(),
-        bytes.len()
+        size(code.len() as u64),
+        size(bytes.len() as u64)
     ))
 }
 

@@ -16,6 +16,7 @@ use super::compile::put;
 use super::said;
 use crate::cli::tools::Compose;
 use crate::kinds::Kinds;
+use crate::size::size;
 
 /// Joins components.
 pub fn compose(compose: &Compose, kinds: &Kinds) -> ExitCode {
@@ -48,7 +49,7 @@ fn try_compose(asked: &Compose, kinds: &Kinds) -> anyhow::Result<String> {
 
 /// What has become of what.
 fn account(app: &App, component: &AppComponent, output: &Path, bytes: usize, parts: usize) -> String {
-    let mut text = format!("{}: {bytes} bytes, of {parts} components\n", output.display());
+    let mut text = format!("{}: {}, of {parts} components\n", output.display(), size(bytes as u64));
     let mut waiting = vec![component];
     let mut told: Vec<&str> = Vec::new();
     while let Some(component) = waiting.pop() {
@@ -84,11 +85,12 @@ fn of_manifest(asked: &Compose, kinds: &Kinds) -> anyhow::Result<(App, String)> 
     };
     let found: Vec<_> = all.iter().filter(|&known| is_wanted(known)).collect();
     let [(app, component)] = found[..] else {
-        let names: Vec<_> = all.iter().map(|(_, component)| &*component.name).collect();
         let what = match &asked.component {
             Some(name) => format!("{} components are called {name}", found.len()),
             None => format!("{} components link to others", found.len()),
         };
+        let choice = if found.is_empty() { all.iter().collect() } else { found };
+        let names: Vec<_> = choice.iter().map(|(_, component)| &*component.name).collect();
         bail!("{what}: name one with --component: {}", names.join(", "));
     };
     let mut app = (*app).clone();

@@ -15,6 +15,7 @@ use wharf_server::manifest::read;
 
 use crate::cli::tools::Inspect;
 use crate::kinds::Kinds;
+use crate::load;
 
 /// Somebody breaks, or the file is not valid.
 const BREAKS: u8 = 1;
@@ -69,6 +70,7 @@ fn try_inspect(inspect: &Inspect, kinds: &Kinds) -> anyhow::Result<(String, bool
 }
 
 fn describe(file: &Path, kinds: &Kinds) -> anyhow::Result<Description> {
+    load::refuse_folder(file)?;
     let bytes = read::regular(file, read::COMPONENT_BYTES_MAX * COMPILED_FACTOR);
     let bytes = bytes.with_context(|| format!("cannot read {}", file.display()))?;
     Description::new(&bytes, kinds.sections()).with_context(|| file.display().to_string())

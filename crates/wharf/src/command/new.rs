@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use wharf_host::wit::Packages;
@@ -11,7 +11,7 @@ use crate::cli::New;
 use crate::command::check::{say, wrong};
 use crate::equip::is_attended;
 use crate::kinds::Kinds;
-use crate::template::{LANGUAGES, TEMPLATES, Template, refusal, refusal_in};
+use crate::template::{LANGUAGES, TEMPLATES, Template, is_free, refusal, refusal_in};
 
 /// The status of wrong usage, as of what the command line alone tells.
 const WRONG_USAGE: u8 = 2;
@@ -21,9 +21,14 @@ const USUAL_KIND: &str = "http";
 
 /// What is below the table: why there is not every kind in every language.
 const WHY_NOT: &str = "
-JavaScript has no database and no middleware: its toolchain cannot call async functions yet but some of WASI's own.
-C has what is async as state machines, written by hand: the HTTP service shows one. What else is missing nobody has written yet.
+JavaScript has no database and no middleware: its toolchain cannot call async
+functions yet but some of WASI's own. C has what is async as state machines,
+written by hand: the HTTP service shows one. What else is missing nobody has
+written yet.
 ";
+
+/// Why nothing is made in a folder.
+const NOT_EMPTY: &str = "there is something in it; name a folder that is empty or not there";
 
 /// Makes a project, or lists the templates.
 pub fn new(new: &New, kinds: &Kinds) -> ExitCode {
@@ -35,9 +40,14 @@ pub fn new(new: &New, kinds: &Kinds) -> ExitCode {
     let Some(folder) = named else {
         return misused("NAME has to say what the project is called, such as my-shop; --list shows the templates");
     };
-    let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let folder = with_a_name(folder);
+    let name = name_of(&folder);
     if let Some(refusal) = refusal(&name) {
         return misused(&refusal);
+    }
+    // Before anybody answers questions for nothing.
+    if !is_free(&folder) {
+        return wrong(&format!("cannot make {}: {NOT_EMPTY}", folder.display()));
     }
     let template = match choose(new) {
         Ok(template) => template,
@@ -56,14 +66,29 @@ pub fn new(new: &New, kinds: &Kinds) -> ExitCode {
         "middleware" => format!("wharf serve --middleware {name}.wasm SERVICE.wasm"),
         _ => "wharf serve .   # or, instead of both, and again with each change: wharf dev".to_owned(),
     };
+    let enter = match std::env::current_dir().is_ok_and(|here| here == folder) {
+        true => String::new(),
+        false => format!("  cd {}\n", folder.display()),
+    };
     let next = format!(
-        "Made {name}: {}, in {}. Go on with\n\n  cd {}\n  wharf doctor    # are all tools there?\n  wharf build\n  {last}\n",
+        "Made {name}: {}, in {}. Go on with\n\n{enter}  wharf doctor    # are all tools there?\n  wharf build\n  {last}\n",
         template.about,
-        template.language,
-        folder.display(),
+        called(template.language),
     );
     say(&mut io::stdout(), &next);
     ExitCode::SUCCESS
+}
+
+/// The folder by a name of its own, where it is called `.`.
+fn with_a_name(folder: PathBuf) -> PathBuf {
+    match folder.file_name() {
+        Some(_) => folder,
+        None => folder.canonicalize().unwrap_or(folder),
+    }
+}
+
+fn name_of(folder: &Path) -> String {
+    folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Asks for the project's name until there is one; `None` where the asked one has gone.
@@ -74,9 +99,10 @@ fn ask_name() -> Option<PathBuf> {
             &mut io::stderr(),
             &format!("{text}What is the project called, such as my-shop? "),
         );
-        let folder = PathBuf::from(answer()?);
-        match refusal(&folder.file_name().unwrap_or_default().to_string_lossy()) {
-            Some(refusal) => text = format!("{refusal}\n"),
+        let folder = with_a_name(PathBuf::from(answer()?));
+        text = match refusal(&name_of(&folder)) {
+            Some(refusal) => format!("{refusal}\n"),
+            None if !is_free(&folder) => format!("cannot make {}: {NOT_EMPTY}\n", folder.display()),
             None => return Some(folder),
         }
     }
@@ -95,19 +121,17 @@ fn choose(new: &New) -> Result<&'static Template, String> {
     let kind = match &new.template {
         Some(kind) => known(kind, &kinds, "template")?,
         None if new.language.is_some() || !is_attended() => USUAL_KIND,
-        None => ask("Which template?", &kinds, &about),
+        None => ask("Which template?", &kinds, &about)
+            .ok_or("--template has to say what it is to be; --list shows the templates")?,
     };
     let languages = languages(kind);
     let language = match &new.language {
         Some(language) => known(language, &languages, "language of this template")?,
         None if languages.len() == 1 => languages[0],
-        None if is_attended() => ask("In which language?", &languages, &|_| ""),
-        None => {
-            return Err(format!(
-                "--language has to say in which language: {}",
-                languages.join(", ")
-            ));
-        }
+        None => is_attended()
+            .then(|| ask("In which language?", &languages, &called))
+            .flatten()
+            .ok_or_else(|| format!("--language has to say in which language: {}", languages.join(", ")))?,
     };
     Template::find(kind, language).ok_or_else(|| format!("there is no template {kind} in {language}"))
 }
@@ -119,27 +143,29 @@ fn known(asked: &str, known: &[&'static str], what: &str) -> Result<&'static str
         .ok_or_else(|| format!("`{asked}` is no {what}: there are {}", known.join(", ")))
 }
 
-/// Asks until one of `choices` is named, by its number or itself; the first one, for who only presses return, or has gone.
-fn ask(question: &str, choices: &[&'static str], about: &dyn Fn(&str) -> &'static str) -> &'static str {
+/// Asks until one of `choices` is named, by its number or itself; the first one, for who only presses return. `None` where the asked one
+/// has gone.
+fn ask(question: &str, choices: &[&'static str], about: &dyn Fn(&str) -> &'static str) -> Option<&'static str> {
     let width = choices.iter().map(|choice| choice.len()).max().unwrap_or_default();
     let mut text = format!("{question}\n");
     for (nth, choice) in choices.iter().enumerate() {
         let _ = writeln!(text, "  {}  {choice:width$}  {}", nth + 1, about(choice));
     }
+    let mut complaint = String::new();
     loop {
-        say(&mut io::stderr(), &format!("{text}[1] "));
-        let answer = answer().unwrap_or_default();
+        say(&mut io::stderr(), &format!("{complaint}{text}[1] "));
+        let answer = answer()?;
         if answer.is_empty() {
-            return choices[0];
+            return choices.first().copied();
         }
         let by_number = answer
             .parse::<usize>()
             .ok()
             .and_then(|number| choices.get(number.checked_sub(1)?));
         if let Some(choice) = by_number.or_else(|| choices.iter().find(|choice| **choice == answer)) {
-            return choice;
+            return Some(choice);
         }
-        text = format!("`{answer}` is none of them.\n{text}");
+        complaint = format!("`{answer}` is none of them.\n");
     }
 }
 
@@ -172,6 +198,17 @@ fn languages(kind: &str) -> Vec<&'static str> {
     let mut languages = LANGUAGES.to_vec();
     languages.retain(|language| Template::find(kind, language).is_some());
     languages
+}
+
+/// A language as people write it.
+fn called(language: &str) -> &'static str {
+    match language {
+        "rust" => "Rust",
+        "go" => "Go",
+        "python" => "Python",
+        "javascript" => "JavaScript",
+        _ => "C",
+    }
 }
 
 /// What a template of this kind is.

@@ -7,12 +7,13 @@ mod reload;
 mod tests;
 mod tls;
 
-use std::io;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -32,6 +33,12 @@ use reload::reload_when_told;
 
 /// The signal that asks to read all anew.
 const RELOAD: &str = "SIGHUP";
+
+/// How long somebody looks at a terminal on which nothing happens before he asks himself whether anything does.
+const SILENCE_MAX: Duration = Duration::from_secs(1);
+
+/// What he is told then. What else takes long at a start says so itself.
+const COMPILING: &str = "wharf: compiling what is new; it is kept for the next start\n";
 
 /// Serves until a signal ends it; with a session, what that builds.
 pub fn serve(serve: Serve, kinds: &Kinds, session: Option<Arc<Session>>) -> ExitCode {
@@ -100,7 +107,14 @@ async fn start_and_drain(
             let session = session.clone();
             move || site.start(&serve, descriptors_max, session.as_deref(), &stdout, &stderr)
         });
-        let (apps, deployment) = starting.await??;
+        let is_queued = session.is_none();
+        let (apps, deployment) = patiently(starting, || match (io::stderr().is_terminal(), is_queued) {
+            (false, _) => {}
+            (true, false) => stderr.push(COMPILING.into()),
+            // Lines wait for the one that says where the server is; nobody else writes until then.
+            (true, true) => drop(io::stderr().write_all(COMPILING.as_bytes())),
+        })
+        .await??;
         let (tls, status) = (options.tls.clone(), status(&apps));
         Ok::<_, anyhow::Error>((Server::bind(options, apps)?, deployment, tls, status))
     };
@@ -150,6 +164,18 @@ async fn start_and_drain(
         );
     }
     Ok(drained)
+}
+
+/// Waits for `work`, and tells of it where it takes longer than one looks on in silence.
+async fn patiently<T>(work: impl Future<Output = T>, tell: impl FnOnce()) -> T {
+    let mut work = pin!(work);
+    match tokio::time::timeout(SILENCE_MAX, work.as_mut()).await {
+        Ok(done) => done,
+        Err(_) => {
+            tell();
+            work.await
+        }
+    }
 }
 
 /// What those who run the server read of it at a glance.
@@ -297,7 +323,7 @@ fn app(serve: &Serve) -> plan::App {
 
 fn say_refused(loaded: &Reloaded) {
     for (app, trouble) in &loaded.refused {
-        tracing::error!(app, "an app cannot be taken as it is\n{trouble}");
+        tracing::error!("the app {app} cannot be taken as it is\n{trouble}");
     }
     for app in &loaded.late {
         tracing::warn!(

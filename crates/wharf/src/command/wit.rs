@@ -26,10 +26,7 @@ pub fn wit(wit: &Wit, kinds: &Kinds) -> ExitCode {
     let packages = Packages::new(kinds.sections());
     said(match &wit.command {
         WitCommand::List { of } => listed(&packages, kinds, of),
-        WitCommand::Show { package } => packages
-            .find(package)
-            .map(|package| package.text.to_owned())
-            .map_err(Into::into),
+        WitCommand::Show { package, of } => shown(&packages, package, of),
         WitCommand::Add(add) => added(&packages, add),
     })
 }
@@ -62,6 +59,31 @@ fn listed(packages: &Packages, kinds: &Kinds, folder: &Path) -> anyhow::Result<S
         text += &format!("{name:width$}  of this project, in {file}, and not in {LOCK}: `wharf wit add` takes it in\n");
     }
     Ok(text)
+}
+
+/// A package that Wharf has, or else one in a project's folder, which has any version where none is asked for.
+fn shown(packages: &Packages, wanted: &str, folder: &Path) -> anyhow::Result<String> {
+    let refused = match packages.find(wanted) {
+        Ok(package) => return Ok(package.text.to_owned()),
+        Err(refused) => refused,
+    };
+    let is_wanted = |name: &str| name == wanted || name.split('@').next() == Some(wanted);
+    let found = elsewhere(folder)?.into_iter().find(|(name, _)| is_wanted(name));
+    let (_, file) = found.ok_or(refused)?;
+    let file = folder.join(file);
+    let unreadable = || format!("cannot read {}", file.display());
+    // A folder in `deps` is one package, of which one file says the name.
+    let beside = file.parent().filter(|beside| !beside.ends_with("deps"));
+    let mut files = match beside.map(fs::read_dir) {
+        Some(entries) => entries
+            .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>())
+            .with_context(unreadable)?,
+        None => vec![file.clone()],
+    };
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "wit"));
+    files.sort();
+    let texts = files.iter().map(fs::read_to_string).collect::<io::Result<Vec<_>>>();
+    Ok(texts.with_context(unreadable)?.join("\n"))
 }
 
 /// The section of a manifest that an app needs for the package, if it needs one.

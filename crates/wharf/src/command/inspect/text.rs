@@ -8,6 +8,8 @@ use wharf_host::describe::{
     Source, Tool,
 };
 
+use crate::size::size;
+
 /// Sections and groups past so many are put together.
 const ROWS_MAX: usize = 8;
 
@@ -295,15 +297,5 @@ fn rows<T>(said: &mut Text, indent: &str, rows: &[T], row: impl Fn(&T) -> (Strin
     if !rest.is_empty() {
         let bytes = rest.iter().map(|(_, bytes, _)| bytes).sum();
         said.line(format!("{indent}{:>10}  {} more", size(bytes), rest.len()));
-    }
-}
-
-fn size(bytes: u64) -> String {
-    const KIB: f64 = 1024.0;
-    let as_float = bytes as f64;
-    match bytes {
-        0..1024 => format!("{bytes} B"),
-        1024..0x10_0000 => format!("{:.1} KiB", as_float / KIB),
-        _ => format!("{:.1} MiB", as_float / KIB / KIB),
     }
 }

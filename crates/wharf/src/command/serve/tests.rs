@@ -180,3 +180,20 @@ fn the_examples_of_the_reference_are_manifests() {
     }
     std::fs::remove_dir_all(folder).unwrap();
 }
+
+#[test]
+fn a_start_that_takes_long_is_told_and_another_is_not() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut told = 0;
+        assert_eq!(super::patiently(std::future::ready(1), || told += 1).await, 1);
+        assert_eq!(told, 0);
+        let (tell, asked) = tokio::sync::oneshot::channel();
+        // It ends only once it was told.
+        let done = super::patiently(asked, || tell.send(2).unwrap()).await;
+        assert_eq!(done, Ok(2));
+    });
+}
