@@ -226,13 +226,16 @@ impl Toolbox {
         self
     }
 
-    /// For builds that follow each other closely, of what is tried out: of a Rust package, only what has changed is compiled again, and
-    /// what is made of Rust and C has the lines of its source. It is a little slower and larger than without. Wishes of the user's, by
+    /// For builds that follow each other closely, of what is tried out: of a Rust package, only what has changed is compiled again, and not
+    /// all optimised as one; what is made of Rust and C has the lines of its source. It is slower and larger than without. Wishes of the user's, by
     /// the same variables of Cargo's, go before.
     #[must_use]
     pub fn for_development(mut self) -> Self {
-        const VARIABLES: [(&str, &str); 3] = [
+        const VARIABLES: [(&str, &str); 5] = [
             ("CARGO_PROFILE_RELEASE_INCREMENTAL", "true"),
+            // What is optimised as one piece is made anew as one.
+            ("CARGO_PROFILE_RELEASE_LTO", "off"),
+            ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "256"),
             ("CARGO_PROFILE_RELEASE_DEBUG", "line-tables-only"),
             // The profile may say otherwise, for what is shipped.
             ("CARGO_PROFILE_RELEASE_STRIP", "none"),
