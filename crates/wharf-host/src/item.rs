@@ -102,7 +102,7 @@ unsafe impl Lift for Item {
         // A slice of nothing still says where it is.
         let first = first.as_ptr().addr().checked_sub(memory.as_ptr().addr());
         let first = first.ok_or_else(|| format_err!("an element is not in memory"))?;
-        ensure!(first % abi.align32 as usize == 0, "write pointer not aligned");
+        ensure!(first.is_multiple_of(abi.align32 as usize), "write pointer not aligned");
         let at = number.checked_mul(size).and_then(|offset| offset.checked_add(first));
         let bytes = at.and_then(|at| memory.get(at..)?.get(..size));
         let bytes = bytes.ok_or_else(|| format_err!("write pointer out of bounds of memory"))?;
@@ -133,7 +133,7 @@ unsafe impl Lower for Item {
     ) -> Result<()> {
         let abi = cx.types.canonical_abi(&ty);
         let size = abi.size32 as usize;
-        ensure!(offset % abi.align32 as usize == 0, "read pointer not aligned");
+        ensure!(offset.is_multiple_of(abi.align32 as usize), "read pointer not aligned");
         let end = items
             .len()
             .checked_mul(size)
