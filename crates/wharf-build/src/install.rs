@@ -85,6 +85,8 @@ impl Remedy {
             _ => Command::new(&words[0]),
         };
         command.args(&words[1..]).current_dir(&self.folder);
+        // What lies there would be taken for installed, and the tool itself is not looked for there.
+        command.env_remove("PYTHONPATH");
         command
     }
 }

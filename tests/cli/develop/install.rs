@@ -12,13 +12,14 @@ use wharf_tests::{Finished, Scratch, finish, wharf};
 use super::project;
 use super::terminal::Terminal;
 
-/// Makes an environment whose `pip` installs what writes a component.
+/// Makes an environment whose `pip` installs what writes a component, unless it is to look elsewhere for what is installed already.
 const PYTHON: &str = r#"#!/bin/sh
 echo "$PWD: python3 $*" >> "$LOG"
 mkdir -p "$3/bin"
 cat > "$3/bin/pip" << 'END'
 #!/bin/sh
 echo "$PWD: pip $*" >> "$LOG"
+test -z "$PYTHONPATH" || exit 0
 test -z "$BROKEN" || { echo "no such package" >&2; exit 1; }
 cp "$TOOL" "${0%/*}/componentize-py"
 END
@@ -61,6 +62,7 @@ impl Machine {
             .arg(folder)
             .env("PATH", path)
             .env_remove("VIRTUAL_ENV")
+            .env("PYTHONPATH", self.0.join("elsewhere"))
             .env("LOG", self.0.join("log"))
             .env("TOOL", self.0.join("tool"))
             .env("COMPONENT", wharf_tests::guest("http-hello"));
