@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use terminal_size::{Height, Width, terminal_size_of};
 use wharf_build::{BuildError, Event, Job, Outcome};
 
 use crate::size::size;
@@ -52,7 +53,7 @@ impl Progress {
             rows: rows.collect(),
             drawn: 0,
         }));
-        let painter = io::stderr().is_terminal().then(|| {
+        let painter = fits(jobs.len()).then(|| {
             let (end, ended) = mpsc::channel();
             let rows = rows.clone();
             let painter = thread::spawn(move || {
@@ -132,6 +133,12 @@ fn lines(name: &str, state: &State) -> String {
     }
 }
 
+/// Whether so many lines can change in place: on a terminal that has more. What has left its top cannot be written over.
+fn fits(lines: usize) -> bool {
+    let height = terminal_size_of(io::stderr()).map(|(_, Height(lines))| usize::from(lines));
+    io::stderr().is_terminal() && height.is_none_or(|height| height == 0 || lines < height)
+}
+
 /// Writes all lines over those that stand there.
 fn draw(rows: &Mutex<Rows>, begun: Instant) {
     let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
@@ -147,18 +154,31 @@ fn draw(rows: &Mutex<Rows>, begun: Instant) {
         let _ = write!(text, "\x1b[{}F", rows.drawn);
     }
     let turn = (begun.elapsed().as_millis() / TICK.as_millis()) as usize % SPINNER.len();
+    let columns = terminal_size_of(io::stderr()).map_or(0, |(Width(columns), _)| usize::from(columns));
     for row in &rows.rows {
-        let (mark, state) = match &row.state {
-            State::Waiting => (' ', "waiting".to_owned()),
-            State::Since(since) => (SPINNER[turn], format!("building, {}", seconds(since.elapsed()))),
-            State::Ended(ending, _) if ending.starts_with("failed") => ('x', ending.clone()),
-            State::Ended(ending, _) => ('*', ending.clone()),
-        };
         // EL: erases what is left of the line that stood there.
-        let _ = writeln!(text, "{mark} {:width$}  {state}\x1b[K", row.name);
+        let _ = writeln!(text, "{}\x1b[K", row.line(width, SPINNER[turn], columns));
     }
     rows.drawn = rows.rows.len();
     say(&text);
+}
+
+impl Row {
+    /// What it is at, with its name in so many columns, and no wider than the terminal, if that says how wide it is: what is wrapped takes
+    /// a second line, which is not written over.
+    fn line(&self, width: usize, spinner: char, columns: usize) -> String {
+        let (mark, state) = match &self.state {
+            State::Waiting => (' ', "waiting".to_owned()),
+            State::Since(since) => (spinner, format!("building, {}", seconds(since.elapsed()))),
+            State::Ended(ending, _) if ending.starts_with("failed") => ('x', ending.clone()),
+            State::Ended(ending, _) => ('*', ending.clone()),
+        };
+        let line = format!("{mark} {:width$}  {state}", self.name);
+        match columns {
+            0 => line,
+            columns => line.chars().take(columns).collect(),
+        }
+    }
 }
 
 /// Whether or not anybody reads it.
@@ -168,4 +188,32 @@ fn say(text: &str) {
 
 fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_no_wider_than_the_terminal() {
+        let ended = |ending: &str| State::Ended(ending.to_owned(), Vec::new());
+        for (name, state, columns, expected) in [
+            ("shop", State::Waiting, 80, "  shop    waiting"),
+            (
+                "shop/ä",
+                ended("built, 1 MiB, in 2.0 s"),
+                80,
+                "* shop/ä  built, 1 MiB, in 2.0 s",
+            ),
+            ("shop/b", ended("built, 1 MiB, in 2.0 s"), 12, "* shop/b  bu"),
+            ("shop/ä", ended("failed after 2.0 s"), 8, "x shop/ä"),
+            ("shop", ended("failed after 2.0 s"), 0, "x shop    failed after 2.0 s"),
+        ] {
+            let row = Row {
+                name: name.to_owned(),
+                state,
+            };
+            assert_eq!(row.line(6, '|', columns), expected);
+        }
+    }
 }
