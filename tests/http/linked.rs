@@ -23,6 +23,17 @@ impl Site {
         Self::serve_app(&app(isolation, "own", ""))
     }
 
+    /// A caller with a store that has an instance of its own, which it reaches itself and by way of a relay.
+    fn relayed(relay: &str) -> Self {
+        Self::serve_app(&format!(
+            "name = 'wharf'\nroutes = [{{ path = '/', component = 'caller' }}]\nisolation = 'request'\n\
+             [components.caller]\nfile = 'relayed.wasm'\n\
+             links = {{ 'acme:store/store' = 'store', 'acme:store/relayed' = 'relay' }}\n\
+             [components.relay]\nfile = 'relay.wasm'\ninstance = '{relay}'\nlinks = {{ 'acme:store/store' = 'store' }}\n\
+             [components.store]\nfile = 'store.wasm'\ninstance = 'own'\n"
+        ))
+    }
+
     fn serve_app(app: &str) -> Self {
         let scratch = components();
         let manifest = scratch.write("wharf.toml", app);
@@ -265,13 +276,7 @@ fn clients_that_leave_leave_nothing() {
 #[test]
 fn links_lead_on() {
     for relay in ["joined", "own"] {
-        let site = Site::serve_app(&format!(
-            "name = 'wharf'\nroutes = [{{ path = '/', component = 'caller' }}]\nisolation = 'request'\n\
-             [components.caller]\nfile = 'relayed.wasm'\n\
-             links = {{ 'acme:store/store' = 'store', 'acme:store/relayed' = 'relay' }}\n\
-             [components.relay]\nfile = 'relay.wasm'\ninstance = '{relay}'\nlinks = {{ 'acme:store/store' = 'store' }}\n\
-             [components.store]\nfile = 'store.wasm'\ninstance = 'own'\n"
-        ));
+        let site = Site::relayed(relay);
         let (relayed, direct) = (site.text("relayed"), site.text("about"));
         assert!(relayed.starts_with("relayed "), "{relay}: {relayed}");
         assert_eq!(
@@ -513,13 +518,7 @@ fn a_trap_ends_what_is_in_streams() {
 #[test]
 fn streams_are_passed_on() {
     for relay in ["joined", "own"] {
-        let site = Site::serve_app(&format!(
-            "name = 'wharf'\nroutes = [{{ path = '/', component = 'caller' }}]\nisolation = 'request'\n\
-             [components.caller]\nfile = 'relayed.wasm'\n\
-             links = {{ 'acme:store/store' = 'store', 'acme:store/relayed' = 'relay' }}\n\
-             [components.relay]\nfile = 'relay.wasm'\ninstance = '{relay}'\nlinks = {{ 'acme:store/store' = 'store' }}\n\
-             [components.store]\nfile = 'store.wasm'\ninstance = 'own'\n"
-        ));
+        let site = Site::relayed(relay);
         let joined: String = (0..100).map(|number| format!("{number} ")).collect();
         assert_eq!(site.text("chunks"), joined, "{relay}");
         assert_eq!(site.text("promise"), "1000 499500", "{relay}");

@@ -44,7 +44,7 @@ struct IncomingFuture<E: Crosser>(oneshot::Receiver<E::Sent>);
 /// An element, as guests write and read it.
 trait Crosser: Element + Lower {
     /// Elements that are taken at a time, at most.
-    const BATCH_MAX: usize = 256;
+    const BATCH_MAX: usize;
 
     /// What it is on its way.
     type Sent: Send + Unpin + 'static;
@@ -90,6 +90,8 @@ impl Gate {
 struct Parcel(Val, Crossings);
 
 impl Crosser for Item {
+    const BATCH_MAX: usize = 256;
+
     type Sent = Parcel;
 
     fn leave(
@@ -129,25 +131,23 @@ impl Crosser for Item {
     }
 }
 
-impl Crosser for u8 {
-    const BATCH_MAX: usize = 64 << 10;
-
-    type Sent = Self;
-
-    fn leave(elements: Vec<Self>, _: &Gate, _: StoreContextMut<'_, InstanceState>) -> wasmtime::Result<Vec<Self>> {
-        Ok(elements)
-    }
-
-    fn arrive(sent: Vec<Self>, _: &Gate, _: StoreContextMut<'_, InstanceState>) -> wasmtime::Result<Vec<Self>> {
-        Ok(sent)
-    }
-
-    fn of(_: Val) -> Option<Self> {
-        None
-    }
+/// An element without handles, which crosses as it is.
+trait Plain: Element + Lower + Unpin {
+    /// See [`Crosser::BATCH_MAX`].
+    const BATCH_MAX: usize;
 }
 
-impl Crosser for () {
+impl Plain for u8 {
+    const BATCH_MAX: usize = 64 << 10;
+}
+
+impl Plain for () {
+    const BATCH_MAX: usize = 256;
+}
+
+impl<E: Plain> Crosser for E {
+    const BATCH_MAX: usize = <E as Plain>::BATCH_MAX;
+
     type Sent = Self;
 
     fn leave(elements: Vec<Self>, _: &Gate, _: StoreContextMut<'_, InstanceState>) -> wasmtime::Result<Vec<Self>> {
