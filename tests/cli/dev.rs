@@ -580,11 +580,9 @@ fn traps_are_told_with_lines_of_the_source() {
         assert_eq!(made.code(), Some(0), "{made:?}");
         if language == "rust" {
             let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
-            std::fs::write(
-                folder.join("Cargo.toml"),
-                manifest + "[profile.release]\nstrip = true\n",
-            )
-            .unwrap();
+            let stripped = manifest.replace("[profile.release]\n", "[profile.release]\nstrip = true\n");
+            assert_ne!(stripped, manifest);
+            std::fs::write(folder.join("Cargo.toml"), stripped).unwrap();
         }
         let source = std::fs::read_to_string(folder.join(file)).unwrap();
         let before = source.lines().position(|known| known.starts_with(line)).unwrap();
