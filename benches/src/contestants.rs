@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::certificate::Certificate;
 use crate::place::Place;
+use crate::plan::Plan;
 use crate::server::Server;
 use crate::workloads::{Guest, Wire, Workload};
 
@@ -114,20 +115,19 @@ pub struct Contestants {
 
 impl Contestants {
     /// # Errors
-    /// When a program or a component is not there.
-    pub fn find(bin: &Path, guests: &Path) -> Result<Self> {
+    /// When a component that `plan` asks for is not there, or a program; but for those of contestants that may be absent.
+    pub fn find(plan: &Plan) -> Result<Self> {
         let found = Self {
-            bin: bin.to_owned(),
-            guests: guests.to_owned(),
-            certificate: Certificate::make(&bin.with_file_name("tls"))?,
+            bin: plan.bin.clone(),
+            guests: plan.guests.clone(),
+            certificate: Certificate::make(&plan.bin.with_file_name("tls"))?,
         };
         let programs = CONTESTANTS.iter().map(|contestant| contestant.program);
-        let programs = programs
-            .chain([NATIVE_DATA])
-            .chain(TOOLS.iter().copied())
-            .map(|name| found.program(name));
-        let components = Guest::ALL.map(|guest| found.component(guest));
-        for file in programs.chain(components) {
+        let programs = programs.chain([NATIVE_DATA]).chain(TOOLS.iter().copied());
+        let programs = programs.map(|name| found.program(name));
+        let workloads = plan.workloads()?;
+        let components = workloads.iter().map(|workload| found.component(workload.guest));
+        for file in programs.filter(|_| !plan.present).chain(components) {
             ensure!(
                 file.is_file(),
                 "{} is not there; `cargo xtask bench` makes it",
@@ -135,6 +135,10 @@ impl Contestants {
             );
         }
         Ok(found)
+    }
+
+    fn is_there(&self, contestant: &Contestant) -> bool {
+        self.program(contestant.program).is_file()
     }
 
     /// One of the programs, contestant or tool.
@@ -157,13 +161,14 @@ impl Contestants {
         position.unwrap_or(CONTESTANTS.len())
     }
 
-    /// Names, versions and command lines, for the report.
+    /// Names, versions and command lines of those who are there, for the report.
     pub fn describe(&self) -> Vec<(&'static str, String, String)> {
         let describe = |contestant: &Contestant| {
             let version = version(&self.program(contestant.program));
             (contestant.name, version, contestant.line(&[]))
         };
-        CONTESTANTS.iter().map(describe).collect()
+        let present = CONTESTANTS.iter().filter(|contestant| self.is_there(contestant));
+        present.map(describe).collect()
     }
 
     /// What the tools say they are.
@@ -179,7 +184,7 @@ impl Contestants {
 
     /// Everybody who can answer `workload`, serving.
     pub fn start(&self, workload: &Workload, place: Place) -> Result<Vec<Server>> {
-        let takes_part = |contestant: &&Contestant| contestant.takes_part(workload);
+        let takes_part = |contestant: &&Contestant| contestant.takes_part(workload) && self.is_there(contestant);
         let start = |contestant: &Contestant| {
             let tls = workload.wire.is_tls().then(|| self.certificate.flags());
             let tls = tls.unwrap_or_default();

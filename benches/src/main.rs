@@ -1,5 +1,5 @@
 //! Measures Wharf against its peers, interleaved in one run: `wharf-bench --bin DIR --guests DIR --out DIR [--quick]
-//! [--rounds N] [NAME…]`. `cargo xtask bench` builds everything and calls it.
+//! [--rounds N] [--present] [NAME…]`. `cargo xtask bench` builds everything and calls it.
 //!
 //! Figures are medians of several rounds in which all contestants took turns. The machine may be noisy; what it does to
 //! one, it does to all. How each kind of workload is measured, and what its table says, is in a file of its own.
@@ -50,7 +50,7 @@ fn main() -> Result<()> {
         return own::main(args);
     }
     let plan = Plan::parse(args)?;
-    let contestants = Contestants::find(&plan.bin, &plan.guests)?;
+    let contestants = Contestants::find(&plan)?;
     let mut report = Report::default();
     for workload in plan.workloads()? {
         for &place in plan.places(workload) {

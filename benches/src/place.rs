@@ -1,8 +1,13 @@
 //! Where programs run: which processor cores a server, its client and an origin have, and how long a client may take.
 
 use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
+
+/// Where servers that were built to count what they do (`-Cprofile-generate`) write that, each program into a folder of its own; a
+/// variable of the environment.
+const COUNTS: &str = "WHARF_BENCH_COUNTS";
 
 /// Which processor cores server and client have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,10 +33,13 @@ impl Place {
     /// Wasmtime does with each store that goes, nobody traces it.
     pub fn server(self, program: impl AsRef<OsStr>) -> Command {
         let mut command = match self.cores().0 {
-            Some(core) => on_core(core, program),
-            None => Command::new(program),
+            Some(core) => on_core(core, &program),
+            None => Command::new(&program),
         };
         command.env_remove("RUST_BACKTRACE").env_remove("RUST_LIB_BACKTRACE");
+        if let Some(folder) = std::env::var_os(COUNTS) {
+            command.env("LLVM_PROFILE_FILE", counts(&folder, program.as_ref()));
+        }
         command
     }
 
@@ -76,4 +84,10 @@ fn on_core(core: &str, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("taskset");
     command.args(["--cpu-list", core]).arg(program.as_ref());
     command
+}
+
+/// One file for each build of a program: its processes add to it as they end.
+fn counts(folder: &OsStr, program: &OsStr) -> PathBuf {
+    let name = Path::new(program).file_name().unwrap_or(program);
+    Path::new(folder).join(name).join("%m.profraw")
 }

@@ -13,6 +13,8 @@ pub struct Plan {
     pub bin: PathBuf,
     pub guests: PathBuf,
     pub out: PathBuf,
+    /// Only contestants whose programs are there are measured.
+    pub present: bool,
     pub quick: bool,
     pub rounds: usize,
     names: Vec<String>,
@@ -21,7 +23,7 @@ pub struct Plan {
 impl Plan {
     pub fn parse(args: impl Iterator<Item = String>) -> Result<Self> {
         let (mut bin, mut guests, mut out) = (None, None, None);
-        let (mut quick, mut rounds, mut names) = (false, None, Vec::new());
+        let (mut present, mut quick, mut rounds, mut names) = (false, false, None, Vec::new());
         let mut args = args.peekable();
         while let Some(arg) = args.next() {
             let mut value = || args.next().with_context(|| format!("{arg} needs a value"));
@@ -30,6 +32,7 @@ impl Plan {
                 "--guests" => guests = Some(value()?.into()),
                 "--out" => out = Some(value()?.into()),
                 "--rounds" => rounds = Some(value()?.parse().context("--rounds takes a number")?),
+                "--present" => present = true,
                 "--quick" => quick = true,
                 flag if flag.starts_with('-') => bail!("there is no flag {flag}"),
                 name => names.push(name.to_owned()),
@@ -39,6 +42,7 @@ impl Plan {
             bin: bin.context("--bin says where the programs are")?,
             guests: guests.context("--guests says where the components are")?,
             out: out.context("--out says where results go")?,
+            present,
             quick,
             rounds: rounds.unwrap_or(if quick { 3 } else { 5 }),
             names,

@@ -5,12 +5,15 @@ use std::net::SocketAddr;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
 /// Compiling takes less than a second; a machine that is busy may take many times that.
 const START_DEADLINE: Duration = Duration::from_secs(60);
+
+/// By then nobody asks any more.
+const END_DEADLINE: Duration = Duration::from_secs(5);
 
 /// What a server says first tells why; the rest repeats it.
 const SAID_LINES_MAX: usize = 8;
@@ -109,8 +112,23 @@ impl Server {
     }
 }
 
+impl Process {
+    /// As an operator would end it: a program that counts what it does writes it then.
+    #[cfg(unix)]
+    fn interrupt(&mut self) {
+        let id = rustix::process::Pid::from_child(&self.0);
+        let _ = rustix::process::kill_process(id, rustix::process::Signal::INT);
+        let begin = Instant::now();
+        while begin.elapsed() < END_DEADLINE && matches!(self.0.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
+        #[cfg(unix)]
+        self.interrupt();
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -16,7 +16,7 @@ use wharf_tests::{Finished, Scratch, Server, finish, toolchain, wharf};
 const GUIDE: &str = include_str!("../../docs/start.md");
 
 /// The first commands of the blocks that are not run: one builds Wharf, the other speaks to a host that nobody has here.
-const NOT_RUN: [&str; 2] = ["cargo build --profile dist -p wharf", "scp target/dist/wharf host:"];
+const NOT_RUN: [&str; 2] = ["cargo xtask dist", "scp target/wharf host:"];
 
 /// A server takes what was built as soon as it is compiled: Python's components take their time.
 const TAKEN: Duration = Duration::from_secs(120);

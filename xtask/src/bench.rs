@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::bench_guests;
 use crate::debian;
+use crate::dist;
 use crate::guests;
 use crate::tools::Tool;
 use crate::workspace::{Workspace, run};
@@ -36,24 +37,21 @@ const TOOLS: &[Tool] = &[
 /// left out.
 const ASKED: [&str; 2] = ["postgres", "redis-server"];
 
-/// Builds Wharf as people install it, the native server, the peer, a client and the components; then measures. `args`
-/// are names of workloads, `--quick` and `--rounds N`.
+/// Builds Wharf as people install it, with the profile that is there or a new one, the native server alike, the peer, a client and
+/// the components; then measures. `args` are names of workloads, `--quick` and `--rounds N`.
 pub fn bench(workspace: &Workspace, args: &[String]) -> Result<()> {
     guests::build(workspace)?;
     bench_guests::build(workspace)?;
-    // Each by itself, as somebody who installs it would.
-    for package in ["wharf", "wharf-bench"] {
-        println!("Building {package} (profile dist)");
-        run(&mut workspace.cargo(["build", "--profile", "dist", "--package", package]))?;
-    }
+    println!("Building the benchmark");
+    run(&mut workspace.cargo(["build", "--profile", "dist", "--package", "wharf-bench"]))?;
+    let [native, native_data] = dist::NATIVE;
+    let measured = dist::with_profiles(workspace, &[dist::WHARF, native, native_data])?;
     // Not the program that people install, so without its link-time optimisation, which takes longest.
     run(&mut workspace.cargo(["build", "--release", "--package", "wharf-bench-engine"]))?;
     let built = workspace.target().join("dist");
     let bin = workspace.target().join("bench/bin");
     fs::create_dir_all(&bin).with_context(|| format!("cannot make {}", bin.display()))?;
-    put(&built.join("wharf"), &bin)?;
-    put(&built.join("native"), &bin)?;
-    put(&built.join("native-data"), &bin)?;
+    measured.iter().try_for_each(|program| put(program, &bin))?;
     put(&workspace.target().join("release/wharf-bench-engine"), &bin)?;
     for tool in TOOLS {
         put(&tool.installed(workspace)?, &bin)?;

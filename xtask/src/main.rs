@@ -8,6 +8,7 @@ mod bench_guests;
 mod check;
 mod debian;
 mod demo;
+mod dist;
 mod docs;
 mod examples;
 mod foreign_c;
@@ -38,6 +39,8 @@ Tasks:
                     haproxy, slowhttptest or chromium cannot be had, the tests that need them are left out
   check [--here]    Checks formatting, lints, the repository's own rules, documentation and, but for --here, that
                     the code compiles for other systems
+  dist              Builds the program that people install, target/wharf: twice, with a load between that tells the compiler what
+                    counts; takes wrk, h2load and half an hour
   bench [ARGS]      Measures Wharf against its peers and writes benches/results; ARGS are names of workloads, --quick
                     (two minutes) or --rounds N
   instructions [--write | --where-possible]
@@ -71,6 +74,7 @@ fn run(args: &[String]) -> Result<()> {
     match (task.as_str(), args) {
         ("demo", args) => demo::demo(&workspace, args),
         ("test", args) => test::test(&workspace, args),
+        ("dist", []) => dist::dist(&workspace),
         ("bench", args) => bench::bench(&workspace, args),
         ("check", []) => check::check(&workspace, false),
         ("check", [flag]) if flag == "--here" => check::check(&workspace, true),

@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::hint::black_box;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -52,8 +52,13 @@ async fn main() -> anyhow::Result<()> {
     connector.set_nodelay(true);
     // For as long as the program runs; counting its users would be at the expense of every request.
     let outgoing: &'static Outgoing = Box::leak(Box::new(Client::builder(TokioExecutor::new()).build(connector)));
+    // Ended like this, a program that was built to count what it does writes it.
+    let mut end = pin!(tokio::signal::ctrl_c());
     loop {
-        let (stream, _) = listener.accept().await?;
+        let (stream, _) = tokio::select! {
+            accepted = listener.accept() => accepted?,
+            ended = &mut end => return Ok(ended?),
+        };
         stream.set_nodelay(true)?;
         let tls = tls.clone();
         tokio::spawn(async move {

@@ -268,11 +268,11 @@ impl Service {
     ///
     /// # Errors
     /// When the guest failed, or could not be given an instance.
-    pub async fn handle<B: Into<Payload>>(
+    pub fn handle<B: Into<Payload>>(
         &self,
         request: http::Request<B>,
-    ) -> Result<http::Response<Payload>, Failure> {
-        self.answer(request.map(Into::into), self.deadline(), None).await
+    ) -> impl Future<Output = Result<http::Response<Payload>, Failure>> + use<'_, B> {
+        self.answer(Box::new(request.map(Into::into)), self.deadline(), None)
     }
 
     /// As [`Service::handle`] does, until `deadline`. The future sets `wants_turn` whenever it returns while its guest wants to go
@@ -280,13 +280,13 @@ impl Service {
     ///
     /// # Errors
     /// As [`Service::handle`].
-    pub async fn handle_by_turns<B: Into<Payload>>(
-        &self,
+    pub fn handle_by_turns<'a, B: Into<Payload>>(
+        &'a self,
         request: http::Request<B>,
         deadline: Deadline,
-        wants_turn: &AtomicBool,
-    ) -> Result<http::Response<Payload>, Failure> {
-        self.answer(request.map(Into::into), deadline, Some(wants_turn)).await
+        wants_turn: &'a AtomicBool,
+    ) -> impl Future<Output = Result<http::Response<Payload>, Failure>> + use<'a, B> {
+        self.answer(Box::new(request.map(Into::into)), deadline, Some(wants_turn))
     }
 
     /// When the head of the response has to be there of a request that arrives now ([`Limits::response_timeout`]).
@@ -303,9 +303,10 @@ impl Service {
         deadline.left(self.engine())
     }
 
+    /// The request is boxed: it passes through futures within futures, and each would have room for it twice.
     async fn answer(
         &self,
-        request: http::Request<Payload>,
+        request: Box<http::Request<Payload>>,
         deadline: Deadline,
         wants_turn: Option<&AtomicBool>,
     ) -> call::Answer {
@@ -333,7 +334,7 @@ impl Service {
     /// In an instance of the request's own while it lasts.
     async fn exclusive(
         &self,
-        request: http::Request<Payload>,
+        request: Box<http::Request<Payload>>,
         deadline: Deadline,
         wants_turn: Option<&AtomicBool>,
     ) -> call::Answer {

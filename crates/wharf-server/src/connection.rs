@@ -138,7 +138,7 @@ async fn enter<S: Greets>(newcomer: Newcomer<S>) -> Option<(Newcomer<S>, Arc<Pla
             let stream = Plain::new(stream, activity);
             // Without TLS nobody who waits for it would understand.
             if is_plain {
-                turn_away(&stream.socket(), &newcomer.door).await;
+                Box::pin(turn_away(&stream.socket(), &newcomer.door)).await;
             }
             None
         }
@@ -190,11 +190,7 @@ impl Handler {
         &self,
         request: http::Request<Content>,
     ) -> impl Future<Output = http::Response<Answer>> + Send + 'static + use<> {
-        let (inbound, begun) = (self.inbound.clone(), self.activity.begin());
-        async move {
-            let (door, inbound) = &*inbound;
-            dispatch::answer(door, request, inbound, begun).await
-        }
+        dispatch::answer(self.inbound.clone(), request, self.activity.begin())
     }
 }
 
@@ -229,7 +225,7 @@ impl Connection {
         }
     }
 
-    async fn serve<T>(self, stream: T, inbound: Inbound)
+    fn serve<T>(self, stream: T, inbound: Inbound) -> impl Future<Output = ()>
     where
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -243,50 +239,52 @@ impl Connection {
             let handler = handler.clone();
             move |request: http::Request<Incoming>| handler.answer(request.map(Content::Http1)).map(Ok::<_, Infallible>)
         });
-        self.drive(Spoken::new(wire, handler, service)).await;
+        self.drive(Spoken::new(wire, handler, service))
     }
 
-    async fn drive<T, S>(mut self, mut connection: Spoken<T, S>)
+    fn drive<T, S>(mut self, mut connection: Spoken<T, S>) -> impl Future<Output = ()>
     where
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
         S: Answers,
     {
-        let door = self.door.clone();
-        let limits = &door.limits;
-        loop {
-            tokio::select! {
-                biased;
-                ended = poll_fn(|cx| connection.poll(limits, cx)) => {
-                    self.note(ended);
-                    if self.activity.is_given_up() {
-                        return;
+        async move {
+            let door = self.door.clone();
+            let limits = &door.limits;
+            loop {
+                tokio::select! {
+                    biased;
+                    ended = poll_fn(|cx| connection.poll(limits, cx)) => {
+                        self.note(ended);
+                        if self.activity.is_given_up() {
+                            return;
+                        }
+                        return Box::pin(linger(&self.socket)).await;
                     }
-                    return linger(&self.socket).await;
-                }
-                () = gone::wait(&self.socket) => return match timeout(LEAVE_GRACE, poll_fn(|cx| connection.poll(limits, cx))).await {
-                    Ok(ended) => self.note(ended),
-                    Err(_) => tracing::debug!("client left with its request unread"),
-                },
-                () = self.activity.told() => {
-                    if self.activity.is_evicted() {
-                        return self.make_room();
+                    () = gone::wait(&self.socket) => return match timeout(LEAVE_GRACE, poll_fn(|cx| connection.poll(limits, cx))).await {
+                        Ok(ended) => self.note(ended),
+                        Err(_) => tracing::debug!("client left with its request unread"),
+                    },
+                    () = self.activity.told() => {
+                        if self.activity.is_evicted() {
+                            return self.make_room();
+                        }
+                        connection.close();
                     }
-                    connection.close();
-                }
-                () = self.door.drain.cancelled(), if !self.patience.closing => {
-                    self.say_nothing_more();
-                    connection.close();
-                    self.patience.close();
-                }
-                () = self.patience.timer.as_mut() => match self.patience.look(&self.activity) {
-                    Look::Fine => {}
-                    Look::Idle => {
-                        self.door.metrics.reached(Limit::IdleTimeout);
+                    () = self.door.drain.cancelled(), if !self.patience.closing => {
                         self.say_nothing_more();
                         connection.close();
                         self.patience.close();
                     }
-                    Look::Over(limit) => return self.end(limit),
+                    () = self.patience.timer.as_mut() => match self.patience.look(&self.activity) {
+                        Look::Fine => {}
+                        Look::Idle => {
+                            self.door.metrics.reached(Limit::IdleTimeout);
+                            self.say_nothing_more();
+                            connection.close();
+                            self.patience.close();
+                        }
+                        Look::Over(limit) => return self.end(limit),
+                    }
                 }
             }
         }

@@ -35,67 +35,69 @@ use crate::websocket;
 use target::{complete, host, secure};
 
 /// Answers `request`, whatever happens.
-pub(crate) async fn answer(
-    door: &Arc<Door>,
+pub(crate) fn answer(
+    inbound: Arc<(Arc<Door>, Inbound)>,
     mut request: http::Request<Content>,
-    inbound: &Inbound,
     mut begun: Begun,
-) -> http::Response<Answer> {
-    let version = request.version();
-    let asked = Asked::of(&request);
-    if let Some(answer) = challenge(door, inbound, &request) {
-        begun.responded(StatusCode::OK);
-        return answer.map(|body| begun.with(body));
-    }
-    let mut page: Option<&Development> = None;
-    if let Some(development) = &door.development {
-        match development.meet(&mut request, &door.drain) {
-            Met::Answered(answer) => {
-                begun.responded(answer.status());
-                return answer.map(|body| begun.with(body));
-            }
-            Met::Page => page = Some(development),
-            Met::Other => {}
+) -> impl Future<Output = http::Response<Answer>> + Send + 'static {
+    async move {
+        let (door, inbound) = &*inbound;
+        let version = request.version();
+        let asked = Asked::of(&request);
+        if let Some(answer) = challenge(door, inbound, &request) {
+            begun.responded(StatusCode::OK);
+            return answer.map(|body| begun.with(body));
         }
-    }
-    let mut response = match meet(door, &mut request, inbound, &mut begun, &asked) {
-        Ok((route, taken)) => match &route.target {
-            Target::Service(service) if service.takes_websockets() && websocket::is_wanted(&request) => {
-                Box::pin(websocket::answer(door, &route.app, service, request, &asked, &begun)).await
+        let mut page: Option<&Development> = None;
+        if let Some(development) = &door.development {
+            match development.meet(&mut request, &door.drain) {
+                Met::Answered(answer) => {
+                    begun.responded(answer.status());
+                    return answer.map(|body| begun.with(body));
+                }
+                Met::Page => page = Some(development),
+                Met::Other => {}
             }
-            Target::Service(_) if request.method() == Method::CONNECT => {
-                Problem::new(StatusCode::NOT_IMPLEMENTED, NO_PROXY)
-                    .response(&asked, Some(&route.app.inner().error_pages))
-            }
-            Target::Service(service) => ask(door, &route.app, service, request, &asked, &begun).await,
-            // Boxed, as everything is that few requests need: the rest of them would be moved about with room for it.
-            Target::Files(files) => Box::pin(read(&route.app, files, taken, &request, &asked)).await,
-            Target::Broken => {
-                let broken = (StatusCode::SERVICE_UNAVAILABLE, "the app is not available");
-                failed(&route.app, &asked, broken, &NotLoaded)
-            }
-        },
-        Err(problem) => {
-            let pages = begun.app().map(|app| &app.inner().error_pages);
-            let mut response = problem.response(&asked, pages);
-            // Whoever sends such a request may mean something else by what follows it.
-            if version < Version::HTTP_2 && is_of_framing(response.status()) {
-                close(&mut response);
-            }
-            response
         }
-    };
-    if let Some(development) = page {
-        response = development.with_script(&asked.method, response);
+        let mut response = match meet(door, &mut request, inbound, &mut begun, &asked) {
+            Ok((route, taken)) => match &route.target {
+                Target::Service(service) if service.takes_websockets() && websocket::is_wanted(&request) => {
+                    Box::pin(websocket::answer(door, &route.app, service, request, &asked, &begun)).await
+                }
+                Target::Service(_) if request.method() == Method::CONNECT => {
+                    Problem::new(StatusCode::NOT_IMPLEMENTED, NO_PROXY)
+                        .response(&asked, Some(&route.app.inner().error_pages))
+                }
+                Target::Service(service) => ask(door, &route.app, service, request, &asked, &begun).await,
+                // Boxed, as everything is that few requests need: the rest of them would be moved about with room for it.
+                Target::Files(files) => Box::pin(read(&route.app, files, taken, &request, &asked)).await,
+                Target::Broken => {
+                    let broken = (StatusCode::SERVICE_UNAVAILABLE, "the app is not available");
+                    failed(&route.app, &asked, broken, &NotLoaded)
+                }
+            },
+            Err(problem) => {
+                let pages = begun.app().map(|app| &app.inner().error_pages);
+                let mut response = problem.response(&asked, pages);
+                // Whoever sends such a request may mean something else by what follows it.
+                if version < Version::HTTP_2 && is_of_framing(response.status()) {
+                    close(&mut response);
+                }
+                response
+            }
+        };
+        if let Some(development) = page {
+            response = development.with_script(&asked.method, response);
+        }
+        if begun.is_last && version < Version::HTTP_2 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            close(&mut response);
+        }
+        begun.responded(response.status());
+        if !response.body().is_whole() {
+            begun.may_break_off(asked.uri.path());
+        }
+        response.map(|body| begun.with(body))
     }
-    if begun.is_last && version < Version::HTTP_2 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        close(&mut response);
-    }
-    begun.responded(response.status());
-    if !response.body().is_whole() {
-        begun.may_break_off(asked.uri.path());
-    }
-    response.map(|body| begun.with(body))
 }
 
 /// What an authority is to find under a name before it gives out a certificate for it: over plain HTTP, before all apps.
@@ -305,58 +307,60 @@ fn with_query<'a>(path: &'a str, request: &http::Request<Content>) -> Cow<'a, st
 }
 
 /// A component answers.
-async fn ask(
-    door: &Door,
-    app: &App,
-    service: &Service,
+fn ask<'a>(
+    door: &'a Door,
+    app: &'a App,
+    service: &'a Service,
     request: http::Request<Content>,
-    asked: &Asked,
-    begun: &Begun,
-) -> http::Response<Payload> {
-    // From here on: what comes before a guest is asked is part of the wait.
-    let deadline = service.deadline();
-    let limits = &app.inner().limits;
-    if request.body().size_hint().lower() > limits.body_bytes_max {
-        return held_up(door, app, asked, Fault::Met(Limit::Body));
-    }
-    let mut verdict = None;
-    let request = match request.body().is_end_stream() {
-        // As most requests are: there is nothing to limit.
-        true => request.map(|_| Payload::default()),
-        false => {
-            let (head, body) = request.into_parts();
-            let reading = Reading::new(body, limits, begun.activity());
-            let verdict = verdict.insert(reading.verdict());
-            let is_to_be_asked_for = head.headers.contains_key(header::EXPECT);
-            let body = Box::pin(reading.payload(is_to_be_asked_for, service, deadline));
-            let left = service.time_left(deadline).unwrap_or_default();
-            let Ok(body) = tokio::time::timeout(left, body).await else {
-                return held_up(door, app, asked, Fault::Met(Limit::ResponseTime));
-            };
-            if let Some(fault) = verdict.fault() {
-                return held_up(door, app, asked, fault);
-            }
-            match body {
-                Ok(body) => http::Request::from_parts(head, body),
-                Err(failure) => return conclude(door, app, asked, Err(failure)),
-            }
+    asked: &'a Asked,
+    begun: &'a Begun,
+) -> impl Future<Output = http::Response<Payload>> + Send + 'a {
+    async move {
+        // From here on: what comes before a guest is asked is part of the wait.
+        let deadline = service.deadline();
+        let limits = &app.inner().limits;
+        if request.body().size_hint().lower() > limits.body_bytes_max {
+            return held_up(door, app, asked, Fault::Met(Limit::Body));
         }
-    };
-    let wants_turn = AtomicBool::new(false);
-    // Pinned here: a future that is passed on by value is in the caller's, too.
-    let work = pin!(service.handle_by_turns(request, deadline, &wants_turn));
-    let answered = match door.turns.drive(app.key(), &wants_turn, work) {
-        Ok(work) => work.await,
-        Err(NoTime) => {
-            let problem = crowded(door, app, Limit::Load, asked);
-            return problem.response(asked, Some(&app.inner().error_pages));
+        let mut verdict = None;
+        let request = match request.body().is_end_stream() {
+            // As most requests are: there is nothing to limit.
+            true => request.map(|_| Payload::default()),
+            false => {
+                let (head, body) = request.into_parts();
+                let reading = Reading::new(body, limits, begun.activity());
+                let verdict = verdict.insert(reading.verdict());
+                let is_to_be_asked_for = head.headers.contains_key(header::EXPECT);
+                let body = Box::pin(reading.payload(is_to_be_asked_for, service, deadline));
+                let left = service.time_left(deadline).unwrap_or_default();
+                let Ok(body) = tokio::time::timeout(left, body).await else {
+                    return held_up(door, app, asked, Fault::Met(Limit::ResponseTime));
+                };
+                if let Some(fault) = verdict.fault() {
+                    return held_up(door, app, asked, fault);
+                }
+                match body {
+                    Ok(body) => http::Request::from_parts(head, body),
+                    Err(failure) => return conclude(door, app, asked, Err(failure)),
+                }
+            }
+        };
+        let wants_turn = AtomicBool::new(false);
+        // Pinned here: a future that is passed on by value is in the caller's, too.
+        let work = pin!(service.handle_by_turns(request, deadline, &wants_turn));
+        let answered = match door.turns.drive(app.key(), &wants_turn, work) {
+            Ok(work) => work.await,
+            Err(NoTime) => {
+                let problem = crowded(door, app, Limit::Load, asked);
+                return problem.response(asked, Some(&app.inner().error_pages));
+            }
+        };
+        // Whatever the guest made of it: its client has not kept to what it may send.
+        if let Some(fault) = verdict.as_ref().and_then(Verdict::fault) {
+            return held_up(door, app, asked, fault);
         }
-    };
-    // Whatever the guest made of it: its client has not kept to what it may send.
-    if let Some(fault) = verdict.as_ref().and_then(Verdict::fault) {
-        return held_up(door, app, asked, fault);
+        conclude(door, app, asked, answered)
     }
-    conclude(door, app, asked, answered)
 }
 
 /// What a guest's answer becomes.

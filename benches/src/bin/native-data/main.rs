@@ -9,6 +9,7 @@ mod sqlite;
 mod stores;
 
 use std::convert::Infallible;
+use std::pin::pin;
 
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
@@ -64,8 +65,13 @@ async fn main() -> Result<()> {
     let behind: &'static Behind = Box::leak(Box::new(Behind { notes, stores }));
     let listener = TcpListener::bind(&addr).await?;
     eprintln!("native-data: serving at http://{}", listener.local_addr()?);
+    // Ended like this, a program that was built to count what it does writes it.
+    let mut end = pin!(tokio::signal::ctrl_c());
     loop {
-        let (stream, _) = listener.accept().await?;
+        let (stream, _) = tokio::select! {
+            accepted = listener.accept() => accepted?,
+            ended = &mut end => return Ok(ended?),
+        };
         stream.set_nodelay(true)?;
         tokio::spawn(async move {
             let mut builder = http1::Builder::new();

@@ -64,7 +64,20 @@ impl Request {
         }
     }
 
-    fn into_http(self) -> Result<http::Request<Body>, ErrorCode> {
+    /// The same without a body. It has the same fields, and no copy of them.
+    pub(crate) fn without_body(&self) -> Self {
+        Self {
+            method: self.method.clone(),
+            scheme: self.scheme.clone(),
+            authority: self.authority.clone(),
+            path_with_query: self.path_with_query.clone(),
+            headers: self.headers.clone(),
+            options: self.options.clone(),
+            body: Payload::default(),
+        }
+    }
+
+    pub(crate) fn into_http(self) -> Result<http::Request<Payload>, ErrorCode> {
         let authority = self.authority.ok_or(ErrorCode::HttpRequestUriInvalid)?;
         // Without a scheme, the one that keeps the request from being read by others.
         let scheme = self.scheme.unwrap_or(Scheme::HTTPS);
@@ -74,7 +87,7 @@ impl Request {
             .authority(authority)
             .path_and_query(path)
             .build();
-        let mut request = http::Request::new(boxed(self.body));
+        let mut request = http::Request::new(self.body);
         *request.method_mut() = self.method;
         *request.uri_mut() = uri.map_err(|_| ErrorCode::HttpRequestUriInvalid)?;
         *request.headers_mut() = self.headers.into_map();
@@ -388,7 +401,8 @@ impl client::HostWithStore<InstanceState> for HasSelf<InstanceState> {
         })?;
         let receipt = request.body.as_guest().map(|body| body.sending());
         let options = request.options.as_deref().copied().unwrap_or_default();
-        let sent = match (client, request.into_http()) {
+        let request = request.into_http().map(|request| request.map(boxed));
+        let sent = match (client, request) {
             (_, Err(error)) => Err(error),
             (None, _) => Err(ErrorCode::HttpRequestDenied),
             (Some(client), Ok(request)) => match caller {

@@ -8,9 +8,10 @@ use std::task::Poll;
 use http_body_util::BodyExt as _;
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::Store;
-use wasmtime::component::{Accessor, InstancePre};
-use wasmtime_wasi_http::WasiHttpView as _;
+use wasmtime::component::{Accessor, InstancePre, Resource};
 use wasmtime_wasi_http::p2::bindings as p2;
+use wasmtime_wasi_http::p2::types::HostIncomingRequest;
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView as _};
 use wharf_app::inspect::{Export, World};
 
 use super::Inner;
@@ -211,14 +212,16 @@ impl<T> Head<T> {
 pub(super) type Finished = (Live, wasmtime::Result<()>);
 
 /// Answers `request` through `head`, and goes on until the guest has nothing left to do for it.
-pub(super) async fn serve(
+pub(super) fn serve(
     mut live: Live,
     service: Arc<Inner>,
-    request: http::Request<Payload>,
+    request: Box<http::Request<Payload>>,
     head: Head,
-) -> Finished {
-    let result = call(&mut live, &service, request, head).await;
-    (live, result)
+) -> impl Future<Output = Finished> + Send {
+    async move {
+        let result = call(&mut live, &service, request, head).await;
+        (live, result)
+    }
 }
 
 /// The same for a handshake. The guest's work for the socket is part of the call.
@@ -251,7 +254,7 @@ async fn begin(live: &mut Live, service: &Inner) -> wasmtime::Result<()> {
 async fn call(
     live: &mut Live,
     service: &Inner,
-    mut request: http::Request<Payload>,
+    mut request: Box<http::Request<Payload>>,
     head: Head,
 ) -> wasmtime::Result<()> {
     begin(live, service).await?;
@@ -281,11 +284,11 @@ fn lend(body: &mut Payload) -> Option<Lender> {
 async fn call3(
     store: &mut Store<InstanceState>,
     instance: &Service3,
-    request: http::Request<Payload>,
+    request: Box<http::Request<Payload>>,
     head: Head,
     blueprint: &Blueprint,
 ) -> wasmtime::Result<()> {
-    let request = store.data_mut().table.push(Request::received(request))?;
+    let request = store.data_mut().table.push(Request::received(*request))?;
     let handle = instance.wasi_http_handler().func_handle();
     let call = handle.start_call_concurrent(&mut *store, (request,))?;
     let work = async |accessor: &Accessor<InstanceState>| {
@@ -325,28 +328,37 @@ pub(super) async fn no_tasks_left(accessor: &Accessor<InstanceState>, blueprint:
     })
 }
 
-async fn call2(
-    store: &mut Store<InstanceState>,
-    instance: &p2::Proxy,
+/// A request as it came, for a guest of 0.2.
+fn incoming(
+    mut http: WasiHttpCtxView<'_>,
     request: http::Request<Payload>,
-    head: Head,
-) -> wasmtime::Result<()> {
-    let request = request.map(|body| body.map_err(legacy::error).boxed_unsync());
-    let mut http = store.data_mut().http();
+) -> wasmtime::Result<Resource<HostIncomingRequest>> {
     // A request that names no scheme is one of `http`, as for 0.3.
     let scheme = match request.uri().scheme_str() {
         Some("https") => p2::http::types::Scheme::Https,
         _ => p2::http::types::Scheme::Http,
     };
-    let request = http.new_incoming_request(scheme, request)?;
+    http.new_incoming_request(scheme, request.map(|body| body.map_err(legacy::error).boxed_unsync()))
+}
+
+async fn call2(
+    store: &mut Store<InstanceState>,
+    instance: &p2::Proxy,
+    request: Box<http::Request<Payload>>,
+    head: Head,
+) -> wasmtime::Result<()> {
+    let request = incoming(store.data_mut().http(), *request)?;
     let writing = Arc::<legacy::Writing>::default();
     let written = writing.clone();
-    let out = http.new_response_outparam_from_callback(move |response| {
-        head.set(match response {
-            Ok(response) => Ok(response.map(|body| legacy::Outgoing::new(body, written).into())),
-            Err(error) => Err(Failure::Guest(legacy::error_code(&error.into()))),
-        });
-    })?;
+    let out = store
+        .data_mut()
+        .http()
+        .new_response_outparam_from_callback(move |response| {
+            head.set(match response {
+                Ok(response) => Ok(response.map(|body| legacy::Outgoing::new(body, written).into())),
+                Err(error) => Err(Failure::Guest(legacy::error_code(&error.into()))),
+            });
+        })?;
     let handle = instance.wasi_http_incoming_handler().func_handle();
     let call = handle.start_call_concurrent(&mut *store, (request, out))?;
     let work = store.run_concurrent(async |accessor| handle.finish_call_concurrent(accessor, call).await);

@@ -52,12 +52,12 @@ struct State {
 
 enum Job {
     Request {
-        request: http::Request<Payload>,
+        request: Box<Request>,
         answer: oneshot::Sender<Answer>,
         place: Place,
     },
     Handshake {
-        request: http::Request<()>,
+        request: Box<http::Request<()>>,
         decision: oneshot::Sender<Result<Decision, Failure>>,
         place: Place,
     },
@@ -71,9 +71,11 @@ impl Shared {
 }
 
 impl Service {
-    pub(super) async fn shared(&self, request: http::Request<Payload>, deadline: Deadline) -> Answer {
+    pub(super) async fn shared(&self, request: Box<http::Request<Payload>>, deadline: Deadline) -> Answer {
         let place = self.place_among_requests(deadline).await?;
-        let again = replayable(&request);
+        let is_replayable = is_replayable(&request);
+        let request = Box::new(Request::received(*request));
+        let again = is_replayable.then(|| Box::new(request.without_body()));
         let worker = self.worker();
         let place = self.occupy(place, &worker);
         let (answer, answered) = oneshot::channel();
@@ -87,10 +89,10 @@ impl Service {
                 return answer;
             }
         }
-        match again {
+        match again.map(|request| request.into_http()) {
             // Its place among the requests is free again: it went with the instance.
-            Some(request) => Box::pin(self.exclusive(request, deadline, None)).await,
-            None => Err(Failure::SharedInstanceEnded {
+            Some(Ok(request)) => Box::pin(self.exclusive(Box::new(request), deadline, None)).await,
+            Some(Err(_)) | None => Err(Failure::SharedInstanceEnded {
                 reason: worker.state.reason(),
             }),
         }
@@ -107,7 +109,7 @@ impl Service {
         let place = self.occupy(place, &worker);
         let (decision, decided) = oneshot::channel();
         let job = Job::Handshake {
-            request,
+            request: Box::new(request),
             decision,
             place,
         };
@@ -180,17 +182,9 @@ impl State {
     }
 }
 
-/// The same request once more, if sending it twice cannot do harm.
-fn replayable(request: &http::Request<Payload>) -> Option<http::Request<Payload>> {
-    if !request.method().is_safe() || !http_body::Body::is_end_stream(request.body()) {
-        return None;
-    }
-    let mut again = http::Request::new(Payload::default());
-    *again.method_mut() = request.method().clone();
-    *again.uri_mut() = request.uri().clone();
-    *again.version_mut() = request.version();
-    *again.headers_mut() = request.headers().clone();
-    Some(again)
+/// Whether sending it twice cannot do harm.
+fn is_replayable(request: &http::Request<Payload>) -> bool {
+    request.method().is_safe() && http_body::Body::is_end_stream(request.body())
 }
 
 async fn run(blueprint: Blueprint, handler: Arc<Handler>, state: Arc<State>, jobs: mpsc::UnboundedReceiver<Job>) {
@@ -325,17 +319,16 @@ pub(super) async fn while_wanted<T, W>(
 async fn answer(
     accessor: &Accessor<InstanceState>,
     instance: &Service3,
-    request: http::Request<Payload>,
+    mut request: Box<Request>,
     mut sender: oneshot::Sender<Answer>,
     mut place: Place,
 ) -> wasmtime::Result<()> {
     let handle = instance.wasi_http_handler().func_handle();
-    let (head, body) = request.into_parts();
-    let (body, lender) = body.lend();
+    let (body, lender) = std::mem::take(&mut request.body).lend();
+    request.body = body;
     let gone = Arc::new(Gone::with_content(lender));
-    let request = http::Request::from_parts(head, body);
     let call = accessor.with(|mut store| {
-        let request = store.get().table.push(Request::received(request))?;
+        let request = store.get().table.push(*request)?;
         let call = handle.start_call_concurrent(&mut store, (request,))?;
         let task = call.task();
         let callers = store.get().http.callers.get_or_insert_default();

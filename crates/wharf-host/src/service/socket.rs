@@ -137,7 +137,7 @@ pub(super) async fn accept_beside_others(
     accessor: &Accessor<InstanceState>,
     instance: &Instance3,
     busy: &Arc<AtomicU64>,
-    request: http::Request<()>,
+    request: Box<http::Request<()>>,
     mut sender: oneshot::Sender<Result<Decision, Failure>>,
     mut place: Place,
 ) -> wasmtime::Result<()> {
@@ -146,7 +146,7 @@ pub(super) async fn accept_beside_others(
     };
     let (link, call, gone) = accessor.with(|mut store| {
         let link = Link::new(store.get().http.ledger.clone(), busy.clone());
-        let params = params(&mut store, request, &link)?;
+        let params = params(&mut store, *request, &link)?;
         let call = handle.start_call_concurrent(&mut store, params)?;
         let task = call.task();
         let callers = store.get().http.callers.get_or_insert_default();

@@ -29,24 +29,24 @@ const FAILED: u16 = 1011;
 const RESTART: u16 = 1012;
 
 /// Waits for the connection, and drives it to its end.
-pub(super) async fn begin(promised: Promised, socket: Socket, open: Open) {
-    let stream = promised.stream();
-    // A client that leaves now has left before it was answered: the guest hears of it as the socket is dropped.
-    let Some(carrier) = promised.carrier().await else {
-        return open.closed(By::Client, CloseInfo::LOST);
-    };
-    let limits = &open.app().inner().sockets;
-    let wire = Wire::new(carrier, Role::Server, limits.message_bytes_max);
-    let patience = Patience::new(limits, &open.door.limits);
-    let drive = Drive {
-        wire,
-        socket,
-        patience,
-        open,
-        stream,
-        phase: Phase::Open,
-    };
-    drive.run().await;
+pub(super) fn begin(promised: Promised, socket: Socket, open: Open) -> impl Future<Output = ()> {
+    async move {
+        let stream = promised.stream();
+        // A client that leaves now has left before it was answered: the guest hears of it as the socket is dropped.
+        let Some(carrier) = promised.carrier().await else {
+            return open.closed(By::Client, CloseInfo::LOST);
+        };
+        let limits = &open.app().inner().sockets;
+        let drive = Drive {
+            wire: Wire::new(carrier, Role::Server, limits.message_bytes_max),
+            patience: Patience::new(limits, &open.door.limits),
+            socket,
+            open,
+            stream,
+            phase: Phase::Open,
+        };
+        drive.run().await;
+    }
 }
 
 struct Drive {
@@ -115,40 +115,37 @@ impl End {
     }
 }
 
+/// Has everything sent that was said, and the end; waits for what the client still says.
+async fn say_goodbye(wire: &mut Wire<Carrier>, is_stream: bool, close_timeout: Duration) {
+    let until = Instant::now() + close_timeout;
+    let said = timeout_at(until, poll_fn(|cx| wire.poll_flush(cx))).await;
+    if is_stream && said.is_err() {
+        // Its end would say that everything was said: it is reset.
+        return;
+    }
+    let soon = Instant::now() + LAST_GRACE;
+    // Of a stream, the end is taken once everything before it was.
+    let until = if is_stream { soon.max(until) } else { soon };
+    let _ = timeout_at(until, poll_fn(|cx| wire.poll_shutdown(cx))).await;
+    // A socket that is closed with something unread takes back what was written to it.
+    let _ = timeout(LAST_GRACE, poll_fn(|cx| wire.poll_drain(cx))).await;
+}
+
 impl Drive {
-    async fn run(mut self) {
-        let end = self.until_end().await;
-        let Self {
-            mut wire,
-            socket,
-            open,
-            stream,
-            ..
-        } = self;
-        open.closed(end.by, end.info.code);
-        tracing::debug!(
-            app = open.app().name(),
-            code = end.info.code,
-            by = ?end.by,
-            "WebSocket ended"
-        );
-        socket.finish(end.info);
-        // Nothing the guest still writes can be sent.
-        drop(socket);
-        if end.is_orderly {
-            let close_timeout = open.app().inner().sockets.close_timeout;
-            let until = Instant::now() + close_timeout;
-            let said = timeout_at(until, poll_fn(|cx| wire.poll_flush(cx))).await;
-            if stream.is_some() && said.is_err() {
-                // Its end would say that everything was said: it is reset.
-                return;
+    fn run(mut self) -> impl Future<Output = ()> {
+        async move {
+            let end = self.until_end().await;
+            let app = self.open.app();
+            self.open.closed(end.by, end.info.code);
+            tracing::debug!(app = app.name(), code = end.info.code, by = ?end.by, "WebSocket ended");
+            let close_timeout = app.inner().sockets.close_timeout;
+            self.socket.finish(end.info);
+            // Nothing the guest still writes can be sent.
+            drop(self.socket);
+            if end.is_orderly {
+                let is_stream = self.stream.is_some();
+                say_goodbye(&mut self.wire, is_stream, close_timeout).await;
             }
-            let soon = Instant::now() + LAST_GRACE;
-            // Of a stream, the end is taken once everything before it was.
-            let until = if stream.is_some() { soon.max(until) } else { soon };
-            let _ = timeout_at(until, poll_fn(|cx| wire.poll_shutdown(cx))).await;
-            // A socket that is closed with something unread takes back what was written to it.
-            let _ = timeout(LAST_GRACE, poll_fn(|cx| wire.poll_drain(cx))).await;
         }
     }
 
